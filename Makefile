@@ -1,0 +1,34 @@
+# The list of commands. Each installs what it needs first.
+.PHONY: install demo test lint format bench lock clean
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/tests/node_modules/.bin:$(CURDIR)/$(BIN):$(PATH)
+
+install: ## make .venv and the local Tempo node
+	@.ci/install
+
+demo: install ## the whole product on this machine, with a page to look at
+	@p402 demo
+
+test: install ## every test; starts the real parts it needs
+	@.ci/system
+	pytest -n auto --dist loadgroup
+
+lint: install ## ruff, mypy strict, import-linter
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+format: install ## let ruff rewrite what it can
+	ruff check --fix .
+	ruff format .
+
+bench: install ## measure, beside the floors
+	@python tests/bench/run.py
+
+lock: install ## lock the environment anew (hashes, no index address)
+	.ci/lock --upgrade
+
+clean: ## forget everything that was installed or built
+	rm -rf .venv tests/node_modules .demo

@@ -1,0 +1,20 @@
+"""Ids that sort by time: a prefix and a ULID (48 bits of milliseconds, 80 random bits, Crockford's base 32)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+
+__all__ = ["IdFactory", "new_id"]
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+IdFactory = Callable[[str, datetime], str]
+"""Makes an id from a prefix such as ``rcpt`` and the current time."""
+
+
+def new_id(prefix: str, now: datetime) -> str:
+    """Make an id such as ``rcpt_01JDC2W0V8H3QK6M4T9ZRX5B7E``."""
+    number = (int(now.timestamp() * 1000) << 80) | secrets.randbits(80)
+    return f"{prefix}_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

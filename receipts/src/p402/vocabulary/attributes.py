@@ -1,0 +1,47 @@
+"""Names of span attributes: those of OpenTelemetry that we read and write, and our own.
+
+The GenAI conventions (https://github.com/open-telemetry/semantic-conventions-genai) are still in development and
+have renamed attributes; the older spellings that the collector also accepts live in its dialects.
+"""
+
+# --- OpenTelemetry GenAI
+GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
+GEN_AI_PROVIDER_NAME = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL = "gen_ai.request.model"
+GEN_AI_REQUEST_STREAM = "gen_ai.request.stream"
+GEN_AI_REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+GEN_AI_RESPONSE_MODEL = "gen_ai.response.model"
+GEN_AI_RESPONSE_ID = "gen_ai.response.id"
+GEN_AI_RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
+GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
+GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS = "gen_ai.usage.cache_write.input_tokens"
+GEN_AI_USAGE_REASONING_OUTPUT_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+GEN_AI_USAGE_AUDIO_INPUT_TOKENS = "gen_ai.usage.audio.input_tokens"
+GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS = "gen_ai.usage.audio.output_tokens"
+GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS = "gen_ai.usage.audio.cache_read.input_tokens"
+GEN_AI_USAGE_IMAGE_INPUT_TOKENS = "gen_ai.usage.image.input_tokens"
+GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS = "gen_ai.usage.image.output_tokens"
+OPENAI_RESPONSE_SERVICE_TIER = "openai.response.service_tier"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
+HTTP_REQUEST_RESEND_COUNT = "http.request.resend_count"
+ERROR_TYPE = "error.type"
+
+# --- P402 Meter; the six levels are `Level.attribute`
+P402_REQUEST = "p402.request"
+"""Id of the logical call; every attempt at it carries the same."""
+P402_TASK_TYPE = "p402.task_type"
+P402_OUTCOME = "p402.outcome"
+P402_USAGE_SOURCE = "p402.usage.source"
+"""`provider` when the provider reported the usage, `estimated` when we counted."""
+P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS = "p402.usage.cache_write_1h.input_tokens"
+"""Cache writes with a time to live of an hour; the conventions have no name for them."""
+P402_STREAM_END = "p402.stream.end"
+"""How a response's body ended: `read`, `closed`, `failed`, `cancelled` or `abandoned`."""
+P402_OUTER_SPAN_SCOPE = "p402.outer_span.scope"
+"""Scope of another instrumentation's span around ours for the same call."""
+P402_DECISION_RATIONALE = "p402.decision.rationale"
