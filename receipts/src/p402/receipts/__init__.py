@@ -1,1 +1,98 @@
-"""."""
+"""Receipts of AI usage that anyone can check: the log, the proofs, the statements on the chain, the verifier.
+
+Three layers, never mixed: an immutable *body* that is hashed, a *proof* that it is in the log, and an *anchor* on the
+chain that becomes known later. FORMAT.md is the specification; `verify` is what an auditor runs.
+"""
+
+from p402.receipts import errors, merkle
+from p402.receipts._bundle import BUNDLE_FORMAT, Bundle, BundledAnchor, BundledReceipt, make_bundle, parse_bundle
+from p402.receipts._canonical import canonical, parse_canonical
+from p402.receipts._chain import Block, ChainReader
+from p402.receipts._charges import charge_line, charges_digest
+from p402.receipts._commitment import Commitment, commit, new_salt, open_disclosure
+from p402.receipts._entry import MAX_ENTRY_BYTES, NO_PREVIOUS, Entry, entry_header, seal_entry, settlement_entry
+from p402.receipts._note import Checkpoint, Signer, VerifierKey, open_checkpoint, parse_checkpoint, sign_checkpoint
+from p402.receipts._proof import LogProof, format_proof, parse_proof
+from p402.receipts._receipt import CONTENT_MODES, RECEIPT_TYPE, ClosedBy, SealedReceipt, seal_receipt
+from p402.receipts._report import Check, Link, Outcome, Report, Status
+from p402.receipts._statement import Anchor, SettlementMode, SettlementStatement, normalise_address
+from p402.receipts._transfer import TRANSFER_WITH_MEMO, ChainLog, MemoTransfer, TransactionReceipt
+from p402.receipts._verify import Trust, verify
+from p402.receipts.merkle import (
+    EMPTY_ROOT,
+    GetNode,
+    Node,
+    append_nodes,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    root,
+    verify_consistency,
+    verify_inclusion,
+)
+
+__all__ = [
+    "BUNDLE_FORMAT",
+    "CONTENT_MODES",
+    "EMPTY_ROOT",
+    "MAX_ENTRY_BYTES",
+    "NO_PREVIOUS",
+    "RECEIPT_TYPE",
+    "TRANSFER_WITH_MEMO",
+    "Anchor",
+    "Block",
+    "Bundle",
+    "BundledAnchor",
+    "BundledReceipt",
+    "ChainLog",
+    "ChainReader",
+    "Check",
+    "Checkpoint",
+    "ClosedBy",
+    "Commitment",
+    "Entry",
+    "GetNode",
+    "Link",
+    "LogProof",
+    "MemoTransfer",
+    "Node",
+    "Outcome",
+    "Report",
+    "SealedReceipt",
+    "SettlementMode",
+    "SettlementStatement",
+    "Signer",
+    "Status",
+    "TransactionReceipt",
+    "Trust",
+    "VerifierKey",
+    "append_nodes",
+    "canonical",
+    "charge_line",
+    "charges_digest",
+    "commit",
+    "consistency_proof",
+    "entry_header",
+    "errors",
+    "format_proof",
+    "inclusion_proof",
+    "leaf_hash",
+    "make_bundle",
+    "merkle",
+    "new_salt",
+    "normalise_address",
+    "open_checkpoint",
+    "open_disclosure",
+    "parse_bundle",
+    "parse_canonical",
+    "parse_checkpoint",
+    "parse_proof",
+    "root",
+    "seal_entry",
+    "seal_receipt",
+    "settlement_entry",
+    "sign_checkpoint",
+    "verify",
+    "verify_consistency",
+    "verify_inclusion",
+]

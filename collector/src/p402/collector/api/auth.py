@@ -1,0 +1,90 @@
+"""Who is asking: an API key, or anybody on this machine where the collector listens on loopback only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from p402.collector.api.problem import Forbidden, Unauthorised
+from p402.collector.settings import Address
+from p402.collector.storage.keys import SCOPES, Keys
+from p402.vocabulary import Attribution
+
+__all__ = ["Authenticator", "Principal"]
+
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_ANONYMOUS_SCOPES = frozenset(SCOPES) - {"admin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks, and what they may."""
+
+    key_id: str | None
+    scopes: frozenset[str]
+    bound_to: Attribution
+
+    def may(self, scope: str) -> bool:
+        """Tell whether a scope is allowed; ``admin`` includes all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def within(self, organisation: str) -> Attribution:
+        """Give the part of an organisation's tree that is theirs to see."""
+        return self.bound_to.over(Attribution(organisation=organisation))
+
+    def require(self, scope: str) -> None:
+        """Insist on a scope.
+
+        Raises:
+            Forbidden: naming the scope that the key lacks.
+        """
+        if not self.may(scope):
+            raise Forbidden(
+                f"This needs an API key with the scope {scope!r}; yours has: {', '.join(sorted(self.scopes))}."
+            )
+
+
+class Authenticator:
+    """Finds out who is asking, before anything else of the request is read."""
+
+    def __init__(self, keys: Keys, listen: Address, *, key_required: bool) -> None:
+        self._keys = keys
+        self._listen = listen
+        self._key_required = key_required
+
+    async def authenticate(self, request: web.Request, scope: str) -> Principal:
+        """Give the principal of a request that needs a scope.
+
+        Raises:
+            Unauthorised: without a valid key where one is needed.
+            Forbidden: if the key does not have the scope, or a foreign page tries to use a local collector.
+        """
+        header = request.headers.get("Authorization")
+        if header is not None:
+            principal = await self._by_key(header)
+        elif self._key_required:
+            raise Unauthorised(
+                "An API key is needed: send `Authorization: Bearer p402_…`. `p402 keys create` makes one."
+            )
+        else:
+            self._refuse_foreign_pages(request)
+            principal = Principal(None, _ANONYMOUS_SCOPES, Attribution())
+        principal.require(scope)
+        return principal
+
+    async def _by_key(self, header: str) -> Principal:
+        kind, _, secret = header.partition(" ")
+        key = await self._keys.find(secret.strip()) if kind.lower() == "bearer" else None
+        if key is None:
+            raise Unauthorised("The API key is unknown or was revoked. `p402 keys list` shows the keys that are valid.")
+        return Principal(key.id, key.scopes, key.bound_to)
+
+    def _refuse_foreign_pages(self, request: web.Request) -> None:
+        """Keep web pages of other sites from talking to a collector on the reader's machine (DNS rebinding, CSRF)."""
+        names = _LOCAL_NAMES | {self._listen.host}
+        host = urlsplit(f"//{request.host}").hostname
+        origin = request.headers.get("Origin")
+        if host not in names or (origin is not None and urlsplit(origin).hostname not in names):
+            raise Forbidden("Without an API key only requests to and from this machine are answered.")

@@ -1,0 +1,82 @@
+"""Errors as RFC 9457 problem documents: the only way an error leaves the API.
+
+The ``type`` of a problem is ``about:p402/<name>``; ``title`` is the same for every problem of a type, ``detail`` says
+what was wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from p402.vocabulary import P402Error, Permanent, Transient
+
+__all__ = ["BadRequest", "Forbidden", "NotFound", "Unauthorised", "problem_middleware", "status_of"]
+
+log = structlog.get_logger(__name__)
+
+
+class BadRequest(Permanent):
+    """Something in the request is not as it must be."""
+
+
+class Unauthorised(Permanent):
+    """The request shows no valid API key."""
+
+
+class Forbidden(Permanent):
+    """The API key does not allow this."""
+
+
+class NotFound(Permanent):
+    """There is no such thing, or the key may not know of it."""
+
+
+_STATUS: dict[type[P402Error], int] = {BadRequest: 400, Unauthorised: 401, Forbidden: 403, NotFound: 404}
+
+
+def status_of(error: P402Error) -> int:
+    """Give the HTTP status of an error: 503 when trying again may help, else 400 or its own."""
+    return _STATUS.get(type(error), 503 if isinstance(error, Transient) else 400)
+
+
+def _problem(status: int, kind: str, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower()
+    body = {
+        "type": f"about:p402/{name}",
+        "title": name.replace("-", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+    }
+    return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
+
+
+@web.middleware
+async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what handlers raise into problem documents. What we did not foresee is logged, and told without details."""
+    try:
+        return await handler(request)
+    except P402Error as error:
+        status = status_of(error)
+        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorised) else {}
+        if isinstance(error, Transient):
+            headers["Retry-After"] = "1"
+        return _problem(status, type(error).__name__, str(error), headers)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        detail = f"{request.method} is not possible here; {request.path} takes {allowed}."
+        return _problem(405, "MethodNotAllowed", detail, {"Allow": allowed})
+    except web.HTTPNotFound:
+        return _problem(
+            404, "NotFound", f"Nothing is at {request.path}. The README of the collector lists what there is."
+        )
+    except web.HTTPException as error:
+        if error.status < 400:  # noqa: PLR2004 - redirects are no problems
+            raise
+        return _problem(error.status, error.reason.replace(" ", ""), error.text or error.reason)
+    except Exception:
+        log.exception("request_failed", method=request.method, path=request.path)
+        return _problem(500, "InternalError", "The collector failed at this request; its log has the details.")

@@ -1,0 +1,82 @@
+"""``p402 serve``: run the collector."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+import structlog
+
+from p402.collector.app import serve
+from p402.collector.settings import Settings, load_settings
+from p402.collector.wiring import Collector, build
+from p402.vocabulary import Attribution, Permanent, SystemClock
+
+__all__ = ["add_to"]
+
+
+class CannotListen(Permanent):
+    """The address is in use or not ours."""
+
+
+def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run the collector",
+        description="Run the collector: OTLP/HTTP, the API and the page on one address, until it is told to stop.",
+    )
+    parser.add_argument("--listen", metavar="HOST:PORT", help="address to listen on (default 127.0.0.1:4318)")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the database and of the keys")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    given = {name: getattr(arguments, name) for name in ("listen", "data_dir") if getattr(arguments, name)}
+    settings = load_settings(**given)
+    _configure_logging()
+    collector = build(settings)
+    asyncio.run(_serve(settings, collector))
+    return 0
+
+
+async def _serve(settings: Settings, collector: Collector) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+
+    async def started(url: str) -> None:
+        await _print_first_key(collector)
+        print(f"P402 Meter listens on {url} (OTLP/HTTP, API, page). Data: {settings.data_dir}", flush=True)
+
+    try:
+        await serve(collector.app, settings.listen.host, settings.listen.port, started, stop)
+    except OSError as error:
+        raise CannotListen(
+            f"Cannot listen on {settings.listen.host}:{settings.listen.port}: {error.strerror or error}. "
+            "Choose another address with --listen or P402_LISTEN."
+        ) from error
+
+
+async def _print_first_key(collector: Collector) -> None:
+    if await collector.keys.none_exist():
+        now = SystemClock().now()
+        _, secret = await collector.keys.create("first admin key", frozenset({"admin"}), Attribution(), now)
+        print(f"First start. This admin key is shown only now; keep it: {secret}", file=sys.stderr, flush=True)
+
+
+def _configure_logging() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,133 @@
+"""The pages: query → view model → template. Numbers are in tables, and no page needs JavaScript."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy import Connection
+
+from p402.collector.api.auth import Authenticator
+from p402.collector.api.pages import organisation_of
+from p402.collector.api.problem import NotFound
+from p402.collector.api.views import receipt_view, settlement_view
+from p402.collector.dashboard import format as formatting
+from p402.collector.storage.charges import SetAside, Spend, newest_charges, set_aside_page, spend_by
+from p402.collector.storage.database import Database
+from p402.collector.storage.receipts import newest_receipts, receipt_by_id
+from p402.collector.storage.settlements import settlements_page
+from p402.receipts.settlement import TempoNetwork
+from p402.vocabulary import Charge, Clock, Level
+
+__all__ = ["Dashboard", "Overview"]
+
+_SHOWN = 50
+_LEVELS = tuple(level for level in Level if level is not Level.REQUEST)
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'",
+    "Referrer-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the first page shows, of one organisation and the current month (UTC)."""
+
+    organisation: str
+    month: str
+    total: Spend | None
+    """None before the first charge."""
+    levels: dict[str, list[Spend]]
+    charges: list[tuple[int, Charge]]
+    set_aside: list[SetAside]
+    receipts: list[dict[str, Any]]
+    settlements: list[dict[str, Any]]
+
+
+class Dashboard:
+    """The handlers of the pages."""
+
+    def __init__(
+        self,
+        database: Database,
+        authenticator: Authenticator,
+        network: TempoNetwork | None,
+        clock: Clock,
+        default_organisation: str,
+    ) -> None:
+        self._database = database
+        self._authenticator = authenticator
+        self._network = network
+        self._clock = clock
+        self._default_organisation = default_organisation
+        self._templates = Environment(
+            loader=PackageLoader("p402.collector", "dashboard/templates"), autoescape=True, undefined=StrictUndefined
+        )
+        self._templates.filters |= {name: getattr(formatting, name) for name in formatting.__all__}
+        self._stylesheet = files("p402.collector").joinpath("dashboard/static/dashboard.css").read_text()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return [
+            web.get("/", self.overview, allow_head=False),
+            web.get("/receipts/{receipt_id}", self.receipt, allow_head=False),
+            web.get("/static/dashboard.css", self.stylesheet, allow_head=False),
+        ]
+
+    async def overview(self, request: web.Request) -> web.Response:
+        """Show the month: spend by level, the newest calls, receipts and settlements."""
+        principal = await self._authenticator.authenticate(request, "spend:read")
+        principal.require("receipts:read")
+        organisation = organisation_of(request, principal, self._default_organisation)
+        personal = principal.may("receipts:personal")
+        now = self._clock.now()
+        within = principal.within(organisation)
+
+        def query(connection: Connection) -> Overview:
+            levels = {level.value: spend_by(connection, level, organisation, *_month(now)) for level in _LEVELS}
+            return Overview(
+                organisation=organisation,
+                month=f"{now:%B %Y}",
+                total=next(iter(levels[Level.ORGANISATION.value]), None),
+                levels=levels,
+                charges=newest_charges(connection, within, _SHOWN),
+                set_aside=set_aside_page(connection, organisation, _SHOWN),
+                receipts=[
+                    receipt_view(receipt, self._network, personal=personal)
+                    for receipt in newest_receipts(connection, organisation, within, _SHOWN)
+                ],
+                settlements=[
+                    settlement_view(settlement, self._network)
+                    for settlement in settlements_page(connection, organisation, _SHOWN)
+                ],
+            )
+
+        return self._page("overview.html", page=await self._database.read(query))
+
+    async def receipt(self, request: web.Request) -> web.Response:
+        """Show one receipt, how to get it, and how to check it."""
+        principal = await self._authenticator.authenticate(request, "receipts:read")
+        receipt_id = request.match_info["receipt_id"]
+        found = await self._database.read(lambda connection: receipt_by_id(connection, receipt_id, principal.bound_to))
+        if found is None:
+            raise NotFound(f"There is no receipt {receipt_id[:64]!r}, or you may not see it.")
+        view = receipt_view(found, self._network, personal=principal.may("receipts:personal"))
+        return self._page("receipt.html", receipt=view, base=f"{request.scheme}://{request.host}")
+
+    async def stylesheet(self, _: web.Request) -> web.Response:
+        """Give the style of the pages."""
+        return web.Response(text=self._stylesheet, content_type="text/css", headers={"Cache-Control": "max-age=300"})
+
+    def _page(self, template: str, **values: Any) -> web.Response:
+        text = self._templates.get_template(template).render(**values)
+        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+
+
+def _month(now: datetime) -> tuple[int, int]:
+    """Give the hours since 1970 at which this month began and the next hour begins (UTC)."""
+    begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return int(begin.timestamp()) // 3600, int(now.timestamp()) // 3600 + 1

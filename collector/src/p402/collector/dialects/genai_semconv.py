@@ -1,0 +1,111 @@
+"""OpenTelemetry's GenAI conventions, new spellings and old ones.
+
+Source: semantic-conventions-genai, and v1.27–v1.41 of the general conventions for the older names. Read by attribute
+names, not by schema URL: shipped instrumentations state versions that they do not follow. Anthropic's SDK, which
+traces itself since its version 2, writes these names too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from p402.collector.pipeline.records import ModelCall, NotCharged, SkipReason, SpanRecord
+from p402.vocabulary import Usage, UsageSource, attributes
+
+__all__ = ["read"]
+
+INFERENCE_OPERATIONS = frozenset({"chat", "generate_content", "text_completion", "embeddings", "responses"})
+
+# canonical field ← names, first present wins
+_USAGE = {
+    "input_tokens": (attributes.GEN_AI_USAGE_INPUT_TOKENS, "gen_ai.usage.prompt_tokens"),
+    "output_tokens": (attributes.GEN_AI_USAGE_OUTPUT_TOKENS, "gen_ai.usage.completion_tokens"),
+    "cache_read_input_tokens": (
+        attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+        "gen_ai.usage.cache_read_input_tokens",
+    ),
+    "cache_write_input_tokens": (
+        attributes.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+    ),
+    "cache_write_1h_input_tokens": (
+        attributes.P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS,
+        "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
+    ),
+    "reasoning_output_tokens": (
+        attributes.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+        "gen_ai.usage.reasoning_tokens",
+    ),
+    "audio_input_tokens": (attributes.GEN_AI_USAGE_AUDIO_INPUT_TOKENS,),
+    "audio_output_tokens": (attributes.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS,),
+    "audio_cache_read_input_tokens": (attributes.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,),
+    "image_input_tokens": (attributes.GEN_AI_USAGE_IMAGE_INPUT_TOKENS,),
+    "image_output_tokens": (attributes.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS,),
+}
+_TOTALS = _USAGE["input_tokens"] + _USAGE["output_tokens"]
+
+_PROVIDERS = {  # values of the older `gen_ai.system`, and capitalised ones, → gen_ai.provider.name
+    "az.ai.openai": "azure.ai.openai",
+    "az.ai.inference": "azure.ai.inference",
+    "gemini": "gcp.gemini",
+    "google": "gcp.gemini",
+    "vertex_ai": "gcp.vertex_ai",
+    "xai": "x_ai",
+    "aws_bedrock": "aws.bedrock",
+    "mistral": "mistral_ai",
+}
+
+
+def read(span: SpanRecord) -> ModelCall | NotCharged:
+    """Read a span as a model call, or say why it is none."""
+    found = span.attributes
+    operation = found.get(attributes.GEN_AI_OPERATION_NAME)
+    if operation not in INFERENCE_OPERATIONS:
+        return NotCharged(span, SkipReason.NOT_INFERENCE)
+    if not any(_count(found.get(name)) is not None for name in _TOTALS):
+        failed = span.failed or attributes.ERROR_TYPE in found
+        return NotCharged(span, SkipReason.FAILED if failed else SkipReason.NO_USAGE)
+    estimated = found.get(attributes.P402_USAGE_SOURCE) == UsageSource.ESTIMATED
+    return ModelCall(
+        span=span,
+        provider=_provider(found),
+        operation=str(operation),
+        request_model=_text(found, attributes.GEN_AI_REQUEST_MODEL),
+        response_model=_text(found, attributes.GEN_AI_RESPONSE_MODEL),
+        response_id=_text(found, attributes.GEN_AI_RESPONSE_ID),
+        usage=Usage(**{field: _first_count(found, names) for field, names in _USAGE.items()}),
+        usage_source=UsageSource.ESTIMATED if estimated else UsageSource.PROVIDER,
+        request=_text(found, attributes.P402_REQUEST) or f"{span.trace_id.hex()}-{span.span_id.hex()}",
+        rationale=_text(found, attributes.P402_DECISION_RATIONALE),
+        task_type=_text(found, attributes.P402_TASK_TYPE),
+    )
+
+
+def _provider(found: Mapping[str, Any]) -> str:
+    value = found.get(attributes.GEN_AI_PROVIDER_NAME) or found.get("gen_ai.system") or "unknown"
+    name = str(value).lower()
+    return _PROVIDERS.get(name, name)
+
+
+def _first_count(found: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    return next((count for name in names if (count := _count(found.get(name))) is not None), 0)
+
+
+def _count(value: object) -> int | None:
+    """Read a token count; some instrumentations send it as a double or as text."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return None
+
+
+def _text(found: Mapping[str, Any], name: str) -> str | None:
+    value = found.get(name)
+    return value[:256] if isinstance(value, str) and value else None

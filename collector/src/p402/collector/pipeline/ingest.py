@@ -1,0 +1,63 @@
+"""Runs spans through the stages and counts what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from p402.collector.dialects import genai_semconv
+from p402.collector.pipeline.attribute import attribute
+from p402.collector.pipeline.ports import Ledger, Outcome, Prices
+from p402.collector.pipeline.price import charge
+from p402.collector.pipeline.records import NotCharged, Recordable, SkipReason, SpanRecord, WithoutUsage
+from p402.exporters.prometheus import CollectorMetrics
+from p402.vocabulary import Attribution, Clock
+
+__all__ = ["Ingest"]
+
+
+class Ingest:
+    """The pipeline: ``await ingest(spans, …)`` returns when every charge is on disk."""
+
+    def __init__(
+        self, prices: Prices, ledger: Ledger, metrics: CollectorMetrics, clock: Clock, default_organisation: str
+    ) -> None:
+        self._prices = prices
+        self._ledger = ledger
+        self._metrics = metrics
+        self._clock = clock
+        self._default_organisation = default_organisation
+
+    async def ingest(self, spans: Sequence[SpanRecord], bound_to: Attribution, key_id: str | None) -> Counter[str]:
+        """Normalise, attribute, price and record spans; returns how many ended how.
+
+        Args:
+            spans: as they arrived.
+            bound_to: levels that the sender's API key is bound to; they win over what spans say.
+            key_id: id of that key, None for an anonymous sender.
+
+        Raises:
+            Transient: nothing was recorded; the sender should try again.
+        """
+        now = self._clock.now()
+        calls: list[Recordable] = []
+        without_usage: list[WithoutUsage] = []
+        counts: Counter[str] = Counter()
+        for span in spans:
+            read = genai_semconv.read(span)
+            if isinstance(read, NotCharged) and read.reason is not SkipReason.NO_USAGE:
+                counts[read.reason] += 1
+                continue
+            owner = attribute(span, bound_to, self._default_organisation)
+            if isinstance(read, NotCharged):
+                without_usage.append(WithoutUsage(span, owner.attribution.organisation or self._default_organisation))
+            else:
+                calls.append(charge(read, owner, self._prices, key_id, now))
+        if calls or without_usage:
+            outcomes = await self._ledger.record(calls, without_usage, now)
+            counts.update(outcomes)
+            for call, outcome in zip(calls, outcomes, strict=False):
+                if outcome is Outcome.CHARGED:
+                    self._metrics.charged(call.charge)
+        self._metrics.spans(counts)
+        return counts

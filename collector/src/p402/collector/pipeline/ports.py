@@ -1,0 +1,50 @@
+"""What the pipeline needs from the parts below and beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from p402.collector.pipeline.records import Recordable, WithoutUsage
+from p402.collector.pricing import Priced, Unpriced
+from p402.vocabulary import Usage
+
+__all__ = ["Ledger", "Outcome", "Prices"]
+
+
+class Prices(Protocol):
+    """A price book."""
+
+    def price(self, provider: str, model: str, usage: Usage, at: datetime) -> Priced | Unpriced:
+        """Price a usage at the prices in force at a moment."""
+        ...
+
+
+class Outcome(StrEnum):
+    """What the ledger made of a span."""
+
+    CHARGED = "charged"
+    REPEATED = "repeated"
+    """The same span once more, as after a retry: nothing changed."""
+    DUPLICATE = "duplicate"
+    """Another span of a call that is charged already: kept apart, not charged."""
+    QUARANTINED = "quarantined"
+    """A span that claims another usage for a call that is charged already: kept apart for review."""
+    NO_USAGE = "no_usage"
+    """A model call without usage: kept apart, not priced."""
+
+
+class Ledger(Protocol):
+    """The books. Charges and counters change together, once per call, and are on disk when ``record`` returns."""
+
+    async def record(
+        self, calls: Sequence[Recordable], without_usage: Sequence[WithoutUsage], at: datetime
+    ) -> list[Outcome]:
+        """Record a batch; returns what became of each span, first of ``calls``, then of ``without_usage``.
+
+        Raises:
+            Transient: nothing was recorded; the sender should try again.
+        """
+        ...

@@ -1,0 +1,101 @@
+"""The shapes a call passes through: a span as it arrived, a model call, an attributed call, a charge to record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from p402.vocabulary import Attribution, Charge, Level, Usage, UsageSource
+
+__all__ = ["Attributed", "ModelCall", "NotCharged", "Recordable", "SkipReason", "SpanRecord", "WithoutUsage"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRecord:
+    """One span as it arrived; ids are raw bytes, times are nanoseconds since 1970."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes | None
+    name: str
+    started_ns: int
+    ended_ns: int
+    failed: bool
+    scope: str
+    """Name of the instrumentation that made it."""
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any]
+
+    @property
+    def key(self) -> bytes:
+        """The span's identity: 16 bytes of trace id and 8 of span id."""
+        return self.trace_id + self.span_id
+
+
+class SkipReason(StrEnum):
+    """Why a span is not a call to charge."""
+
+    NOT_INFERENCE = "not_inference"
+    """Nothing to do with a model, or a wrapper around calls (an agent, a tool, a workflow)."""
+    FAILED = "failed"
+    """The call failed and reported no usage; providers do not bill such calls."""
+    NO_USAGE = "no_usage"
+    """A model call that succeeded but whose span carries no usage: seen, kept apart, not priced."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotCharged:
+    """A span that is not charged, and why."""
+
+    span: SpanRecord
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """A span read as one call of a model, whatever dialect it was written in."""
+
+    span: SpanRecord
+    provider: str
+    operation: str
+    request_model: str | None
+    response_model: str | None
+    response_id: str | None
+    usage: Usage
+    usage_source: UsageSource
+    request: str
+    rationale: str | None
+    task_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """Who a call was for, and how far down the collector itself vouches for it."""
+
+    attribution: Attribution
+    verified_through: Level | None
+    """The deepest level, counted from the top without a gap, that the API key is bound to; None: all asserted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recordable:
+    """A charge and what the ledger must know to count its call once."""
+
+    charge: Charge
+    span: SpanRecord
+    verified_through: Level | None
+    key_id: str | None
+    call_key: bytes | None
+    """Digest of the provider's own id for the answer, see `pipeline.price.call_key`; None when there is none."""
+    may_nest: bool
+    """Whether another span of the same call may lie around or inside this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutUsage:
+    """A model call that succeeded but reported no usage: kept apart, counted, not priced."""
+
+    span: SpanRecord
+    organisation: str

@@ -1,0 +1,66 @@
+"""The price book: from provider, model, usage and time to the cost of a call, or the reason why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from p402.collector.pricing.card import RateCard, UnpriceableUsage, Unpriced
+from p402.collector.pricing.schedule import Schedule
+from p402.vocabulary import MAX_ID_LENGTH, Money, PriceReference, Usage
+
+__all__ = ["FindSchedule", "PriceBook", "Priced"]
+
+FindSchedule = Callable[[str, str], Schedule | Unpriced]
+"""Finds the prices of a model by the names of provider and model."""
+
+
+class Priced(NamedTuple):
+    """What a call costs, and from which price list that was computed."""
+
+    cost: Money
+    reference: PriceReference
+
+
+class PriceBook:
+    """Prices calls from one price list. May be used from several threads."""
+
+    def __init__(self, reference: PriceReference, find: FindSchedule, *, remembered: int = 4096) -> None:
+        """Take the list's name and digest and the way to find a model in it.
+
+        Names of models come from outside, so only ``remembered`` of them are kept, unknown ones included.
+        """
+        self.reference = reference
+        self._find = lru_cache(maxsize=remembered)(find)
+
+    def price(
+        self, provider: str, model: str, usage: Usage, at: datetime, context: Mapping[str, str] | None = None
+    ) -> Priced | Unpriced:
+        """Price one call.
+
+        Args:
+            provider: ``gen_ai.provider.name``.
+            model: The model that answered, in the provider's spelling.
+            usage: What the call consumed.
+            at: When it was made (aware): prices are dated.
+            context: What else a price may depend on, in genai-prices' words: ``{"processing": "batch"}``,
+                ``{"service_tier": "priority"}``. What the list does not know changes nothing.
+        """
+        card = self.card(provider, model, at, context)
+        if isinstance(card, Unpriced):
+            return card
+        try:
+            return Priced(card.cost(usage), self.reference)
+        except UnpriceableUsage as refusal:
+            return Unpriced(str(refusal))
+
+    def card(
+        self, provider: str, model: str, at: datetime, context: Mapping[str, str] | None = None
+    ) -> RateCard | Unpriced:
+        """Give the rate card of a model at a time, for computing several costs such as upper bounds."""
+        if len(model) > MAX_ID_LENGTH or len(provider) > MAX_ID_LENGTH:
+            return Unpriced(f"the name of the model or of its provider is longer than {MAX_ID_LENGTH} characters")
+        schedule = self._find(provider, model)
+        return schedule if isinstance(schedule, Unpriced) else schedule.card(at, context)

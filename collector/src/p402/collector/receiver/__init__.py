@@ -1,0 +1,1 @@
+"""OTLP in: the doors through which spans arrive."""

@@ -1,0 +1,1 @@
+"""Sessions: which charges belong together, when a session is over, and its receipt."""

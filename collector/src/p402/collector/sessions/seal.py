@@ -1,0 +1,87 @@
+"""Follows the recorded charges into their sessions, and seals the sessions that are over."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from p402.collector.sessions.ports import OpenPart, SessionStore
+from p402.collector.sessions.track import SessionRules
+from p402.exporters.prometheus import CollectorMetrics
+from p402.receipts import SealedReceipt, seal_receipt
+from p402.vocabulary import Clock, IdFactory, Transient
+
+__all__ = ["Sealer"]
+
+_CHARGES_AT_ONCE = 10_000
+_SESSIONS_AT_ONCE = 100
+_LONGEST_WAIT_SECONDS = 1.0  # between two looks at what has become due
+
+log = structlog.get_logger(__name__)
+
+
+class Sealer:
+    """The follower that turns sessions into receipts. A crash repeats its work, and repeating it changes nothing."""
+
+    def __init__(
+        self, store: SessionStore, rules: SessionRules, metrics: CollectorMetrics, clock: Clock, new_id: IdFactory
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._metrics = metrics
+        self._clock = clock
+        self._new_id = new_id
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that there are new charges, or that a session was closed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Follow and seal until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.catch_up()
+            except Transient as error:
+                log.warning("sessions_wait_for_storage", problem=str(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _LONGEST_WAIT_SECONDS)
+
+    async def catch_up(self) -> list[SealedReceipt]:
+        """Follow all recorded charges, then seal what is due; returns the new receipts."""
+        while await self._store.follow(self._rules, _CHARGES_AT_ONCE) == _CHARGES_AT_ONCE:
+            pass
+        sealed: list[SealedReceipt] = []
+        for scope_id in await self._store.due(self._clock.now(), _SESSIONS_AT_ONCE):
+            receipt = await self._store.seal(scope_id, self._make_receipt, self._clock.now())
+            if receipt is not None:
+                sealed.append(receipt)
+                self._metrics.sealed()
+                log.info("receipt_sealed", receipt=receipt.receipt_id, seq=receipt.seq)
+        self._metrics.sessions_open(await self._store.count_open())
+        return sealed
+
+    async def close(self, organisation: str, session: str) -> int:
+        """Note that an application is done with a session; returns how many open parts that closes."""
+        closed = await self._store.request_close(organisation, session, self._rules, self._clock.now())
+        self.wake()
+        return closed
+
+    def _make_receipt(self, part: OpenPart, seq: int, prev: bytes) -> SealedReceipt:
+        now = self._clock.now()
+        return seal_receipt(
+            part.charges,
+            organisation=part.organisation,
+            seq=seq,
+            prev=prev,
+            receipt_id=self._new_id("rcpt", now),
+            issued_at=now,
+            closed_by=part.closed_by,
+            part=part.part,
+            supplements=part.supplements,
+            verified_through=part.verified_through,
+            content_mode="metadata",
+        )

@@ -1,0 +1,35 @@
+"""The key that signs the checkpoints of every organisation's log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from p402.receipts import Signer
+
+__all__ = ["LogSigners"]
+
+
+class LogSigners:
+    """One key, and one origin (the name of a log) for each organisation."""
+
+    def __init__(self, file: Path, receipt_origin: str) -> None:
+        self._file = file
+        self._receipt_origin = receipt_origin
+        self._signers: dict[str, Signer] = {}
+
+    def make_key_if_missing(self) -> bool:
+        """Make the key on a first start; tells whether it did."""
+        if self._file.exists():
+            return False
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        Signer.generate(self._receipt_origin).save(self._file)
+        return True
+
+    def signer(self, organisation: str) -> Signer:
+        """Give the signer of an organisation's log; its origin is ``<receipt origin>/org/<organisation>``."""
+        known = self._signers.get(organisation)
+        if known is None:
+            known = Signer.from_file(self._file, f"{self._receipt_origin}/org/{quote(organisation, safe='')}")
+            self._signers[organisation] = known
+        return known

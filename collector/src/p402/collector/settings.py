@@ -1,0 +1,187 @@
+"""Settings: one tree, read from a TOML file and from the environment.
+
+The file is named by ``P402_CONFIG``; every key can be overridden by ``P402_`` and its name in capitals. A setting is
+documented by its description here; the README's table is checked against it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from p402.vocabulary import Permanent, is_valid_id
+
+__all__ = ["Address", "Settings", "SettingsInvalid", "load_settings"]
+
+
+class SettingsInvalid(Permanent):
+    """The configuration cannot be used; the message names each wrong setting and what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port to listen on, written ``127.0.0.1:4318`` or ``[::1]:4318``; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, value: object) -> Address:
+        """Read an address; raises ValueError that says how one looks."""
+        if isinstance(value, Address):
+            return value
+        host, separator, port = str(value).rpartition(":")
+        if not (separator and host and port.isdigit() and int(port) < 65536):  # noqa: PLR2004 - ports have 16 bits
+            raise ValueError(f"an address looks like 127.0.0.1:4318; got {value!r}")
+        return cls(host.strip("[]"), int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def _default_data_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "p402"
+
+
+class Settings(BaseSettings):
+    """Everything the collector can be told. Each field is a key of the TOML file and a ``P402_*`` variable."""
+
+    model_config = SettingsConfigDict(env_prefix="P402_", extra="ignore", frozen=True, arbitrary_types_allowed=True)
+
+    data_dir: Annotated[Path, Field(description="Folder of the database and of the keys.")] = Field(
+        default_factory=_default_data_dir
+    )
+    database_url: Annotated[
+        str | None, Field(description="`sqlite:///FILE`. Unset: `p402.sqlite3` in the data folder.")
+    ] = None
+    listen: Annotated[
+        Address,
+        NoDecode,
+        BeforeValidator(Address.parse),
+        Field(description="Address of OTLP/HTTP, the API and the page."),
+    ] = Address("127.0.0.1", 4318)
+    default_organisation: Annotated[
+        str, Field(description="Organisation of calls that name none and whose key is bound to none.")
+    ] = "default"
+    require_key: Annotated[
+        bool | None,
+        Field(description="Whether every request needs an API key. Unset: yes, unless only this machine can connect."),
+    ] = None
+    max_request_bytes: Annotated[
+        int, Field(gt=0, description="Largest request body, before and after it is decompressed.")
+    ] = 64 * 1024 * 1024
+    session_idle_seconds: Annotated[
+        float, Field(ge=0, description="Silence after which a session is over and gets its receipt.")
+    ] = 900
+    session_close_grace_seconds: Annotated[
+        float, Field(ge=0, description="How long a closed session waits for spans that are still on their way.")
+    ] = 10
+    session_max_seconds: Annotated[
+        float, Field(gt=0, description="Age at which a session that never falls silent gets a receipt all the same.")
+    ] = 86_400
+    receipt_origin: Annotated[
+        str, Field(description="Name of this collector's logs in checkpoints; a domain of yours.")
+    ] = "p402.local"
+    signing_key_file: Annotated[
+        Path | None,
+        Field(
+            description="Ed25519 key that signs checkpoints; made on first start. Unset: `keys/log.pem` in the data folder."
+        ),
+    ] = None
+    settlement_mode: Annotated[
+        Literal["off", "anchor"], Field(description="`anchor`: checkpoints are anchored on Tempo. `off`: not.")
+    ] = "off"
+    settlement_network: Annotated[
+        Literal["mainnet", "moderato", "local"], Field(description="Chain to settle on; gives chain id and defaults.")
+    ] = "moderato"
+    settlement_rpc_url: Annotated[str | None, Field(description="JSON-RPC address; unset: the network's.")] = None
+    settlement_token: Annotated[str | None, Field(description="TIP-20 token of settlements; unset: the network's.")] = (
+        None
+    )
+    settlement_explorer_url: Annotated[
+        str | None, Field(description="Block explorer that receipts link to; unset: the network's.")
+    ] = None
+    settlement_key_file: Annotated[
+        Path | None, Field(description="File with the hex private key that signs settlements.")
+    ] = None
+    settlement_interval_seconds: Annotated[
+        float, Field(ge=0, description="Shortest time between two anchors of one organisation.")
+    ] = 600
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not is_valid_id(self.default_organisation):
+            raise ValueError("default_organisation must be 1 to 256 printable characters")
+        if self.database_url is not None and not self.database_url.startswith("sqlite:///"):
+            raise ValueError("database_url must be sqlite:///FILE; this version stores in SQLite only")
+        if self.settlement_mode != "off" and self.settlement_key_file is None:
+            raise ValueError("settlement_mode is on, so settlement_key_file must name the file of the signing key")
+        return self
+
+    @property
+    def key_required(self) -> bool:
+        """Whether a request without an API key is refused."""
+        return self.require_key if self.require_key is not None else not self.listen.is_loopback
+
+    @property
+    def log_key_file(self) -> Path:
+        """The file of the key that signs checkpoints."""
+        return self.signing_key_file or self.data_dir / "keys" / "log.pem"
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file."""
+        if self.database_url is None:
+            return self.data_dir / "p402.sqlite3"
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order: what a caller passes, then the environment, then the file."""
+        file = TomlConfigSettingsSource(settings_cls, os.environ.get("P402_CONFIG"))
+        return (init_settings, env_settings, file)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsInvalid: naming each setting that is wrong, where it can be set, and why it is refused.
+    """
+    config = os.environ.get("P402_CONFIG")
+    if config is not None and not Path(config).is_file():
+        raise SettingsInvalid(f"P402_CONFIG names {config}, which is not a file.")
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type] # overrides are validated by pydantic, as the file is
+    except ValidationError as error:
+        lines = [
+            "  "
+            + "".join(f"P402_{str(where).upper()}: " for where in problem["loc"][:1])
+            + problem["msg"].removeprefix("Value error, ")
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+        raise SettingsInvalid("The configuration cannot be used:\n" + "\n".join(lines)) from error

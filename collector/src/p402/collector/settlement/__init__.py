@@ -1,0 +1,1 @@
+"""Settlement: checkpoints anchored on Tempo, exactly once."""

@@ -1,0 +1,129 @@
+"""API keys: stored as digests, shown once, bound to levels of the tree."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from p402.collector.storage.charge_rows import from_millis, to_millis
+from p402.collector.storage.database import Database
+from p402.collector.storage.tables import api_keys
+from p402.vocabulary import Attribution, IdFactory, Level, Permanent
+
+__all__ = ["SCOPES", "ApiKey", "KeyUnknown", "Keys", "ScopeUnknown"]
+
+SCOPES = (
+    "ingest",
+    "feedback",
+    "spend:read",
+    "receipts:read",
+    "receipts:personal",
+    "review",
+    "exports",
+    "holds",
+    "admin",
+)
+"""Everything a key can be allowed to do; ``admin`` includes the rest."""
+
+_BOUND = (Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)
+
+
+class ScopeUnknown(Permanent):
+    """A key cannot be made with a scope that does not exist."""
+
+
+class KeyUnknown(Permanent):
+    """There is no key with this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known about a key; the secret itself is not."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+    bound_to: Attribution
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class Keys:
+    """The keys of a collector."""
+
+    def __init__(self, database: Database, new_id: IdFactory) -> None:
+        self._database = database
+        self._new_id = new_id
+
+    async def create(
+        self, name: str, scopes: frozenset[str], bound_to: Attribution, at: datetime
+    ) -> tuple[ApiKey, str]:
+        """Make a key; returns it with its secret, which is never shown again.
+
+        Raises:
+            ScopeUnknown: naming the scopes that do exist.
+        """
+        if unknown := scopes - set(SCOPES):
+            raise ScopeUnknown(f"No such scope: {', '.join(sorted(unknown))}. There are: {', '.join(SCOPES)}.")
+        secret = "p402_" + secrets.token_urlsafe(32)
+        key = ApiKey(self._new_id("key", at), name, scopes, bound_to, at, None)
+        row = {
+            "id": key.id,
+            "name": name,
+            "secret_sha256": _digest(secret),
+            "scopes": " ".join(sorted(scopes)),
+            "created_at": to_millis(at),
+            **{level.value: getattr(bound_to, level.value) for level in _BOUND},
+        }
+        await self._database.write(lambda connection: connection.execute(insert(api_keys).values(row)).rowcount)
+        return key, secret
+
+    async def find(self, secret: str) -> ApiKey | None:
+        """Give the key with this secret, unless it was revoked."""
+        query = select(api_keys).where(api_keys.c.secret_sha256 == _digest(secret), api_keys.c.revoked_at.is_(None))
+        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+        return None if row is None else _key(row)
+
+    async def list(self) -> list[ApiKey]:
+        """Give all keys, the oldest first."""
+        query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
+        return await self._database.read(lambda connection: [_key(row) for row in connection.execute(query)])
+
+    async def revoke(self, key_id: str, at: datetime) -> None:
+        """Make a key useless from now on.
+
+        Raises:
+            KeyUnknown: if there is none with this id.
+        """
+        change = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+
+        def revoke(connection: Connection) -> int:
+            return connection.execute(change.values(revoked_at=to_millis(at))).rowcount
+
+        if not await self._database.write(revoke):
+            raise KeyUnknown(f"No key {key_id} that is not revoked already. `p402 keys list` shows them.")
+
+    async def none_exist(self) -> bool:
+        """Tell whether this collector never had a key."""
+        query = select(func.count()).select_from(api_keys)
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one()) == 0
+
+
+def _digest(secret: str) -> bytes:
+    """Digest a secret. It has 256 random bits, so a plain hash cannot be searched."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _key(row: Row[tuple[object, ...]]) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        name=row.name,
+        scopes=frozenset(row.scopes.split()),
+        bound_to=Attribution(**{level.value: getattr(row, level.value) for level in _BOUND}),
+        created_at=from_millis(row.created_at),
+        revoked_at=None if row.revoked_at is None else from_millis(row.revoked_at),
+    )

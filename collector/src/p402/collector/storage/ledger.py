@@ -1,0 +1,147 @@
+"""The ledger on SQLite: charges and counters in one transaction, each call counted once.
+
+This is the hot path, so it speaks to the driver directly. A batch of new charges goes in with one statement; only when
+some row was there already, or a span may belong to a call that another span reports too, are rows taken one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection
+
+from p402.collector.pipeline.ports import Outcome
+from p402.collector.pipeline.records import Recordable, WithoutUsage
+from p402.collector.storage.charge_rows import CHARGE_COLUMNS, USAGE_COLUMNS, row_of, to_millis
+from p402.collector.storage.counters import add_to_counters
+from p402.collector.storage.database import Database
+from p402.collector.storage.interned import Interned
+
+__all__ = ["SqliteLedger"]
+
+_INSERT = (
+    f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) VALUES ({', '.join('?' * len(CHARGE_COLUMNS))})"
+    " ON CONFLICT DO NOTHING"
+)
+_USAGE = ", ".join(USAGE_COLUMNS)
+_USAGE_AT = slice(CHARGE_COLUMNS.index(USAGE_COLUMNS[0]), CHARGE_COLUMNS.index(USAGE_COLUMNS[-1]) + 1)
+
+Row = tuple[Any, ...]
+
+
+class SqliteLedger:
+    """Implements `pipeline.ports.Ledger`."""
+
+    def __init__(self, database: Database, after_commit: Callable[[], None]) -> None:
+        self._database = database
+        self._after_commit = after_commit
+        self._interned = Interned()
+        database.on_rollback(self._interned.forget)
+
+    async def record(
+        self, calls: Sequence[Recordable], without_usage: Sequence[WithoutUsage], at: datetime
+    ) -> list[Outcome]:
+        """Record a batch, see `pipeline.ports.Ledger`."""
+        outcomes = await self._database.write(lambda connection: self._record(connection, calls, without_usage, at))
+        if Outcome.CHARGED in outcomes:
+            self._after_commit()
+        return outcomes
+
+    def _record(
+        self, connection: Connection, calls: Sequence[Recordable], without_usage: Sequence[WithoutUsage], at: datetime
+    ) -> list[Outcome]:
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        rows = [self._row(driver, call, at) for call in calls]
+        outcomes = self._insert_together(driver, calls, rows)
+        if outcomes is None:
+            outcomes = [self._insert_one(driver, call, row, at) for call, row in zip(calls, rows, strict=True)]
+        charged = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome is Outcome.CHARGED]
+        add_to_counters(driver, [call.charge for call in charged])
+        for span in without_usage:
+            detail = {"model": span.span.attributes.get("gen_ai.request.model")}
+            _set_aside(driver, span.span.key, span.organisation, Outcome.NO_USAGE, None, detail, at)
+            outcomes.append(Outcome.NO_USAGE)
+        return outcomes
+
+    def _row(self, driver: sqlite3.Connection, call: Recordable, at: datetime) -> Row:
+        charge = call.charge
+        return row_of(
+            call,
+            at,
+            self._interned.scope(driver, charge.attribution),
+            self._interned.model(driver, charge),
+            self._interned.price_book(driver, charge.price) if charge.price else None,
+        )
+
+    @staticmethod
+    def _insert_together(
+        driver: sqlite3.Connection, calls: Sequence[Recordable], rows: list[Row]
+    ) -> list[Outcome] | None:
+        """Insert all rows at once; None, and nothing inserted, when they must be looked at one by one."""
+        if any(call.may_nest for call in calls):
+            return None
+        driver.execute("SAVEPOINT together")
+        inserted = driver.executemany(_INSERT, rows).rowcount if rows else 0
+        if inserted != len(rows):
+            driver.execute("ROLLBACK TO together")
+        driver.execute("RELEASE together")
+        return [Outcome.CHARGED] * len(rows) if inserted == len(rows) else None
+
+    @staticmethod
+    def _insert_one(driver: sqlite3.Connection, call: Recordable, row: Row, at: datetime) -> Outcome:
+        usage = row[_USAGE_AT]
+        known = driver.execute(f"SELECT seq, {_USAGE} FROM charges WHERE span_key = ?", (call.span.key,)).fetchone()
+        if known is not None and known[1:] == usage:
+            return Outcome.REPEATED
+        known = known or _charge_of_same_call(driver, call)
+        if known is None:
+            driver.execute(_INSERT, row)
+            return Outcome.CHARGED
+        outcome = Outcome.DUPLICATE if known[1:] == usage else Outcome.QUARANTINED
+        detail = {"model": call.charge.model, **dict(zip(USAGE_COLUMNS, usage, strict=True))}
+        organisation = call.charge.attribution.organisation or ""
+        _set_aside(driver, call.span.key, organisation, outcome, known[0], detail, at)
+        return outcome
+
+
+def _charge_of_same_call(driver: sqlite3.Connection, call: Recordable) -> Row | None:
+    """Find the charge of the same provider's answer: by the answer's id, else by nesting within the trace.
+
+    A model call never contains another one, so a span directly around or inside a charged one reports the same call.
+    """
+    if call.call_key is not None:
+        query = f"SELECT seq, {_USAGE} FROM charges WHERE call_key = ?"
+        if known := cast("Row | None", driver.execute(query, (call.call_key,)).fetchone()):
+            return known
+    if not call.may_nest:
+        return None
+    span = call.span
+    within_trace = (span.trace_id, span.trace_id + b"\xff" * 8)
+    return cast(
+        "Row | None",
+        driver.execute(
+            f"SELECT seq, {_USAGE} FROM charges WHERE span_key BETWEEN ? AND ?"
+            " AND (parent_span_id = ? OR span_key = ?) AND key_id IS ?",
+            (*within_trace, span.span_id, span.trace_id + (span.parent_span_id or b""), call.key_id),
+        ).fetchone(),
+    )
+
+
+def _set_aside(
+    driver: sqlite3.Connection,
+    span_key: bytes,
+    organisation: str,
+    reason: Outcome,
+    charge_seq: int | None,
+    detail: dict[str, Any],
+    at: datetime,
+) -> None:
+    driver.execute(
+        "INSERT INTO set_aside (span_key, organisation, reason, charge_seq, detail, recorded_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (span_key, organisation, reason, charge_seq, json.dumps(detail, sort_keys=True), to_millis(at)),
+    )

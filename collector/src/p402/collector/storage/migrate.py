@@ -1,0 +1,53 @@
+"""Brings a database to the current schema, and tells whether it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from p402.collector.storage.database import open_engine
+from p402.vocabulary import Permanent
+
+__all__ = ["DatabaseUnusable", "upgrade"]
+
+
+class DatabaseUnusable(Permanent):
+    """The database file cannot be opened, or was written by a newer version."""
+
+
+def upgrade(file: Path) -> str | None:
+    """Create or upgrade the database; returns the revision it had before (None: it was new).
+
+    Raises:
+        DatabaseUnusable: saying which file, and what to do.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        engine = open_engine(file)
+        with engine.connect() as connection:
+            before = MigrationContext.configure(connection).get_current_revision()
+            config = _config(connection)
+            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+            if before is not None and before not in known:
+                raise DatabaseUnusable(
+                    f"{file} was written by a newer version (schema {before}). Start that version, or restore a backup."
+                )
+            command.upgrade(config, "head")
+        engine.dispose()
+    except (OSError, SQLAlchemyError) as error:
+        raise DatabaseUnusable(f"The database {file} cannot be opened: {error}.") from error
+    return before
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "p402.collector:storage/migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config

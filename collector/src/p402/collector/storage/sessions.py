@@ -1,0 +1,173 @@
+"""Sessions on SQLite: implements `sessions.ports.SessionStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from p402.collector.sessions.ports import MakeReceipt, OpenPart
+from p402.collector.sessions.track import SessionRules, due_at
+from p402.collector.storage.charge_rows import from_millis, to_millis
+from p402.collector.storage.charges import charges_joined, charges_of
+from p402.collector.storage.database import Database
+from p402.collector.storage.log import Signers, append_entry
+from p402.collector.storage.tables import charges, closings, cursors, disclosures, receipts, scopes, sessions
+from p402.receipts import RECEIPT_TYPE, ClosedBy, SealedReceipt
+from p402.receipts.errors import NotSealable
+from p402.vocabulary import Level
+
+__all__ = ["SqliteSessions"]
+
+AnyRow = Row[*tuple[Any, ...]]
+
+_FOLLOWER = "sessions"
+_LEVELS_DOWN = {level.value: depth for depth, level in enumerate(Level)}
+
+
+class SqliteSessions:
+    """The sessions, and their receipts in the log."""
+
+    def __init__(self, database: Database, signers: Signers) -> None:
+        self._database = database
+        self._signers = signers
+
+    async def follow(self, rules: SessionRules, limit: int) -> int:
+        """Take the next recorded charges into their sessions."""
+        return await self._database.write(lambda connection: _follow(connection, rules, limit))
+
+    async def request_close(self, organisation: str, session: str, rules: SessionRules, at: datetime) -> int:
+        """Note that a session is over."""
+
+        def change(connection: Connection) -> int:
+            closing = upsert(closings).values(organisation=organisation, session=session, requested_at=to_millis(at))
+            connection.execute(closing.on_conflict_do_update(set_={"requested_at": closing.excluded.requested_at}))
+            open_parts = connection.execute(
+                select(sessions)
+                .join(scopes)
+                .where(
+                    scopes.c.organisation == organisation, scopes.c.session == session, sessions.c.due_at.is_not(None)
+                )
+            ).all()
+            for part in open_parts:
+                due = due_at(rules, from_millis(part.opened_at), from_millis(part.last_seen_at), at)
+                connection.execute(_at(part.scope_id).values(due_at=to_millis(due)))
+            return len(open_parts)
+
+        return await self._database.write(change)
+
+    async def due(self, at: datetime, limit: int) -> list[int]:
+        """Give sessions whose open part is to be sealed."""
+        query = select(sessions.c.scope_id).where(sessions.c.due_at <= to_millis(at)).order_by(sessions.c.due_at)
+        return await self._database.read(lambda connection: list(connection.execute(query.limit(limit)).scalars()))
+
+    async def count_open(self) -> int:
+        """Count the sessions with an open part."""
+        query = select(func.count()).where(sessions.c.due_at.is_not(None))
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one())
+
+    async def seal(self, scope_id: int, make: MakeReceipt, at: datetime) -> SealedReceipt | None:
+        """Seal the open part of a session."""
+        return await self._database.write(lambda connection: self._seal(connection, scope_id, make, at))
+
+    def _seal(self, connection: Connection, scope_id: int, make: MakeReceipt, at: datetime) -> SealedReceipt | None:
+        session = connection.execute(select(sessions).where(sessions.c.scope_id == scope_id)).one()
+        if session.due_at is None or session.due_at > to_millis(at):
+            return None
+        rows = _unsealed(connection, session)
+        unsealed = len(rows)
+        while True:
+            part = _open_part(connection, session, rows)
+            signer = self._signers.signer(part.organisation)
+            try:
+                receipt = append_entry(connection, part.organisation, RECEIPT_TYPE, partial(make, part), signer, at)
+                break
+            except NotSealable:  # more models or rationales than an entry holds: the rest becomes the next part
+                if len(rows) == 1:
+                    raise
+                rows = rows[: len(rows) // 2]
+        connection.execute(
+            insert(receipts).values(
+                id=receipt.receipt_id,
+                organisation=part.organisation,
+                seq=receipt.seq,
+                scope_id=scope_id,
+                issued_at=to_millis(at),
+                cost_nano_usd=sum(charge.cost.nano_usd for charge in part.charges if charge.cost),
+            )
+        )
+        for disclosure in receipt.disclosures:
+            connection.execute(insert(disclosures).values(receipt_id=receipt.receipt_id, disclosure=disclosure))
+        sealed = {
+            "due_at": None if len(rows) == unsealed else to_millis(at),
+            "sealed_through_seq": rows[-1]["seq"],
+            "parts": part.part,
+            "first_receipt_id": part.supplements or receipt.receipt_id,
+        }
+        connection.execute(_at(scope_id).values(sealed))
+        return receipt
+
+
+def _at(scope_id: int) -> Any:
+    return update(sessions).where(sessions.c.scope_id == scope_id)
+
+
+def _follow(connection: Connection, rules: SessionRules, limit: int) -> int:
+    after = connection.execute(select(cursors.c.seq).where(cursors.c.follower == _FOLLOWER)).scalar() or 0
+    query = select(charges.c.seq, charges.c.scope_id, charges.c.recorded_at).where(charges.c.seq > after)
+    rows = connection.execute(query.order_by(charges.c.seq).limit(limit)).all()
+    if not rows:
+        return 0
+    by_scope: dict[int, list[AnyRow]] = {}
+    for row in rows:
+        by_scope.setdefault(row.scope_id, []).append(row)
+    for scope_id, new in by_scope.items():
+        _saw(connection, rules, scope_id, new)
+    cursor = upsert(cursors).values(follower=_FOLLOWER, seq=rows[-1].seq)
+    connection.execute(cursor.on_conflict_do_update(set_={"seq": cursor.excluded.seq}))
+    return len(rows)
+
+
+def _saw(connection: Connection, rules: SessionRules, scope_id: int, new: Sequence[AnyRow]) -> None:
+    known = connection.execute(select(sessions).where(sessions.c.scope_id == scope_id)).one_or_none()
+    if known is not None and new[-1].seq <= known.sealed_through_seq:
+        return  # the receipt was faster than this follower and covers these already
+    first, last = min(row.recorded_at for row in new), max(row.recorded_at for row in new)
+    if known is not None and known.due_at is not None:
+        first, last = min(first, known.opened_at), max(last, known.last_seen_at)
+    closed_at = connection.execute(
+        select(closings.c.requested_at)
+        .join(scopes, (scopes.c.organisation == closings.c.organisation) & (scopes.c.session == closings.c.session))
+        .where(scopes.c.id == scope_id)
+    ).scalar()
+    due = due_at(rules, from_millis(first), from_millis(last), None if closed_at is None else from_millis(closed_at))
+    values = {"opened_at": first, "last_seen_at": last, "due_at": to_millis(due)}
+    if known is None:
+        connection.execute(insert(sessions).values(scope_id=scope_id, sealed_through_seq=0, parts=0, **values))
+    else:
+        connection.execute(_at(scope_id).values(**values))
+
+
+def _unsealed(connection: Connection, session: AnyRow) -> Sequence[Any]:
+    query = charges_joined().where(charges.c.scope_id == session.scope_id, charges.c.seq > session.sealed_through_seq)
+    return connection.execute(query.order_by(charges.c.seq)).mappings().all()
+
+
+def _open_part(connection: Connection, session: AnyRow, rows: Sequence[Any]) -> OpenPart:
+    organisation, name = rows[0]["organisation"], rows[0]["session"]
+    closed = connection.execute(
+        select(closings.c.requested_at).where(closings.c.organisation == organisation, closings.c.session == name)
+    ).scalar()
+    verified = min((row["verified_through"] for row in rows), key=lambda level: _LEVELS_DOWN.get(level, -1))
+    return OpenPart(
+        organisation=organisation,
+        charges=charges_of(rows),
+        part=session.parts + 1,
+        supplements=session.first_receipt_id,
+        closed_by=ClosedBy.IDLE if closed is None else ClosedBy.API,
+        verified_through=None if verified is None else Level(verified),
+    )

@@ -1,0 +1,269 @@
+"""Every table, once. The migrations create them; a test compares the two.
+
+Times are UTC milliseconds since 1970, amounts whole nano-USD, hashes raw bytes. Missing levels are empty strings in
+``scopes``, so that a scope is unique.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "api_keys",
+    "charges",
+    "checkpoints",
+    "closings",
+    "cursors",
+    "disclosures",
+    "lanes",
+    "log_entries",
+    "log_nodes",
+    "metadata",
+    "models",
+    "price_books",
+    "receipts",
+    "scopes",
+    "sessions",
+    "set_aside",
+    "settlements",
+    "spend_hourly",
+]
+
+metadata = MetaData()
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("secret_sha256", LargeBinary, nullable=False, unique=True),
+    Column("scopes", String, nullable=False),  # separated by spaces
+    *(
+        Column(level, String)  # what the key is bound to
+        for level in ("organisation", "department", "project", "client", "employee")
+    ),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+# --- the ledger
+
+scopes = Table(
+    "scopes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    *(
+        Column(level, String, nullable=False)
+        for level in ("organisation", "department", "project", "client", "employee", "session")
+    ),
+    UniqueConstraint("organisation", "session", "employee", "client", "project", "department"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    *(Column(name, String, nullable=False) for name in ("provider", "operation", "request_model", "response_model")),
+    UniqueConstraint("provider", "operation", "request_model", "response_model"),
+)
+
+price_books = Table(
+    "price_books",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("book", String, nullable=False),
+    Column("sha256", String, nullable=False),
+    UniqueConstraint("book", "sha256"),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("span_key", LargeBinary, nullable=False, unique=True),  # trace id and span id, 24 bytes
+    Column("call_key", LargeBinary, unique=True),  # the provider's answer, whoever reports it; see calls.py
+    Column("parent_span_id", LargeBinary),
+    Column("scope_id", ForeignKey("scopes.id"), nullable=False),
+    Column("model_id", ForeignKey("models.id"), nullable=False),
+    Column("price_book_id", ForeignKey("price_books.id")),
+    Column("key_id", String),
+    Column("verified_through", String),
+    Column("request", String, nullable=False),
+    Column("response_id", String),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    *(
+        Column(name, Integer, nullable=False)
+        for name in (
+            "input_tokens",
+            "output_tokens",
+            "cache_read_input_tokens",
+            "cache_write_input_tokens",
+            "cache_write_1h_input_tokens",
+            "reasoning_output_tokens",
+            "audio_input_tokens",
+            "audio_output_tokens",
+            "audio_cache_read_input_tokens",
+            "image_input_tokens",
+            "image_output_tokens",
+        )
+    ),
+    Column("usage_source", String, nullable=False),
+    Column("cost_nano_usd", BigInteger),  # null: unpriced, with the reason beside it
+    Column("unpriced_reason", String),
+    Column("rationale", String),
+    Column("task_type", String),
+    Index("charges_of_scope", "scope_id", "seq"),
+)
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("span_key", LargeBinary, nullable=False),
+    Column("organisation", String, nullable=False),
+    Column("reason", String, nullable=False),  # duplicate, quarantined, no_usage
+    Column("charge_seq", ForeignKey("charges.seq")),
+    Column("detail", String, nullable=False),  # usage and model as JSON; no content
+    Column("recorded_at", BigInteger, nullable=False),
+    UniqueConstraint("span_key", "reason", "detail"),
+)
+
+spend_hourly = Table(
+    "spend_hourly",
+    metadata,
+    Column("organisation", String, primary_key=True),
+    Column("level", String, primary_key=True),
+    Column("node", String, primary_key=True),  # "" is the unattributed one
+    Column("hour", Integer, primary_key=True),  # hours since 1970, UTC
+    Column("cost_nano_usd", BigInteger, nullable=False),
+    Column("charges", Integer, nullable=False),
+    Column("unpriced_charges", Integer, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("follower", String, primary_key=True),
+    Column("seq", Integer, nullable=False),
+)
+
+# --- sessions, their receipts, and the log of each organisation
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("scope_id", ForeignKey("scopes.id"), primary_key=True),
+    Column("opened_at", BigInteger, nullable=False),  # of the part that is open now
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, index=True),  # when the open part is to be sealed; null: no part is open
+    Column("sealed_through_seq", Integer, nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("first_receipt_id", String),
+)
+
+closings = Table(
+    "closings",
+    metadata,
+    Column("organisation", String, primary_key=True),
+    Column("session", String, primary_key=True),
+    Column("requested_at", BigInteger, nullable=False),
+)
+
+log_entries = Table(
+    "log_entries",
+    metadata,
+    Column("organisation", String, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("type", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+log_nodes = Table(
+    "log_nodes",
+    metadata,
+    Column("organisation", String, primary_key=True),
+    Column("level", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("organisation", String, primary_key=True),
+    Column("size", Integer, primary_key=True),
+    Column("note", String, nullable=False),
+    Column("signed_at", BigInteger, nullable=False),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("organisation", String, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("scope_id", ForeignKey("scopes.id"), nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("cost_nano_usd", BigInteger, nullable=False),
+    Column("settlement_id", ForeignKey("settlements.id")),  # the one that anchored it
+    UniqueConstraint("organisation", "seq"),
+)
+
+disclosures = Table(
+    "disclosures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("receipt_id", ForeignKey("receipts.id"), nullable=False, index=True),
+    Column("disclosure", String, nullable=False),
+)
+
+# --- settlement
+
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("organisation", String, nullable=False),
+    Column("state", String, nullable=False),  # planned, signed, final, failed
+    Column("problem", String),
+    Column("checkpoint_size", Integer, nullable=False),
+    Column("statement", LargeBinary, nullable=False),
+    Column("memo", LargeBinary, nullable=False, unique=True),
+    Column("nonce_key", String),
+    Column("nonce", BigInteger),
+    Column("valid_before", BigInteger),  # chain time, seconds
+    Column("signed_at_block", BigInteger),
+    Column("raw_transaction", LargeBinary),
+    Column("tx_hash", String),
+    Column("block_number", BigInteger),
+    Column("block_hash", String),
+    Column("block_timestamp", BigInteger),  # seconds
+    Column("log_index", Integer),
+    Column("planned_at", BigInteger, nullable=False),
+    Column("final_at", BigInteger),
+    Index("settlements_of_organisation", "organisation", "planned_at"),
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("chain_id", BigInteger, primary_key=True),
+    Column("payer", String, primary_key=True),
+    Column("nonce_key", String, primary_key=True),
+    Column("next_nonce", BigInteger, nullable=False),
+)

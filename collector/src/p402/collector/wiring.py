@@ -1,0 +1,90 @@
+"""The one place where everything is built and joined. Reads like a diagram; decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from aiohttp import web
+
+from p402.collector.api.auth import Authenticator
+from p402.collector.api.handlers import Api
+from p402.collector.app import build_app
+from p402.collector.dashboard.pages import Dashboard
+from p402.collector.pipeline.ingest import Ingest
+from p402.collector.pricing import load_price_book
+from p402.collector.receiver.otlp_http import OtlpReceiver
+from p402.collector.sessions.seal import Sealer
+from p402.collector.sessions.signing import LogSigners
+from p402.collector.sessions.track import SessionRules
+from p402.collector.settings import Settings
+from p402.collector.settlement.connect import connect
+from p402.collector.settlement.worker import SettlementWorker
+from p402.collector.storage.database import Database
+from p402.collector.storage.keys import Keys
+from p402.collector.storage.ledger import SqliteLedger
+from p402.collector.storage.migrate import upgrade
+from p402.collector.storage.sessions import SqliteSessions
+from p402.collector.storage.settlements import SqliteSettlements
+from p402.exporters.prometheus import CollectorMetrics
+from p402.vocabulary import Clock, IdFactory, SystemClock, new_id
+
+__all__ = ["Collector", "build"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """A collector that is put together but does not listen yet."""
+
+    app: web.Application
+    keys: Keys
+    sealer: Sealer
+    settlement: SettlementWorker | None
+    database: Database
+    made_signing_key: bool
+
+
+def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_id) -> Collector:
+    """Put a collector together.
+
+    Raises:
+        Permanent: when something that it needs is wrong: the database, a key file.
+    """
+    clock = clock or SystemClock()
+    upgrade(settings.database_file)
+    signers = LogSigners(settings.log_key_file, settings.receipt_origin)
+    made_signing_key = signers.make_key_if_missing()
+
+    database = Database(settings.database_file)
+    metrics = CollectorMetrics()
+    keys = Keys(database, ids)
+    authenticator = Authenticator(keys, settings.listen, key_required=settings.key_required)
+
+    rules = SessionRules(
+        idle=timedelta(seconds=settings.session_idle_seconds),
+        close_grace=timedelta(seconds=settings.session_close_grace_seconds),
+        longest=timedelta(seconds=settings.session_max_seconds),
+    )
+    sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, ids)
+    ledger = SqliteLedger(database, after_commit=sealer.wake)
+    ingest = Ingest(load_price_book(), ledger, metrics, clock, settings.default_organisation)
+    receiver = OtlpReceiver(ingest, authenticator, metrics, settings.max_request_bytes)
+
+    network = None
+    settlement = None
+    if settings.settlement_mode != "off":
+        network, settler = connect(settings)
+        store = SqliteSettlements(database, signers)
+        interval = timedelta(seconds=settings.settlement_interval_seconds)
+        settlement = SettlementWorker(store, settler, interval, metrics, clock, ids)
+
+    api = Api(database, authenticator, sealer, signers, metrics, network, clock, settings.default_organisation)
+    dashboard = Dashboard(database, authenticator, network, clock, settings.default_organisation)
+    app = build_app(
+        routes=[*receiver.routes(), *api.routes(), *dashboard.routes()],
+        tasks=[sealer.run, *([settlement.run] if settlement else [])],
+        close=database.close,
+        max_request_bytes=settings.max_request_bytes,
+    )
+    database.start()
+    return Collector(app, keys, sealer, settlement, database, made_signing_key)

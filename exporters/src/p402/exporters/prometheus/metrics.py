@@ -1,0 +1,90 @@
+"""Charges → counters. Labels are few and bounded: no employee, no session, no model that a client could invent.
+
+Prometheus counts in floating point, so these figures are for watching; the ledger has the exact ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from p402.vocabulary import NANO_PER_USD, Charge
+
+__all__ = ["CONTENT_TYPE", "METRICS", "CollectorMetrics"]
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+METRICS: Mapping[str, str] = {
+    "p402_spans_total": "Spans received, by what became of them.",
+    "p402_otlp_requests_total": "OTLP requests, by signal and status code.",
+    "p402_charges_total": "Charges recorded, by provider and whether they have a price.",
+    "p402_cost_usd_total": "Cost of priced charges in USD, by provider.",
+    "p402_tokens_total": "Tokens of charges, by provider and direction.",
+    "p402_receipts_total": "Receipts sealed.",
+    "p402_settlements_total": "Settlements, by the state they reached.",
+    "p402_sessions_open": "Sessions that will get a receipt.",
+}
+"""Every metric and what it counts."""
+
+_OTHER = "other"
+_MAX_PROVIDERS = 50  # provider names come from outside; what is beyond shows as `other`
+
+
+class CollectorMetrics:
+    """The collector's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._providers: set[str] = set()
+        self._spans = self._counter("p402_spans_total", "outcome")
+        self._requests = self._counter("p402_otlp_requests_total", "signal", "status")
+        self._charges = self._counter("p402_charges_total", "provider", "priced")
+        self._cost = self._counter("p402_cost_usd_total", "provider")
+        self._tokens = self._counter("p402_tokens_total", "provider", "direction")
+        self._receipts = self._counter("p402_receipts_total")
+        self._settlements = self._counter("p402_settlements_total", "state")
+        self._sessions = Gauge("p402_sessions_open", METRICS["p402_sessions_open"], registry=self._registry)
+
+    def spans(self, outcomes: Mapping[str, int]) -> None:
+        """Count spans by outcome."""
+        for outcome, count in outcomes.items():
+            self._spans.labels(outcome=outcome).inc(count)
+
+    def otlp_request(self, signal: str, status: int) -> None:
+        """Count one OTLP request (traces, metrics or logs)."""
+        self._requests.labels(signal=signal, status=str(status)).inc()
+
+    def charged(self, charge: Charge) -> None:
+        """Count one new charge."""
+        provider = self._bounded(charge.provider)
+        self._charges.labels(provider=provider, priced="no" if charge.cost is None else "yes").inc()
+        if charge.cost is not None:
+            self._cost.labels(provider=provider).inc(charge.cost.nano_usd / NANO_PER_USD)
+        self._tokens.labels(provider=provider, direction="input").inc(charge.usage.input_tokens)
+        self._tokens.labels(provider=provider, direction="output").inc(charge.usage.output_tokens)
+
+    def sealed(self) -> None:
+        """Count one receipt."""
+        self._receipts.inc()
+
+    def settlement(self, state: str) -> None:
+        """Count one settlement reaching a state."""
+        self._settlements.labels(state=state).inc()
+
+    def sessions_open(self, count: int) -> None:
+        """Say how many sessions are open."""
+        self._sessions.set(count)
+
+    def exposition(self) -> bytes:
+        """Write all metrics in the text format."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, *labels: str) -> Counter:
+        return Counter(name, METRICS[name], labels, registry=self._registry)
+
+    def _bounded(self, provider: str) -> str:
+        if provider not in self._providers and len(self._providers) < _MAX_PROVIDERS:
+            self._providers.add(provider)
+        return provider if provider in self._providers else _OTHER

@@ -1,0 +1,187 @@
+"""Who calls are for: `with attribution(department="legal"):` and `with session():`.
+
+What is said here travels in OpenTelemetry's context twice: as W3C baggage, so that it reaches the next service, and
+under a key of our own, because baggage is taken away around calls of providers. Code wins over a caller's baggage,
+which wins over the environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from contextvars import Token
+from datetime import UTC, datetime
+from typing import Any, ParamSpec, TypeVar, cast
+
+from opentelemetry import baggage, context
+from opentelemetry.context import Context
+
+from p402.vocabulary import Attribution, Level, is_valid_id, new_id
+from p402.vocabulary.attributes import P402_TASK_TYPE
+
+__all__ = ["attribution", "current_attribution", "labels", "session", "set_defaults", "without_baggage"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_KEY = context.create_key("p402-labels")
+_NAMES = (*(level.attribute for level in Level if level is not Level.REQUEST), P402_TASK_TYPE)
+_defaults: Mapping[str, str] = {}
+
+
+class attribution:  # noqa: N801 - reads as a statement: `with attribution(department="legal"):`
+    """Attribute all calls made inside to these ids; levels not given here keep what holds outside.
+
+    Use it with ``with`` or ``async with``, or as a decorator of a function or a coroutine function. Ids are opaque
+    text of 1 to 256 printable characters: an employee's id, not an e-mail address.
+
+    Raises:
+        ValueError: if a value cannot be an id.
+        TypeError: if a generator function is decorated: its body runs in pieces, in its callers' contexts. Put
+            ``with attribution(...):`` around the calls inside it.
+    """
+
+    def __init__(
+        self,
+        *,
+        organisation: str | None = None,
+        department: str | None = None,
+        project: str | None = None,
+        client: str | None = None,
+        employee: str | None = None,
+        session: str | None = None,
+        task_type: str | None = None,
+    ) -> None:
+        given = (organisation, department, project, client, employee, session, task_type)
+        self._labels = {name: value for name, value in zip(_NAMES, given, strict=True) if value is not None}
+        for name, value in self._labels.items():
+            if not is_valid_id(value):
+                raise ValueError(
+                    f"{name.removeprefix('p402.')} cannot be an id: it must be text of 1 to 256 printable characters "
+                    "without spaces around it."
+                )
+        self._tokens: list[Token[Context]] = []
+
+    def __enter__(self) -> Any:
+        here = context.get_current()
+        stated = {**_stated(here), **self._labels}
+        for name, value in self._labels.items():
+            here = baggage.set_baggage(name, value, here)
+        self._tokens.append(context.attach(context.set_value(_KEY, stated, here)))
+
+    def __exit__(self, *_: object) -> None:
+        context.detach(self._tokens.pop())
+
+    async def __aenter__(self) -> Any:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Decorate a function: each of its calls is attributed afresh."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{type(self).__name__}() cannot decorate the generator function {function.__qualname__}: "
+                f"put `with {type(self).__name__}(...):` around the calls inside it."
+            )
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def attributed_coroutine(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+                with self._again():
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[_P, _R]", attributed_coroutine)
+
+        @functools.wraps(function)
+        def attributed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return attributed
+
+    def _again(self) -> attribution:
+        """Make an equal one, so that calls that run at the same time do not share tokens."""
+        again = object.__new__(type(self))
+        again._labels = dict(self._labels)
+        again._tokens = []
+        return again
+
+
+class session(attribution):  # noqa: N801 - reads as a statement: `with session() as session_id:`
+    """Make all calls inside one session, and attribute them like `attribution`; gives the session's id.
+
+    Without an id every ``with`` (and every call of a decorated function) begins a session of its own, ``sess_…``.
+    """
+
+    def __init__(
+        self,
+        session_id: str | None = None,
+        *,
+        organisation: str | None = None,
+        department: str | None = None,
+        project: str | None = None,
+        client: str | None = None,
+        employee: str | None = None,
+        task_type: str | None = None,
+    ) -> None:
+        super().__init__(
+            organisation=organisation,
+            department=department,
+            project=project,
+            client=client,
+            employee=employee,
+            session=session_id,
+            task_type=task_type,
+        )
+        self._given = session_id
+
+    def __enter__(self) -> str:
+        session_id = self._given or new_id("sess", datetime.now(UTC))
+        self._labels[Level.SESSION.attribute] = session_id
+        super().__enter__()
+        return session_id
+
+    async def __aenter__(self) -> str:
+        return self.__enter__()
+
+    def _again(self) -> attribution:
+        again = cast("session", super()._again())
+        again._given = self._given  # noqa: SLF001 - of the same class
+        return again
+
+
+def current_attribution(of: Context | None = None) -> Attribution:
+    """Tell who a call made here would be for: what code says, else a caller's baggage, else the environment."""
+    return Attribution.from_attributes(labels(of))
+
+
+def labels(of: Context | None = None) -> dict[str, str]:
+    """Give the same as span attributes, with the task type."""
+    here = context.get_current() if of is None else of
+    stated, inbound = _stated(here), baggage.get_all(here)
+    found: dict[str, str] = {}
+    for name in _NAMES:
+        value = stated.get(name) or inbound.get(name)
+        if value is None or not is_valid_id(value):  # a caller's nonsense counts as nothing said
+            value = _defaults.get(name)
+        if value is not None:
+            found[name] = cast("str", value)
+    return found
+
+
+def without_baggage(of: Context) -> Context:
+    """Take all baggage out of a context; the attribution stays, for our own spans."""
+    return context.set_value(_KEY, labels(of), baggage.clear(of))
+
+
+def set_defaults(defaults: Attribution, task_type: str | None) -> None:
+    """Say what holds where nothing else is said; the instrumentor does, from the environment."""
+    global _defaults  # noqa: PLW0603 - it is the process's environment that it mirrors
+    _defaults = {**defaults.to_attributes(), **({P402_TASK_TYPE: task_type} if task_type else {})}
+
+
+def _stated(here: Context) -> Mapping[str, str]:
+    return cast("Mapping[str, str]", context.get_value(_KEY, here) or {})

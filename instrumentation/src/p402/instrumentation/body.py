@@ -1,0 +1,77 @@
+"""One response's body on its way to the application: read in passing, and handed on."""
+
+from __future__ import annotations
+
+from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.decoding import decoder
+from p402.instrumentation.guard import guard
+from p402.instrumentation.sse import Event, EventParser, read_event
+
+__all__ = ["Body"]
+
+_MOST_BYTES = 64 * 1024 * 1024
+"""A body that is no stream of events is kept until it is complete, up to this size; a longer one is not read."""
+
+
+class Body:
+    """Reads a body piece by piece for a call. Whatever fails in here, the application gets its bytes."""
+
+    def __init__(self, call: Call, content_type: str, content_encoding: str) -> None:
+        self.call = call
+        self._decode = decoder(content_encoding)
+        self._parser = EventParser() if "text/event-stream" in content_type.lower() else None
+        self._whole = bytearray()
+        self._reading = self._decode is not None
+        # Only a stream whose bytes are the events themselves can be handed on without one of them.
+        self._hides = call.hides_usage and self._parser is not None and content_encoding.lower() in {"", "identity"}
+        if not self._reading:
+            call.unreadable()
+
+    def feed(self, piece: bytes) -> bytes:
+        """Read the next piece; give what the application shall see now, perhaps nothing yet."""
+        self.call.chunk()
+        if not self._reading:
+            return piece
+        with guard("reading a response"):
+            return self._read(piece)
+        self._reading = False
+        return self._rest() if self._hides else piece  # what is held includes this piece
+
+    def finish(self, end: StreamEnd, error: BaseException | None = None) -> bytes:
+        """End the call; gives what is still held for the application."""
+        rest = b""
+        if self._reading:
+            self._reading = False
+            with guard("reading the end of a response"):
+                rest = self._finish()
+        self.call.finish(end, error)
+        return rest if self._hides else b""
+
+    def _read(self, piece: bytes) -> bytes:
+        assert self._decode is not None
+        plain = self._decode(piece)
+        if self._parser is None:
+            self._whole += plain
+            if len(self._whole) > _MOST_BYTES:
+                self._whole.clear()
+                self._reading = False
+                self.call.unreadable()
+            return piece
+        shown = self._shown(self._parser.feed(plain))
+        if self._parser.overflowed:
+            self._reading = False
+            shown += self._parser.rest()
+        return shown if self._hides else piece
+
+    def _finish(self) -> bytes:
+        if self._parser is None:
+            self.call.document(bytes(self._whole))
+            return b""
+        rest = self._parser.rest()
+        return self._shown([read_event(rest)]) if rest else b""
+
+    def _shown(self, events: list[Event]) -> bytes:
+        return b"".join([event.raw for event in events if not self.call.event(event.data)])
+
+    def _rest(self) -> bytes:
+        return self._parser.rest() if self._parser else b""

@@ -1,0 +1,195 @@
+"""The life of one HTTP attempt at calling a model: it starts, things become known, it finishes exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from opentelemetry.trace import Span, Status, StatusCode
+
+from p402.instrumentation.estimate import count_tokens, estimate
+from p402.instrumentation.guard import guard
+from p402.instrumentation.providers import Answer, Dialect, RequestFacts
+from p402.instrumentation.providers.openai import is_usage_event
+from p402.vocabulary import Usage, UsageSource, attributes
+
+__all__ = ["Call", "StreamEnd"]
+
+_FIRST_ERROR = 400
+_MAY_BE_RETRIED = frozenset({408, 409, 425, 429})
+_FIRST_SERVER_ERROR = 500
+
+
+class StreamEnd(StrEnum):
+    """How a response's body ended."""
+
+    READ = "read"
+    CLOSED = "closed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+
+
+class Call:
+    """One attempt and its span. Methods may be called from several threads; after `finish` they change nothing."""
+
+    def __init__(
+        self,
+        span: Span,
+        dialect: Dialect,
+        facts: RequestFacts,
+        body: bytes,
+        *,
+        hides_usage: bool = False,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.hides_usage = hides_usage
+        """Whether the stream's usage event is there because we asked for it, so that the application must not see it."""
+        self._span = span
+        self._dialect = dialect
+        self._facts = facts
+        self._body = body
+        self._on_failure = on_failure
+        self._answer = Answer()
+        self._status: int | None = None
+        self._readable = True
+        self._done = False
+        self._started = time.perf_counter()
+        self._first_chunk: float | None = None
+        self._lock = threading.Lock()
+        self._finished = False
+
+    def answered(self, status: int) -> None:
+        """Note that the response's headers have come."""
+        self._status = status
+        self._span.set_attribute(attributes.HTTP_RESPONSE_STATUS_CODE, status)
+
+    def chunk(self) -> None:
+        """Note that a piece of the body has come."""
+        if self._first_chunk is None:
+            self._first_chunk = time.perf_counter() - self._started
+
+    def unreadable(self) -> None:
+        """Note that the body is in an encoding that we cannot undo, so that nothing can be said about it."""
+        self._readable = False
+
+    def event(self, data: bytes) -> bool:
+        """Read one event of the stream; True if the application must not see it."""
+        if not data.startswith(b"{"):
+            self._done = self._done or data == b"[DONE]"
+            return False
+        with guard("reading a stream"):
+            try:
+                document = json.loads(data)
+            except ValueError:  # the stream was cut here
+                return False
+            self._dialect.read(document, self._answer)
+            return self.hides_usage and is_usage_event(document)
+        return False
+
+    def document(self, data: bytes) -> None:
+        """Read the whole body of a response that is no stream of events."""
+        with guard("reading a response"):
+            try:
+                body: Any = json.loads(data)
+            except ValueError:
+                return
+            for document in body if isinstance(body, list) else [body]:  # Gemini streams an array unless asked for SSE
+                self._dialect.read(document, self._answer)
+            self._answer.usage_is_final = self._answer.usage is not None
+
+    def finish(self, end: StreamEnd, error: BaseException | None = None) -> None:
+        """End the span; only the first call of this does anything."""
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+        try:
+            with guard("finishing a call"):
+                if isinstance(error, asyncio.CancelledError):
+                    end = StreamEnd.CANCELLED
+                elif error is None and (self._done or self._answer.usage_is_final):
+                    end = StreamEnd.READ  # all that matters was; some SDKs close a stream at its last event
+                self._conclude(end, error)
+        finally:
+            self._span.end()
+
+    def _conclude(self, end: StreamEnd, error: BaseException | None) -> None:
+        span, answer = self._span, self._answer
+        span.set_attribute(attributes.P402_STREAM_END, end.value)
+        self._conclude_error(end, error)
+        for name, value in (
+            (attributes.GEN_AI_RESPONSE_ID, answer.id),
+            (attributes.GEN_AI_RESPONSE_MODEL, answer.model),
+            (attributes.GEN_AI_RESPONSE_FINISH_REASONS, answer.finish_reasons),
+            (attributes.OPENAI_RESPONSE_SERVICE_TIER, answer.service_tier),
+        ):
+            if value:
+                span.set_attribute(name, value)
+        if self._facts.stream and self._first_chunk is not None:
+            span.set_attribute(attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, self._first_chunk)
+        usage, source = self._usage()
+        if usage is not None:
+            span.set_attributes(_usage_attributes(usage))
+            span.set_attribute(attributes.P402_USAGE_SOURCE, source.value)
+
+    def _conclude_error(self, end: StreamEnd, error: BaseException | None) -> None:
+        """Say that it failed and of what kind the error is; its message may quote the prompt, so it is left out."""
+        kind = self._answer.error
+        if error is not None and not isinstance(error, GeneratorExit):
+            kind = _name(error)
+        elif self._status is not None and self._status >= _FIRST_ERROR:
+            kind = str(self._status)
+        if kind is None or end is StreamEnd.CANCELLED:  # cancelling is the application's right
+            return
+        self._span.set_attribute(attributes.ERROR_TYPE, kind)
+        self._span.set_status(Status(StatusCode.ERROR))
+        status = self._status or 0
+        if error is not None or status in _MAY_BE_RETRIED or status >= _FIRST_SERVER_ERROR:
+            self._on_failure()
+
+    def _usage(self) -> tuple[Usage | None, UsageSource]:
+        """Take the provider's usage; estimate what a stream that ended early, or a silent server, did not tell."""
+        usage, text = self._answer.usage, "".join(self._answer.text)
+        if usage is not None and self._answer.usage_is_final:
+            return usage, UsageSource.PROVIDER
+        if self._status is None or self._status >= _FIRST_ERROR or not self._readable:
+            return usage, UsageSource.PROVIDER
+        if usage is None:
+            return estimate(self._body, text, self._facts.model), UsageSource.ESTIMATED
+        output_tokens = max(usage.output_tokens, count_tokens(text, self._facts.model))
+        return _with_output(usage, output_tokens), UsageSource.ESTIMATED
+
+
+def _with_output(usage: Usage, output_tokens: int) -> Usage:
+    return usage + Usage(output_tokens=output_tokens - usage.output_tokens)
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _usage_attributes(usage: Usage) -> dict[str, int]:
+    """Give the totals always, the details where there are any."""
+    details = {
+        attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cache_read_input_tokens,
+        attributes.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: usage.cache_write_input_tokens,
+        attributes.P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: usage.cache_write_1h_input_tokens,
+        attributes.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_output_tokens,
+        attributes.GEN_AI_USAGE_AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
+        attributes.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
+        attributes.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: usage.audio_cache_read_input_tokens,
+        attributes.GEN_AI_USAGE_IMAGE_INPUT_TOKENS: usage.image_input_tokens,
+        attributes.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS: usage.image_output_tokens,
+    }
+    return {
+        attributes.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
+        attributes.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
+        **{name: value for name, value in details.items() if value},
+    }

@@ -1,0 +1,182 @@
+"""Hooks aiohttp's client: a middleware in every `ClientSession`, and a reader around the body of a response.
+
+google-genai's async client uses aiohttp whenever that is installed. Needs aiohttp 3.12 or later (client middlewares).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import ModuleType
+from typing import Any
+
+import wrapt
+from opentelemetry import context
+from opentelemetry.instrumentation.utils import unwrap
+
+from p402.instrumentation.abandonment import watch
+from p402.instrumentation.body import Body
+from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.guard import guard
+from p402.instrumentation.inspection import Inspected, Inspector, Outgoing
+
+__all__ = ["AiohttpHook"]
+
+_FIRST_ERROR = 400
+_Handler = Callable[[Any], Awaitable[Any]]
+
+
+class AiohttpHook:
+    """The hook in aiohttp."""
+
+    def __init__(self, module: ModuleType, inspector: Inspector) -> None:
+        if not hasattr(module, "ClientMiddlewareType"):
+            raise RuntimeError("aiohttp has client middlewares from version 3.12 on; please update it.")
+        self._module: Any = module
+        self._inspector: Inspector | None = inspector
+        wrapt.wrap_function_wrapper(module, "ClientSession.__init__", self._init)
+
+    def remove(self) -> None:
+        """Undo it, also in sessions that exist."""
+        self._inspector = None
+        unwrap(self._module.ClientSession, "__init__")
+
+    def _init(self, wrapped: Callable[..., None], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # Last is innermost: an application's own middleware that retries or rewrites comes before us.
+        wrapped(*args, **{**kwargs, "middlewares": (*(kwargs.get("middlewares") or ()), self._middleware)})
+
+    async def _middleware(self, request: Any, handler: _Handler) -> Any:
+        inspected = None
+        with guard("looking at a request of aiohttp"):
+            inspected = await self._inspect(request)
+        if inspected is None:
+            return await handler(request)
+        call, token = inspected.call, context.attach(inspected.context)
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            if call is not None:
+                call.finish(StreamEnd.FAILED, error)
+            raise
+        finally:
+            context.detach(token)
+        if call is not None:
+            _answered(call, response)
+        return response
+
+    async def _inspect(self, request: Any) -> Inspected | None:
+        if self._inspector is None:
+            return None
+        inspected = self._inspector.inspect(
+            Outgoing(
+                method=request.method,
+                host=request.url.host or "",
+                port=request.url.port,
+                path=request.url.path,
+                headers=request.headers,
+                body=await self._body(request),
+                can_hide=False,
+            )
+        )
+        if inspected is not None:
+            for name in inspected.dropped_headers:
+                request.headers.popall(name, None)
+        return inspected
+
+    async def _body(self, request: Any) -> bytes | None:
+        """Read a body that is in memory; one that comes from a file or a generator can be read only once."""
+        if isinstance(request.body, self._module.BytesPayload):
+            return bytes(await request.body.as_bytes())
+        return request.body if isinstance(request.body, bytes) else None
+
+
+def _answered(call: Call, response: Any) -> None:
+    with guard("looking at a response of aiohttp"):
+        call.answered(response.status)
+        if response.status >= _FIRST_ERROR:
+            call.finish(StreamEnd.READ)
+            return
+        # aiohttp undoes the content encoding before the bytes get here, unless the session was told not to.
+        decoded = getattr(getattr(response, "_session", None), "auto_decompress", True)
+        encoding = "" if decoded else response.headers.get("Content-Encoding", "")
+        response.content = _Reader(response.content, Body(call, response.headers.get("Content-Type", ""), encoding))
+        return
+    call.finish(StreamEnd.FAILED)
+
+
+class _Reader(wrapt.ObjectProxy[Any]):
+    """Stands for a response's `StreamReader` and shows every piece that the application reads to a `Body`."""
+
+    def __init__(self, reader: Any, body: Body) -> None:
+        super().__init__(reader)
+        self._self_body = body
+        self._self_finalizer = watch(self, body.call)
+
+    async def read(self, n: int = -1) -> bytes:
+        return await self._self_seen(self.__wrapped__.read(n))
+
+    async def readany(self) -> bytes:
+        return await self._self_seen(self.__wrapped__.readany())
+
+    async def readexactly(self, n: int) -> bytes:
+        return await self._self_seen(self.__wrapped__.readexactly(n))
+
+    async def readline(self, **limits: Any) -> bytes:
+        return await self._self_seen(self.__wrapped__.readline(**limits))
+
+    async def readuntil(self, separator: bytes = b"\n", **limits: Any) -> bytes:
+        return await self._self_seen(self.__wrapped__.readuntil(separator, **limits))
+
+    async def readchunk(self) -> tuple[bytes, bool]:
+        ends: list[bool] = []
+
+        async def piece() -> bytes:
+            data, end = await self.__wrapped__.readchunk()
+            ends.append(end)
+            return bytes(data)
+
+        return await self._self_seen(piece()), ends[0]
+
+    def read_nowait(self, n: int = -1) -> bytes:
+        data: bytes = self.__wrapped__.read_nowait(n)
+        self._self_show(data)
+        return data
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        while data := await self.readany():
+            yield data
+
+    async def iter_chunked(self, n: int) -> AsyncIterator[bytes]:
+        while data := await self.read(n):
+            yield data
+
+    async def iter_chunks(self) -> AsyncIterator[tuple[bytes, bool]]:
+        while (chunk := await self.readchunk()) != (b"", False):
+            yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while line := await self.readline():
+            yield line
+
+    def set_exception(self, error: BaseException, *args: Any) -> None:
+        """End the call: aiohttp does this to a body that is released or closed before it has been read."""
+        self._self_finish(StreamEnd.CLOSED)
+        self.__wrapped__.set_exception(error, *args)
+
+    async def _self_seen(self, reading: Awaitable[bytes]) -> bytes:
+        try:
+            data = await reading
+        except BaseException as error:
+            self._self_finish(StreamEnd.FAILED, error)
+            raise
+        self._self_show(data)
+        return data
+
+    def _self_show(self, data: bytes) -> None:
+        if data:
+            self._self_body.feed(data)
+        if self.__wrapped__.at_eof():
+            self._self_finish(StreamEnd.READ)
+
+    def _self_finish(self, end: StreamEnd, error: BaseException | None = None) -> None:
+        self._self_finalizer.detach()
+        self._self_body.finish(end, error)

@@ -1,0 +1,163 @@
+"""Hooks `Client.send` and `AsyncClient.send` of httpx and of httpx2, through which every request of theirs goes.
+
+`send` is public, covers custom transports, is called once for each attempt of an SDK, and is outside of what
+`opentelemetry-instrumentation-httpx` wraps, so that its span becomes the child of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from opentelemetry import context
+from opentelemetry.instrumentation.utils import unwrap
+from wrapt import wrap_function_wrapper
+
+from p402.instrumentation.body import Body
+from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.guard import guard
+from p402.instrumentation.inspection import Inspected, Inspector, Outgoing
+from p402.instrumentation.stream import stream_classes
+
+__all__ = ["HttpxHook"]
+
+_FIRST_ERROR = 400
+_REFUSALS = (400, 422)
+_Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class HttpxHook:
+    """The hook in one module, ``httpx`` or ``httpx2``, which have the same classes."""
+
+    def __init__(self, module: ModuleType, inspector: Inspector) -> None:
+        self._module: Any = module
+        self._inspector = inspector
+        self._sync_stream, self._async_stream = stream_classes(module)
+        wrap_function_wrapper(module, "Client.send", self._send)
+        wrap_function_wrapper(module, "AsyncClient.send", self._send_async)
+
+    def remove(self) -> None:
+        """Undo it."""
+        unwrap(self._module.Client, "send")
+        unwrap(self._module.AsyncClient, "send")
+
+    def _send(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        outgoing, inspected, sent = self._inspect(args, kwargs)
+        if inspected is None:
+            return wrapped(*args, **kwargs)
+        token = context.attach(inspected.context)
+        try:
+            response = wrapped(*sent[0], **sent[1])
+            if _may_refuse(inspected, response):
+                response.read()
+        except BaseException as error:
+            _fail(inspected.call, error)
+            raise
+        finally:
+            context.detach(token)
+        self._answered(inspected.call, response, self._sync_stream)
+        if self._refused(outgoing, inspected, response):
+            return self._send(wrapped, _, args, kwargs)
+        return response
+
+    async def _send_async(
+        self, wrapped: Callable[..., Awaitable[Any]], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        outgoing, inspected, sent = self._inspect(args, kwargs)
+        if inspected is None:
+            return await wrapped(*args, **kwargs)
+        token = context.attach(inspected.context)
+        try:
+            response = await wrapped(*sent[0], **sent[1])
+            if _may_refuse(inspected, response):
+                await response.aread()
+        except BaseException as error:
+            _fail(inspected.call, error)
+            raise
+        finally:
+            context.detach(token)
+        self._answered(inspected.call, response, self._async_stream)
+        if self._refused(outgoing, inspected, response):
+            return await self._send_async(wrapped, _, args, kwargs)
+        return response
+
+    def _inspect(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Outgoing | None, Inspected | None, _Arguments]:
+        """Look at the request; give the arguments to go on with."""
+        with guard("looking at a request of httpx"):
+            request = args[0] if args else kwargs["request"]
+            outgoing = _outgoing(request, can_hide=kwargs.get("stream") is True)
+            inspected = self._inspector.inspect(outgoing)
+            if inspected is None:
+                return outgoing, None, (args, kwargs)
+            for name in inspected.dropped_headers:
+                request.headers.pop(name, None)
+            if inspected.body is not None:
+                request = self._changed(request, inspected.body, inspected.headers)
+            return outgoing, inspected, ((request, *args[1:]), {k: v for k, v in kwargs.items() if k != "request"})
+        return None, None, (args, kwargs)
+
+    def _refused(self, outgoing: Outgoing | None, inspected: Inspected, response: Any) -> bool:
+        """Tell whether a server refused the request because of what we added; then it must be sent as it was."""
+        with guard("looking at a refusal"):
+            if outgoing and _may_refuse(inspected, response) and b"stream_options" in response.content:
+                self._inspector.refused(outgoing)
+                return True
+        return False
+
+    def _changed(self, request: Any, body: bytes, headers: Mapping[str, str]) -> Any:
+        """Make a request with another body; the application's own, which it may send again, stays as it is."""
+        kept = [(name, value) for name, value in request.headers.multi_items() if name != "content-length"]
+        changed = self._module.Request(
+            request.method, request.url, headers=kept, content=body, extensions=request.extensions
+        )
+        changed.headers.update(headers)
+        return changed
+
+    def _answered(self, call: Call | None, response: Any, stream_class: type[Any]) -> None:
+        """Read the body if it has been read, else read it in passing."""
+        if call is None:
+            return
+        with guard("looking at a response of httpx"):
+            call.answered(response.status_code)
+            if response.status_code >= _FIRST_ERROR:
+                call.finish(StreamEnd.READ)
+                return
+            content_type = response.headers.get("content-type", "")
+            if response.is_closed:
+                body = Body(call, content_type, "")  # httpx has decoded it
+                body.feed(response.content)
+                body.finish(StreamEnd.READ)
+            else:
+                body = Body(call, content_type, response.headers.get("content-encoding", ""))
+                response.stream = stream_class(response.stream, body)
+            return
+        _fail(call, None)
+
+
+def _may_refuse(inspected: Inspected, response: Any) -> bool:
+    return inspected.body is not None and response.status_code in _REFUSALS
+
+
+def _outgoing(request: Any, *, can_hide: bool) -> Outgoing:
+    url = request.url
+    body = None
+    if hasattr(request, "_content"):  # else it is a stream that can be read only once, and `content` would raise
+        body = request.content
+    return Outgoing(
+        method=request.method,
+        host=url.host,
+        port=url.port or {"http": 80, "https": 443}.get(url.scheme),
+        path=url.path,
+        headers=request.headers,
+        body=body,
+        can_hide=can_hide,
+    )
+
+
+def _fail(call: Call | None, error: BaseException | None) -> None:
+    if call is not None:
+        with guard("ending a failed call"):
+            call.finish(StreamEnd.FAILED, error)

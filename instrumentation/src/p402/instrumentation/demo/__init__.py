@@ -1,0 +1,1 @@
+"""An application to try the instrumentation on."""

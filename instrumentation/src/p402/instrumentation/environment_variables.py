@@ -1,0 +1,38 @@
+"""Every environment variable of P402 Meter's instrumentation, each with its meaning; nothing else is in this file."""
+
+from p402.vocabulary.environment import P402_API_KEY, P402_BAGGAGE_HOSTS, P402_COLLECTOR_URL, P402_DISABLED
+
+__all__ = [
+    "P402_API_KEY",
+    "P402_BAGGAGE_HOSTS",
+    "P402_CLIENT",
+    "P402_COLLECTOR_URL",
+    "P402_DEPARTMENT",
+    "P402_DISABLED",
+    "P402_EMPLOYEE",
+    "P402_ORGANISATION",
+    "P402_PROJECT",
+    "P402_SESSION",
+    "P402_TASK_TYPE",
+]
+
+P402_ORGANISATION = "P402_ORGANISATION"
+"""Id of the organisation that pays for this process's calls, where neither code nor a caller says so."""
+
+P402_DEPARTMENT = "P402_DEPARTMENT"
+"""Id of the department for this process's calls, where neither code nor a caller says so."""
+
+P402_PROJECT = "P402_PROJECT"
+"""Id of the project for this process's calls, where neither code nor a caller says so."""
+
+P402_CLIENT = "P402_CLIENT"
+"""Id of the client for this process's calls, where neither code nor a caller says so."""
+
+P402_EMPLOYEE = "P402_EMPLOYEE"
+"""Id of the employee for this process's calls, where neither code nor a caller says so. Opaque, not an e-mail address."""
+
+P402_SESSION = "P402_SESSION"
+"""Id of the session for this process's calls, where neither code nor a caller says so."""
+
+P402_TASK_TYPE = "P402_TASK_TYPE"
+"""Kind of work of this process's calls, for example ``code-review``, where neither code nor a caller says so."""

@@ -1,0 +1,175 @@
+"""The one place where a request is looked at before it leaves the process.
+
+Recognise it, start its `Call`, keep baggage back, and say what must change about it; the client's file then does so.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Tracer
+
+from p402.instrumentation.attribution import labels, without_baggage
+from p402.instrumentation.call import Call
+from p402.instrumentation.guard import guard
+from p402.instrumentation.outer_span import outer_span_scope
+from p402.instrumentation.providers import RequestFacts, Route, is_provider, recognise
+from p402.instrumentation.providers.openai import asks_for_usage
+from p402.instrumentation.retries import Attempts
+from p402.vocabulary import attributes, new_id
+
+__all__ = ["Inspected", "Inspector", "Outgoing"]
+
+_IN_CALL = context.create_key("p402-in-call")
+_KEPT_BACK = ("baggage", "tracestate")
+_ASK_FOR_USAGE = b'{"stream_options":{"include_usage":true},'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A request that is about to be sent, as any HTTP client can describe it."""
+
+    method: str
+    host: str
+    port: int | None
+    path: str
+    headers: Mapping[str, str]
+    """Looked up in lower case."""
+    body: bytes | None
+    """None if it cannot be read without consuming it."""
+    can_hide: bool
+    """Whether this client can keep an event of the response's stream from the application."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What to do about a request."""
+
+    context: Context
+    """To be attached while the request is being sent."""
+    call: Call | None = None
+    """The call of a model that it is; None if it is something else at a provider."""
+    dropped_headers: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """To be set."""
+    body: bytes | None = None
+    """To be sent instead; None leaves it as it is."""
+
+
+class Inspector:
+    """Looks at requests on behalf of all hooked clients."""
+
+    def __init__(self, tracer: Tracer, baggage_hosts: frozenset[str]) -> None:
+        self._tracer = tracer
+        self._baggage_hosts = baggage_hosts
+        self._do_not_ask: set[tuple[str, int | None]] = set()
+        self._attempts = Attempts(time.monotonic, lambda: new_id("req", datetime.now(UTC)))
+
+    def inspect(self, outgoing: Outgoing) -> Inspected | None:
+        """Look at a request; None if it is not for a provider, or is part of a call that is already looked after."""
+        here = context.get_current()
+        if context.get_value(_IN_CALL, here):
+            return None
+        route = recognise(outgoing.host, outgoing.path) if outgoing.method == "POST" else None
+        if route is None and not is_provider(outgoing.host):
+            return None
+        trusted = outgoing.host.lower() in self._baggage_hosts
+        inspected = Inspected(
+            context=context.set_value(_IN_CALL, True, here if trusted else _private(here)),  # noqa: FBT003 - its API
+            dropped_headers=() if trusted else _KEPT_BACK,
+        )
+        if route is not None and outgoing.body and is_instrumentation_enabled():
+            with guard("inspecting a request"):
+                return self._start(route, outgoing, inspected, here)
+        return inspected
+
+    def refused(self, outgoing: Outgoing) -> None:
+        """Note that a server does not know ``stream_options``: it is not asked for usage again."""
+        self._do_not_ask.add((outgoing.host, outgoing.port))
+
+    def _start(self, route: Route, outgoing: Outgoing, inspected: Inspected, here: Context) -> Inspected:
+        assert outgoing.body is not None
+        body: Any = json.loads(outgoing.body)
+        facts = route.dialect.read_request(outgoing.path.rstrip("/"), body) if isinstance(body, dict) else None
+        if facts is None:
+            return inspected
+        asking = route.chat_completion and facts.stream and outgoing.can_hide and not asks_for_usage(body)
+        asking = asking and (outgoing.host, outgoing.port) not in self._do_not_ask
+        current = trace.get_current_span(here)
+        identity = (current.get_span_context().trace_id, f"{outgoing.host}{outgoing.path}", outgoing.body)
+        attempt = self._attempts.begin(*identity, _retry_count(outgoing.headers))
+        span = self._tracer.start_span(
+            f"{facts.operation} {facts.model}",
+            context=here,
+            kind=SpanKind.CLIENT,
+            attributes={
+                **labels(here),
+                **_request_attributes(route, facts, outgoing),
+                attributes.P402_REQUEST: attempt.request,
+                **({attributes.HTTP_REQUEST_RESEND_COUNT: attempt.number} if attempt.number else {}),
+                **({attributes.P402_OUTER_SPAN_SCOPE: scope} if (scope := outer_span_scope(current)) else {}),
+            },
+        )
+        call = Call(
+            span,
+            route.dialect,
+            facts,
+            outgoing.body,
+            hides_usage=asking,
+            on_failure=lambda: self._attempts.failed(attempt, *identity),
+        )
+        return Inspected(
+            context=_with_span(inspected.context, span, private=bool(inspected.dropped_headers)),
+            call=call,
+            dropped_headers=inspected.dropped_headers,
+            headers={"accept-encoding": "identity"} if asking else {},  # we take an event out of these bytes
+            body=_asking_for_usage(body, outgoing.body) if asking else None,
+        )
+
+
+def _request_attributes(route: Route, facts: RequestFacts, outgoing: Outgoing) -> dict[str, str | int | bool]:
+    known = {
+        attributes.GEN_AI_OPERATION_NAME: facts.operation,
+        attributes.GEN_AI_PROVIDER_NAME: route.provider,
+        attributes.GEN_AI_REQUEST_MODEL: facts.model,
+        attributes.GEN_AI_REQUEST_STREAM: facts.stream or None,
+        attributes.GEN_AI_REQUEST_MAX_TOKENS: facts.max_tokens,
+        attributes.SERVER_ADDRESS: outgoing.host,
+        attributes.SERVER_PORT: outgoing.port,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _asking_for_usage(body: dict[str, Any], raw: bytes) -> bytes:
+    """Add `stream_options.include_usage`, leaving every other byte as it is where that can be done."""
+    if "stream_options" not in body:
+        return _ASK_FOR_USAGE + raw.lstrip()[1:]
+    options = body["stream_options"] or {}
+    asking = {**body, "stream_options": {**options, "include_usage": True}}
+    return json.dumps(asking, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _retry_count(headers: Mapping[str, str]) -> int | None:
+    """Read the attempt's number that the openai and anthropic SDKs send; 0 is the first."""
+    value = headers.get("x-stainless-retry-count", "")
+    return int(value) if value.isdecimal() else None
+
+
+def _private(here: Context) -> Context:
+    return _with_span(without_baggage(here), trace.get_current_span(here), private=True)
+
+
+def _with_span(here: Context, span: Span, *, private: bool) -> Context:
+    """Make a span the current one; in private without its tracestate, which propagators would send along."""
+    known = span.get_span_context()
+    if private and known.trace_state:
+        span = NonRecordingSpan(SpanContext(known.trace_id, known.span_id, known.is_remote, known.trace_flags))
+    return trace.set_span_in_context(span, here)

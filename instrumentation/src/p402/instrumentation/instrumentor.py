@@ -1,0 +1,105 @@
+"""Turns the instrumentation on and off: hooks, span processors, and one line that says what is on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined] # it has no types
+from opentelemetry.sdk.trace import TracerProvider
+
+from p402.instrumentation.attribution import set_defaults
+from p402.instrumentation.clients import Hook, hook_clients, uncovered_sdks
+from p402.instrumentation.guard import guard
+from p402.instrumentation.inspection import Inspector
+from p402.instrumentation.outlet import already_sent, collector_processor
+from p402.instrumentation.processor import AttributionProcessor, Switch
+from p402.instrumentation.settings import Settings
+from p402.vocabulary import Attribution
+
+__all__ = ["P402Instrumentor"]
+
+_logger = logging.getLogger("p402.instrumentation")
+_SCOPE = "p402.instrumentation"
+
+
+class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no types
+    """OpenTelemetry's handle on us: ``instrument()`` and ``uninstrument()``. There is one for the process.
+
+    ``instrument`` takes, for those who configure in code, ``tracer_provider`` (default: the global one, made if there
+    is none) and ``environment`` (default: the process's).
+    """
+
+    _switches: ClassVar[WeakKeyDictionary[trace.TracerProvider, Switch]] = WeakKeyDictionary()
+    _switch: Switch | None = None
+    _hooks: Mapping[str, Hook] = {}
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Require nothing: each client is hooked if it is there."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        with guard("starting"):
+            environment: Mapping[str, str] = kwargs.get("environment", os.environ)
+            settings = Settings.from_environment(environment)
+            if settings.disabled:
+                _logger.warning("P402 Meter is switched off by P402_DISABLED; nothing is hooked.")
+                return
+            set_defaults(settings.defaults, settings.task_type)
+            provider, is_ours = _provider(kwargs.get("tracer_provider"))
+            destination = self._add_processors(provider, settings, environment, is_ours=is_ours)
+            tracer = provider.get_tracer(_SCOPE)
+            self._hooks = hook_clients(Inspector(tracer, settings.baggage_hosts))
+            _report(self._hooks, destination)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        del kwargs
+        for name, hook in self._hooks.items():
+            with guard(f"unhooking {name}"):
+                hook.remove()
+        self._hooks = {}
+        if self._switch is not None:
+            self._switch.turn_off()
+            self._switch = None
+        set_defaults(Attribution(), None)
+
+    def _add_processors(
+        self, provider: trace.TracerProvider, settings: Settings, environment: Mapping[str, str], *, is_ours: bool
+    ) -> str:
+        """Add attribution and, where needed, the way to the collector; say where spans go."""
+        if not isinstance(provider, TracerProvider):
+            return f"wherever {type(provider).__qualname__} sends them"
+        switch = self._switches.get(provider)
+        if switch is None:
+            switch = self._switches[provider] = Switch()
+            provider.add_span_processor(switch)
+        self._switch = switch
+        if not is_ours and already_sent(settings, environment):
+            switch.turn_on(AttributionProcessor())
+            return f"{settings.collector_url} by OpenTelemetry's own exporter"
+        switch.turn_on(AttributionProcessor(), collector_processor(settings))
+        return settings.collector_url
+
+
+def _provider(given: trace.TracerProvider | None) -> tuple[trace.TracerProvider, bool]:
+    """Give the TracerProvider to use, and whether we made it; the one we make becomes the global one."""
+    provider = given or trace.get_tracer_provider()
+    if (
+        given is not None
+        or hasattr(provider, "add_span_processor")
+        or not isinstance(provider, trace.ProxyTracerProvider)
+    ):
+        return provider, False
+    ours = TracerProvider()  # its resource comes from OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
+    trace.set_tracer_provider(ours)
+    return ours, True
+
+
+def _report(hooks: Mapping[str, Hook], destination: str) -> None:
+    _logger.info("P402 Meter is on: hooked %s; spans go to %s.", ", ".join(hooks) or "no HTTP client", destination)
+    for sdk in uncovered_sdks(hooks):
+        _logger.warning("P402 Meter does not see the calls of %s: that client is not hooked.", sdk)

@@ -1,0 +1,49 @@
+"""Where spans go: the collector, over OTLP/HTTP, unless OpenTelemetry's own settings already send them there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from p402.instrumentation.processor import GenAiSpanProcessor
+from p402.instrumentation.settings import Settings
+
+__all__ = ["already_sent", "collector_processor"]
+
+
+def collector_processor(settings: Settings) -> GenAiSpanProcessor:
+    """Make the processor that exports to the collector, in batches and in the background.
+
+    Its own HTTP is not instrumented: the processor suppresses instrumentation while it exports.
+    """
+    # Imported here: whoever only marks attribution needs no exporter.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+    headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+    return GenAiSpanProcessor(OTLPSpanExporter(endpoint=_traces_url(settings.collector_url), headers=headers))
+
+
+def already_sent(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Tell whether the standard exporter (OTLP over HTTP, in protobuf) already points at the same collector."""
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "otlp")
+    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if "otlp_proto_http" not in exporter and not ("otlp" in exporter.split(",") and protocol == "http/protobuf"):
+        return False
+    endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if not endpoint:
+        base = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        endpoint = _traces_url(base.rstrip("/")) if base else ""
+    return bool(endpoint) and _place(endpoint) == _place(_traces_url(settings.collector_url))
+
+
+def _traces_url(base: str) -> str:
+    return f"{base}/v1/traces"
+
+
+def _place(url: str) -> tuple[str, str, int | None, str]:
+    try:
+        parts = urlsplit(url)
+        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+        return parts.scheme, host, parts.port or {"http": 80, "https": 443}.get(parts.scheme), parts.path.rstrip("/")
+    except ValueError:
+        return "", url, None, ""

@@ -1,0 +1,73 @@
+"""Which HTTP attempts belong to one logical call.
+
+The SDKs retry below the application, and most send nothing that ties the attempts together. But they repeat the same
+request, in the same trace, soon after a failure. So a failed attempt leaves a fingerprint of its request for two
+minutes; the next attempt that matches takes it and continues the logical call. Nothing is computed while nothing fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Attempt", "Attempts"]
+
+_KEPT_SECONDS = 120.0  # SDKs wait up to 8 s between attempts, or as long as `Retry-After` says, up to 60 s
+_KEPT_ATTEMPTS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP attempt at a logical call."""
+
+    request: str
+    """Id of the logical call."""
+    number: int
+    """0 for the first attempt."""
+
+
+class Attempts:
+    """Remembers failed attempts for a while, so that their retries can be told from new calls. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float], new_request: Callable[[], str]) -> None:
+        self._clock = clock
+        self._new_request = new_request
+        self._lock = threading.Lock()
+        self._failed: OrderedDict[bytes, list[tuple[float, Attempt]]] = OrderedDict()
+
+    def begin(self, trace_id: int, url: str, body: bytes, retry_count: int | None) -> Attempt:
+        """Tell which logical call a request is an attempt at; ``retry_count`` is what the SDK's header says."""
+        before = None
+        if self._failed and retry_count != 0:
+            before = self._take(_fingerprint(trace_id, url, body))
+        number = retry_count if retry_count is not None else before.number + 1 if before else 0
+        return Attempt(before.request if before else self._new_request(), number)
+
+    def failed(self, attempt: Attempt, trace_id: int, url: str, body: bytes) -> None:
+        """Remember an attempt that may be repeated."""
+        key = _fingerprint(trace_id, url, body)
+        with self._lock:
+            self._failed.setdefault(key, []).append((self._clock(), attempt))
+            self._failed.move_to_end(key)
+            while len(self._failed) > _KEPT_ATTEMPTS:
+                self._failed.popitem(last=False)
+
+    def _take(self, key: bytes) -> Attempt | None:
+        with self._lock:
+            oldest = self._clock() - _KEPT_SECONDS
+            while self._failed and next(iter(self._failed.values()))[-1][0] < oldest:
+                self._failed.popitem(last=False)
+            attempts = self._failed.get(key)
+            if not attempts:
+                return None
+            _, attempt = attempts.pop()
+            if not attempts:
+                del self._failed[key]
+            return attempt
+
+
+def _fingerprint(trace_id: int, url: str, body: bytes) -> bytes:
+    return hashlib.blake2b(b"%032x %s\n%s" % (trace_id, url.encode(), body), digest_size=16).digest()

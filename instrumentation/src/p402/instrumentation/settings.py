@@ -1,0 +1,100 @@
+"""What the environment asks of the instrumentation, read once and frozen.
+
+A value that cannot be used is reported and its default taken: a typing error never stops the host.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from p402.instrumentation import environment_variables as names
+from p402.vocabulary import Attribution, Level, is_valid_id
+from p402.vocabulary.environment import DEFAULT_COLLECTOR_URL
+
+__all__ = ["Settings"]
+
+_logger = logging.getLogger("p402.instrumentation")
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of one process."""
+
+    collector_url: str = DEFAULT_COLLECTOR_URL
+    """Where spans go, without a slash at its end."""
+    api_key: str | None = None
+    disabled: bool = False
+    baggage_hosts: frozenset[str] = frozenset()
+    """Hosts, in lower case, that may receive baggage with calls of a model."""
+    defaults: Attribution = field(default_factory=Attribution)
+    """Attribution where neither code nor a caller says otherwise."""
+    task_type: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the settings; what cannot be used is logged as a warning, without its value."""
+        levels = {level.value: _id(environment, f"P402_{level.name}") for level in Level if level is not Level.REQUEST}
+        hosts = environment.get(names.P402_BAGGAGE_HOSTS, "").split(",")
+        return cls(
+            collector_url=_collector_url(environment),
+            api_key=_api_key(environment),
+            disabled=_switch(environment, names.P402_DISABLED),
+            baggage_hosts=frozenset(host.strip().lower() for host in hosts if host.strip()),
+            defaults=Attribution(**levels),
+            task_type=_id(environment, names.P402_TASK_TYPE),
+        )
+
+
+def _id(environment: Mapping[str, str], name: str) -> str | None:
+    value = environment.get(name, "")
+    if not value:
+        return None
+    if is_valid_id(value):
+        return value
+    _logger.warning(
+        "%s cannot be an id and is ignored: use 1 to 256 printable characters without spaces around them.", name
+    )
+    return None
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    value = environment.get(name, "").strip().lower()
+    if value not in _TRUE | _FALSE:
+        _logger.warning("%s is neither 1 nor 0 and is ignored.", name)
+    return value in _TRUE
+
+
+def _collector_url(environment: Mapping[str, str]) -> str:
+    value = environment.get(names.P402_COLLECTOR_URL, "").strip().rstrip("/")
+    if not value:
+        return DEFAULT_COLLECTOR_URL
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if usable and not parts.query and not parts.fragment and not parts.username:
+        return value
+    _logger.warning(
+        "%s is not an http:// or https:// URL of a host (without user, query or fragment); using %s.",
+        names.P402_COLLECTOR_URL,
+        DEFAULT_COLLECTOR_URL,
+    )
+    return DEFAULT_COLLECTOR_URL
+
+
+def _api_key(environment: Mapping[str, str]) -> str | None:
+    value = environment.get(names.P402_API_KEY, "").strip()
+    if not value:
+        return None
+    if value.isascii() and value.isprintable() and " " not in value:
+        return value
+    _logger.warning(
+        "%s cannot be sent in a header and is ignored: it has spaces or unusual letters.", names.P402_API_KEY
+    )
+    return None

@@ -1,0 +1,94 @@
+"""The one byte form of a JSON value (RFC 8785), so that everybody hashes the same bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import rfc8785
+
+from p402.receipts.errors import Malformed, NotCanonical
+
+__all__ = ["canonical", "member", "parse_canonical", "parse_json"]
+
+T = TypeVar("T")
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_MAX_INT = 2**53 - 1  # what every reader of JSON keeps exactly
+
+
+def canonical(value: Any) -> bytes:
+    """Encode a JSON value in its canonical form.
+
+    Raises:
+        NotCanonical: for floats (amounts are decimal strings), whole numbers beyond 2⁵³-1, lone surrogates, and
+            anything that JSON does not have.
+    """
+    try:
+        # With ASCII names, code points sort like UTF-16 and the standard encoder gives the same bytes, much faster.
+        return _ENCODER.encode(value).encode() if _has_ascii_names(value, "$") else rfc8785.dumps(value)
+    except (ValueError, RecursionError) as error:
+        raise NotCanonical(f"This value has no canonical form: {error}.") from error
+
+
+def parse_canonical(data: bytes) -> Any:
+    """Decode bytes that must be canonical: encoding the result again gives the same bytes.
+
+    Raises:
+        NotCanonical: if they are not.
+    """
+    value = parse_json(data)
+    if canonical(value) != data:
+        raise NotCanonical("The bytes are JSON, but not in canonical form (RFC 8785).")
+    return value
+
+
+def parse_json(data: bytes) -> Any:
+    """Decode JSON without what readers disagree about: floats, NaN, and names that occur twice in an object.
+
+    Raises:
+        NotCanonical: if there is any of these, or if it is no JSON in UTF-8.
+    """
+    try:
+        return json.loads(data.decode(), object_pairs_hook=_distinct, parse_float=_no_float, parse_constant=_no_float)
+    except (ValueError, RecursionError) as error:
+        raise NotCanonical(f"This is not JSON as receipts use it: {error}.") from error
+
+
+def member(value: Any, name: str, kind: type[T]) -> T:
+    """Take a member of a decoded object; raise Malformed if it is missing or of another type (true is no number)."""
+    item = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(item, kind) or isinstance(item, bool):
+        raise Malformed(f"{name!r} is missing or is not of type {kind.__name__}.")
+    return item
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name occurs twice in an object")
+    return result
+
+
+def _no_float(text: str) -> Any:
+    raise ValueError(f"{text} is a number with a fraction or an exponent; amounts are decimal strings")
+
+
+def _has_ascii_names(value: Any, path: str) -> bool:
+    """Refuse floats, and tell whether the value holds only what JSON and RFC 8785 encode alike."""
+    if isinstance(value, str) or value is None:
+        return True
+    if isinstance(value, int):
+        return abs(value) <= _MAX_INT
+    if isinstance(value, dict):
+        plain = [
+            _has_ascii_names(item, f"{path}.{name}") and isinstance(name, str) and name.isascii()
+            for name, item in value.items()
+        ]
+        return all(plain)
+    if isinstance(value, list | tuple):
+        plain = [_has_ascii_names(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return all(plain)
+    if isinstance(value, float):
+        raise NotCanonical(f"{path} is the float {value!r}; write amounts as decimal strings and counts as integers.")
+    return False

@@ -1,0 +1,86 @@
+"""Reads a chain over JSON-RPC with nothing but the standard library, so that an auditor installs no chain client."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from p402.receipts._transfer import TransactionReceipt
+from p402.receipts.errors import ChainUnavailable, Malformed
+
+__all__ = ["Block", "ChainReader", "parse_block"]
+
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a node says about one of its blocks."""
+
+    number: int
+    hash: str
+    timestamp: int
+    """Seconds since 1970."""
+
+
+class ChainReader:
+    """Asks a node that the auditor trusts. Every method raises ChainUnavailable when there is no useful answer."""
+
+    def __init__(self, url: str, timeout: float = 10.0) -> None:
+        """Take the address of the node (http or https) and how many seconds to wait for each answer."""
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise Malformed("The address of a chain's node begins with https:// or http://.")
+        self._url = url
+        self._timeout = timeout
+
+    def chain_id(self) -> int:
+        """Tell which chain the node serves."""
+        return _number(self._call("eth_chainId"))
+
+    def receipt(self, tx_hash: str) -> TransactionReceipt | None:
+        """Tell what became of a transaction; None if the node does not know it."""
+        answer = self._call("eth_getTransactionReceipt", tx_hash)
+        return None if answer is None else TransactionReceipt.parse(answer)
+
+    def block(self, tag: int | str) -> Block | None:
+        """Give a block by its number, or by a tag such as ``finalized``; None if the node has none."""
+        number = hex(tag) if isinstance(tag, int) else tag
+        answer = self._call("eth_getBlockByNumber", number, False)  # noqa: FBT003 - positional in JSON-RPC
+        return None if answer is None else parse_block(answer)
+
+    def _call(self, method: str, *params: Any) -> Any:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310 - the scheme was checked
+        try:
+            with urlopen(request, timeout=self._timeout) as response:  # noqa: S310 - the scheme was checked
+                answer = json.loads(response.read(_MAX_ANSWER_BYTES))
+        except (OSError, http.client.HTTPException) as error:
+            raise ChainUnavailable(
+                f"The chain's node did not answer {method}: {error}. Check --rpc, or try later."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise ChainUnavailable(f"The chain's node answered {method} with something that is not JSON.") from error
+        if not isinstance(answer, dict) or "result" not in answer:
+            problem = answer.get("error") if isinstance(answer, dict) else answer
+            raise ChainUnavailable(f"The chain's node refused {method}: {str(problem)[:200]}.")
+        return answer["result"]
+
+
+def parse_block(raw: Mapping[str, Any]) -> Block:
+    """Read a block as JSON-RPC gives it; raise ChainUnavailable if something that belongs there is missing."""
+    try:
+        return Block(_number(raw["number"]), str(raw["hash"]).lower(), _number(raw["timestamp"]))
+    except (KeyError, TypeError) as error:
+        raise ChainUnavailable("The node's block lacks its number, hash or timestamp.") from error
+
+
+def _number(value: object) -> int:
+    try:
+        return int(str(value), 16)
+    except ValueError as error:
+        raise ChainUnavailable(f"The node wrote {str(value)[:80]!r} where a hexadecimal number belongs.") from error

@@ -1,0 +1,95 @@
+"""The log that proves a settlement: ``TransferWithMemo`` of a TIP-20 token, with exactly our values.
+
+A transaction that succeeded is not enough: a receiver's policy can divert a transfer (TIP-1028), and then the call
+succeeds without this log. Nor is a log of any contract: only addresses with the TIP-20 prefix are tokens of the
+protocol, anything else can emit whatever it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from p402.receipts.errors import ChainUnavailable
+
+__all__ = ["TRANSFER_WITH_MEMO", "ChainLog", "MemoTransfer", "TransactionReceipt"]
+
+TRANSFER_WITH_MEMO = "0x57bc7354aa85aed339e000bccffabbc529466af35f0772c8f8ee1145927de7f0"
+"""keccak-256 of ``TransferWithMemo(address,address,uint256,bytes32)``."""
+
+_TIP20_PREFIX = "0x20c000000000000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLog:
+    """A log (event) of a contract. All hex digits are in lower case."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    index: int
+    """Within the block."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReceipt:
+    """What a node says became of a transaction."""
+
+    tx_hash: str
+    succeeded: bool
+    block_number: int
+    block_hash: str
+    logs: tuple[ChainLog, ...]
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Self:
+        """Read a receipt as JSON-RPC gives it; raise ChainUnavailable if something that belongs there is missing."""
+        try:
+            return cls(
+                tx_hash=raw["transactionHash"].lower(),
+                succeeded=int(raw["status"], 16) == 1,
+                block_number=int(raw["blockNumber"], 16),
+                block_hash=raw["blockHash"].lower(),
+                logs=tuple(map(_parse_log, raw["logs"])),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ChainUnavailable(f"The node's receipt of the transaction is incomplete: {error!r}.") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoTransfer:
+    """A transfer with a memo, as it must stand on the chain. Addresses are in lower case."""
+
+    token: str
+    payer: str
+    payee: str
+    amount_micro_usd: int
+    memo: bytes
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The log's topics: its event, and the three indexed values."""
+        return (TRANSFER_WITH_MEMO, _word(self.payer), _word(self.payee), "0x" + self.memo.hex())
+
+    def is_proved_by(self, log: ChainLog) -> bool:
+        """Tell whether a log says exactly this."""
+        return (
+            self.token.startswith(_TIP20_PREFIX)
+            and log.address == self.token
+            and log.topics == self.topics
+            and log.data == f"0x{self.amount_micro_usd:064x}"
+        )
+
+
+def _parse_log(raw: Mapping[str, Any]) -> ChainLog:
+    return ChainLog(
+        address=raw["address"].lower(),
+        topics=tuple(topic.lower() for topic in raw["topics"]),
+        data=raw["data"].lower(),
+        index=int(raw["logIndex"], 16),
+    )
+
+
+def _word(address: str) -> str:
+    return "0x" + address.removeprefix("0x").rjust(64, "0")

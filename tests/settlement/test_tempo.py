@@ -1,0 +1,219 @@
+"""Settling on a real chain: what lands, what dies, and that nothing lands twice."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from eth_account import Account
+from pytempo.contracts import BETA_USD
+from support.anvil import DEV_KEYS, Anvil
+
+from p402.receipts import TRANSFER_WITH_MEMO
+from p402.receipts.errors import ChainUnavailable, Malformed
+from p402.receipts.settlement import (
+    LOCAL,
+    Dead,
+    Diverted,
+    Final,
+    Included,
+    Pending,
+    Reverted,
+    Settler,
+    SignedSettlement,
+    Superseded,
+)
+from p402.receipts.settlement.tempo import TempoSettler
+
+PAYEE = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+LIFETIME = 600
+
+
+@pytest.fixture
+async def settler(node: Anvil) -> AsyncIterator[TempoSettler]:
+    settler = TempoSettler(replace(LOCAL, rpc_url=node.url), DEV_KEYS[0])
+    yield settler
+    await settler.close()
+
+
+class Payment:
+    """One settlement in a lane of its own, from signing to the end."""
+
+    def __init__(self, settler: Settler, amount: int = 0, payee: str | None = None, lane: int | None = None) -> None:
+        self.settler = settler
+        self.amount = amount
+        self.payee = settler.payer if payee is None else payee
+        self.memo = secrets.token_bytes(32)
+        self.lane = secrets.randbits(64) + 1 if lane is None else lane
+        self.from_block = 0
+        self.signed: SignedSettlement
+
+    async def sign(self, lifetime: int = LIFETIME) -> SignedSettlement:
+        head = await self.settler.head()
+        nonce = await self.settler.lane_nonce(self.lane)
+        self.from_block = head.number
+        self.signed = self.settler.sign(self.memo, self.payee, self.amount, self.lane, nonce, head.timestamp + lifetime)
+        return self.signed
+
+    async def find(self) -> object:
+        return await self.settler.find(self.signed, self.memo, self.payee, self.amount, self.from_block)
+
+    def events(self, node: Anvil) -> int:
+        topics = [TRANSFER_WITH_MEMO, None, None, "0x" + self.memo.hex()]
+        return len(node.rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "topics": topics}))
+
+
+async def test_an_anchor_is_pending_then_included_then_final(settler: TempoSettler, node: Anvil) -> None:
+    payment = Payment(settler)
+    signed = await payment.sign()
+    assert await payment.find() == Pending()
+    assert await settler.send(signed.raw) is None
+    node.mine()
+    included = await payment.find()
+    assert isinstance(included, Included)
+    assert included.tx_hash == signed.tx_hash
+    node.mine(3)
+    final = await payment.find()
+    assert isinstance(final, Final)
+    assert (final.anchor.tx_hash, final.anchor.chain_id) == (signed.tx_hash, 31337)
+    block = node.rpc("eth_getBlockByNumber", hex(final.anchor.block_number), False)  # noqa: FBT003
+    assert (final.anchor.block_hash, hex(final.anchor.block_timestamp)) == (block["hash"], block["timestamp"])
+
+
+async def test_a_payment_moves_exactly_the_amount(settler: TempoSettler, node: Anvil) -> None:
+    balance = {"to": LOCAL.token, "data": "0x70a08231" + PAYEE[2:].rjust(64, "0")}
+    before = int(node.rpc("eth_call", balance, "latest"), 16)
+    payment = Payment(settler, amount=264_235, payee=PAYEE)
+    await settler.send((await payment.sign()).raw)
+    node.mine(4)
+    assert isinstance(await payment.find(), Final)
+    assert int(node.rpc("eth_call", balance, "latest"), 16) - before == 264_235
+
+
+async def test_the_same_bytes_sent_five_times_land_once(settler: TempoSettler, node: Anvil) -> None:
+    payment = Payment(settler, amount=7, payee=PAYEE)
+    signed = await payment.sign()
+    for _ in range(3):
+        await settler.send(signed.raw)
+    node.mine(4)
+    for _ in range(2):
+        await settler.send(signed.raw)
+    node.mine(4)
+    assert isinstance(await payment.find(), Final)
+    assert payment.events(node) == 1
+
+
+async def test_signing_again_gives_the_same_bytes(settler: TempoSettler) -> None:
+    payment = Payment(settler)
+    first = await payment.sign()
+    again = settler.sign(payment.memo, payment.payee, 0, first.nonce_key, first.nonce, first.valid_before)
+    assert first == again
+
+
+async def test_what_was_never_mined_is_dead_after_valid_before_and_its_place_can_be_used_again(
+    settler: TempoSettler, node: Anvil
+) -> None:
+    payment = Payment(settler, amount=7, payee=PAYEE)
+    lost = await payment.sign(lifetime=60)
+    node.advance(30)
+    node.mine(3)
+    assert await payment.find() == Pending()
+    node.advance(60)
+    node.mine(3)
+    assert await payment.find() == Dead()
+    second = await payment.sign()
+    assert (second.nonce_key, second.nonce) == (lost.nonce_key, lost.nonce)
+    await settler.send(second.raw)
+    await settler.send(lost.raw)
+    node.mine(4)
+    assert isinstance(await payment.find(), Final)
+    assert payment.events(node) == 1
+
+
+async def test_a_version_that_landed_is_found_by_its_memo(settler: TempoSettler, node: Anvil) -> None:
+    payment = Payment(settler, amount=7, payee=PAYEE)
+    landed = await payment.sign()
+    await settler.send(landed.raw)
+    node.mine(4)
+    payment.signed = settler.sign(payment.memo, PAYEE, 7, landed.nonce_key, landed.nonce, landed.valid_before + 60)
+    final = await payment.find()
+    assert isinstance(final, Final)
+    assert final.anchor.tx_hash == landed.tx_hash != payment.signed.tx_hash
+
+
+async def test_more_than_the_payer_has_is_reverted_and_uses_up_the_nonce(settler: TempoSettler, node: Anvil) -> None:
+    payment = Payment(settler, amount=10**30, payee=PAYEE)
+    await settler.send((await payment.sign()).raw)
+    node.mine(4)
+    assert isinstance(await payment.find(), Reverted)
+    assert await settler.lane_nonce(payment.lane) == payment.signed.nonce + 1
+
+
+async def test_a_success_without_the_exact_transfer_is_diverted(settler: TempoSettler, node: Anvil) -> None:
+    payment = Payment(settler, amount=7, payee=PAYEE)
+    await settler.send((await payment.sign()).raw)
+    node.mine(4)
+    payment.amount = 8  # what should have been paid differs from what the transaction's log says
+    assert isinstance(await payment.find(), Diverted)
+
+
+async def test_a_nonce_used_by_something_unknown_is_superseded(settler: TempoSettler, node: Anvil) -> None:
+    ours, other = Payment(settler), Payment(settler)
+    other.lane = ours.lane
+    await ours.sign()
+    await settler.send((await other.sign()).raw)
+    node.mine(4)
+    assert await ours.find() == Superseded()
+
+
+async def test_lanes_count_on_their_own_and_lane_zero_works(settler: TempoSettler, node: Anvil) -> None:
+    first, second = Payment(settler, lane=0), Payment(settler)
+    before = await settler.lane_nonce(0)
+    await settler.send((await first.sign()).raw)
+    await settler.send((await second.sign()).raw)
+    node.mine(4)
+    assert isinstance(await first.find(), Final)
+    assert isinstance(await second.find(), Final)
+    assert await settler.lane_nonce(0) == before + 1
+    assert await settler.lane_nonce(second.lane) == 1
+
+
+async def test_a_transaction_that_a_reorganisation_drops_lands_again_with_the_same_bytes(
+    settler: TempoSettler, node: Anvil
+) -> None:
+    payment = Payment(settler)
+    signed = await payment.sign()
+    await settler.send(signed.raw)
+    node.mine()
+    assert isinstance(await payment.find(), Included)
+    node.rpc("anvil_reorg", 1, [])
+    assert await payment.find() == Pending()
+    await settler.send(signed.raw)
+    node.mine(4)
+    assert isinstance(await payment.find(), Final)
+    assert payment.events(node) == 1
+
+
+async def test_what_the_node_complains_about_is_returned_not_raised(settler: TempoSettler) -> None:
+    assert "eth_sendRawTransaction" in str(await settler.send(b"\x76nonsense"))
+
+
+async def test_a_node_that_is_away_is_transient(settler: TempoSettler) -> None:
+    away = TempoSettler(replace(settler.network, rpc_url="http://127.0.0.1:9"), DEV_KEYS[0])
+    with pytest.raises(ChainUnavailable):
+        await away.head()
+    await away.close()
+
+
+async def test_a_node_of_another_chain_is_refused(settler: TempoSettler) -> None:
+    lost = TempoSettler(replace(settler.network, chain_id=4217), DEV_KEYS[0])
+    with pytest.raises(Malformed, match="serves chain 31337, not 4217"):
+        await lost.lane_nonce(1)
+    await lost.close()
+
+
+async def test_the_lane_of_expiring_nonces_is_refused(settler: TempoSettler) -> None:
+    with pytest.raises(ValueError, match="could both land"):
+        settler.sign(bytes(32), PAYEE, 0, 2**256 - 1, 0, 1)
