@@ -45,7 +45,7 @@ def test_what_is_read_is_written_the_same(tail: str) -> None:
         f"c2sp.org/tlog-proof@v1\nindex 1\n{HASH[:-2]}B=\n\n{NOTE}",
         f"c2sp.org/tlog-proof@v1\nindex 1\nAAAA\n\n{NOTE}",
         f"c2sp.org/tlog-proof@v1\nindex 1\n{HASH}",
-        f"c2sp.org/tlog-proof@v1\nindex 1\n" + f"{HASH}\n" * 65 + f"\n{NOTE}",
+        "c2sp.org/tlog-proof@v1\nindex 1\n" + f"{HASH}\n" * 65 + f"\n{NOTE}",
     ],
     ids=range(11),
 )

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.sample_log import NINE, SAMPLE_ANCHOR, WHO, SampleLog, sample_charge, unpriced_charge
 
 from p402.receipts import (
     NO_PREVIOUS,
@@ -26,6 +25,7 @@ from p402.receipts import (
 )
 from p402.receipts.errors import NotSealable
 from p402.vocabulary import Attribution, Charge, Level, Money, Usage
+from support.sample_log import NINE, SAMPLE_ANCHOR, WHO, SampleLog, sample_charge, unpriced_charge
 
 
 def seal(*charges: Charge, **changes: Any) -> SealedReceipt:

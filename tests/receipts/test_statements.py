@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.sample_log import NINE, sample_log, sample_statement
 
 from p402.receipts import SettlementMode, SettlementStatement, canonical, normalise_address
 from p402.receipts.errors import Malformed, NotCanonical, NotSealable
 from p402.vocabulary import Money
+from support.sample_log import NINE, sample_log, sample_statement
 
 ANCHOR = sample_statement(sample_log(3))
 PAYEE = "0x" + "70" * 20
@@ -85,7 +85,7 @@ def test_a_checkpoint_that_is_none_is_refused() -> None:
         {"chain_id": True},
         {"amount_micro_usd": 0},
         {"amount_micro_usd": "00"},
-        {"amount_micro_usd": "٠"},
+        {"amount_micro_usd": "\u0660"},
         {"accrued_usd": "1.3211750"},
         {"accrued_usd": "1e3"},
         {"period": ["2026-11-23T09:00:00.000Z"]},

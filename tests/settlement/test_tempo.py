@@ -5,16 +5,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from eth_account import Account
-from pytempo.contracts import BETA_USD
-from support.anvil import DEV_KEYS, Anvil
+from pytempo import CallScope, KeyRestrictions, SignatureType, TempoTransaction, TokenLimit
+from pytempo.contracts import AccountKeychain
 
 from p402.receipts import TRANSFER_WITH_MEMO
 from p402.receipts.errors import ChainUnavailable, Malformed
 from p402.receipts.settlement import (
     LOCAL,
+    MAINNET,
+    MODERATO,
     Dead,
     Diverted,
     Final,
@@ -26,6 +29,7 @@ from p402.receipts.settlement import (
     Superseded,
 )
 from p402.receipts.settlement.tempo import TempoSettler
+from support.anvil import DEV_KEYS, Anvil
 
 PAYEE = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
 LIFETIME = 600
@@ -217,3 +221,58 @@ async def test_a_node_of_another_chain_is_refused(settler: TempoSettler) -> None
 async def test_the_lane_of_expiring_nonces_is_refused(settler: TempoSettler) -> None:
     with pytest.raises(ValueError, match="could both land"):
         settler.sign(bytes(32), PAYEE, 0, 2**256 - 1, 0, 1)
+
+
+async def test_an_access_key_settles_for_the_account_that_authorised_it(
+    settler: TempoSettler, node: Anvil, tmp_path: Path
+) -> None:
+    access = Account.create()
+    await authorise(settler, node, access.address)
+    path = tmp_path / "settlement.key"
+    path.write_text("0x" + access.key.hex() + "\n")
+    limited = TempoSettler.from_key_file(settler.network, path, payer=settler.payer)
+    payment = Payment(limited)
+    await limited.send((await payment.sign()).raw)
+    node.mine(4)
+    assert isinstance(await payment.find(), Final)
+    elsewhere = Payment(limited, amount=1, payee=PAYEE)
+    await limited.send((await elsewhere.sign(lifetime=60)).raw)
+    node.advance(120)
+    node.mine(3)
+    assert await elsewhere.find() == Dead()  # the key may pay nobody but its own account
+    await limited.close()
+
+
+async def authorise(settler: TempoSettler, node: Anvil, key: str) -> None:
+    """Let the account authorise a key for anchors only: one token, one function, itself as the only recipient."""
+    restrictions = KeyRestrictions(
+        expiry=(await settler.head()).timestamp + 100_000,
+        limits=[TokenLimit(token=LOCAL.token, limit=1_000_000)],
+        allowed_calls=[CallScope.transfer_with_memo(target=LOCAL.token, recipients=[settler.payer])],
+    )
+    call = AccountKeychain.authorize_key(key_id=key, signature_type=SignatureType.SECP256K1, restrictions=restrictions)
+    transaction = TempoTransaction.create(
+        chain_id=LOCAL.chain_id,
+        gas_limit=8_000_000,
+        max_fee_per_gas=LOCAL.max_fee_per_gas,
+        nonce=await settler.lane_nonce(0),
+        fee_token=LOCAL.token,
+        calls=(call,),
+    ).sign(DEV_KEYS[0])
+    assert await settler.send(transaction.encode()) is None
+    node.mine()
+    assert node.rpc("eth_getTransactionReceipt", "0x" + transaction.hash().hex())["status"] == "0x1"
+
+
+async def test_a_file_that_holds_no_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "settlement.key"
+    path.write_text("secret")
+    with pytest.raises(Malformed, match="0x and 64 hex digits") as refused:
+        TempoSettler.from_key_file(LOCAL, path)
+    assert "secret" not in str(refused.value)
+
+
+def test_explorer_pages_are_the_networks_own() -> None:
+    assert MAINNET.explorer_tx_url("0xab") == "https://explore.tempo.xyz/tx/0xab"
+    assert MODERATO.explorer_tx_url("0xab") == "https://explore.testnet.tempo.xyz/tx/0xab"
+    assert LOCAL.explorer_tx_url("0xab") is None

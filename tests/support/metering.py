@@ -15,8 +15,8 @@ from google import genai
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from p402.collector.demo.providers import MockProviders
 
+from p402.collector.demo.providers import MockProviders
 from p402.instrumentation.instrumentor import P402Instrumentor
 
 MESSAGES: Any = [{"role": "user", "content": "Is this contract in order?"}]

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from p402.receipts import (
     NO_PREVIOUS,
     Anchor,
@@ -235,7 +236,11 @@ def answering_node(answers: dict[str, Any]) -> Iterator[str]:
         def do_POST(self) -> None:
             call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer = answers.get(call["method"])
-            body = answer if isinstance(answer, bytes) else json.dumps({"jsonrpc": "2.0", "id": 1, "result": answer}).encode()
+            body = (
+                answer
+                if isinstance(answer, bytes)
+                else json.dumps({"jsonrpc": "2.0", "id": 1, "result": answer}).encode()
+            )
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 __all__ = ["Event", "EventParser", "read_event"]
 
-_LINE_END = rb"(?:\r\n|\n|\r)"
+_LINE_END = rb"(?:\r\n|\n|\r(?!\n))"
 _EVENT_END = re.compile(_LINE_END + _LINE_END)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_END = 4

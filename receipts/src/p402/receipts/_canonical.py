@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 import rfc8785
@@ -14,6 +15,9 @@ __all__ = ["canonical", "member", "parse_canonical", "parse_json"]
 T = TypeVar("T")
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+_MAX_DEPTH = 64
 _MAX_INT = 2**53 - 1  # what every reader of JSON keeps exactly
 
 
@@ -47,11 +51,13 @@ def parse_json(data: bytes) -> Any:
     """Decode JSON without what readers disagree about: floats, NaN, and names that occur twice in an object.
 
     Raises:
-        NotCanonical: if there is any of these, or if it is no JSON in UTF-8.
+        NotCanonical: if there is any of these, or if it is no JSON in UTF-8 of at most 64 levels.
     """
+    if _depth(data) > _MAX_DEPTH:
+        raise NotCanonical(f"This is nested more than {_MAX_DEPTH} deep, which nothing of receipts is.")
     try:
         return json.loads(data.decode(), object_pairs_hook=_distinct, parse_float=_no_float, parse_constant=_no_float)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise NotCanonical(f"This is not JSON as receipts use it: {error}.") from error
 
 
@@ -61,6 +67,19 @@ def member(value: Any, name: str, kind: type[T]) -> T:
     if not isinstance(item, kind) or isinstance(item, bool):
         raise Malformed(f"{name!r} is missing or is not of type {kind.__name__}.")
     return item
+
+
+def _depth(data: bytes) -> int:
+    """Tell how deep brackets nest outside strings.
+
+    Known before decoding, because the decoder recurses in C: where the recursion limit was raised (py_ecc, which web3
+    imports, raises it a hundredfold) deep nesting would end the process instead of raising an error.
+    """
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def check_on_chain(
     if token is not None and statement.token != token:
         raise AnchorRefuted(f"The token is {statement.token}, not the pinned {token}.")
     receipt = chain.receipt(anchor.tx_hash)
-    if receipt is None:
+    if receipt is None or receipt.tx_hash != anchor.tx_hash:
         raise AnchorRefuted(f"The chain knows no transaction {anchor.tx_hash!a}.")
     _check_transfer(statement, memo, anchor, receipt)
     _check_block(anchor, chain)

@@ -1,0 +1,321 @@
+"""The whole chain from a receipt's bytes to the block, and that every break is noticed and named."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from p402.receipts import ChainReader, Link, Outcome, Report, Status, Trust, settlement_entry, verify
+from support.sample_log import (
+    NINE,
+    PAYER,
+    SAMPLE_ANCHOR,
+    TOKEN,
+    answering_node,
+    chain_answers,
+    fixed_signer,
+    sample_bundle,
+    sample_log,
+    sample_statement,
+)
+
+LOG = sample_log(5)
+BUNDLE = sample_bundle(LOG, 2)
+OFFLINE = Trust((fixed_signer().verifier_key,))
+
+
+@pytest.fixture
+def answers() -> dict[str, Any]:
+    return chain_answers(sample_statement(LOG))
+
+
+@pytest.fixture
+def trust(answers: dict[str, Any]) -> Iterator[Trust]:
+    with answering_node(answers) as url:
+        yield replace(OFFLINE, rpc=ChainReader(url, timeout=5))
+
+
+def check(bundle: object, trust: Trust = OFFLINE) -> Report:
+    return verify(json.dumps(bundle).encode(), trust)
+
+
+def links(report: Report, status: Status) -> set[Link]:
+    return {item.link for item in report.checks if item.status is status}
+
+
+def test_with_a_key_and_a_node_every_link_holds(trust: Trust) -> None:
+    report = check(BUNDLE, trust)
+    assert report.outcome is Outcome.VERIFIED
+    assert links(report, Status.OK) == set(Link)
+    assert report.broken is None
+
+
+def test_several_receipts_share_an_anchor(trust: Trust) -> None:
+    report = check(sample_bundle(LOG, 0, 1, 2, 3, 4), trust)
+    assert report.outcome is Outcome.VERIFIED
+    assert len({item.subject for item in report.checks}) == 7  # the bundle, the settlement, five receipts
+
+
+def test_without_a_node_the_anchor_is_not_checked_and_nothing_is_called_verified() -> None:
+    report = check(BUNDLE)
+    assert report.outcome is Outcome.INCOMPLETE
+    assert links(report, Status.NOT_CHECKED) == {Link.ANCHOR}
+
+
+def test_a_receipt_without_an_anchor_is_not_yet_anchored(trust: Trust) -> None:
+    report = check(sample_bundle(LOG, 4, anchored=False), trust)
+    assert report.outcome is Outcome.INCOMPLETE
+    assert any(item.link is Link.ANCHOR and item.sentence.startswith("Not yet anchored") for item in report.checks)
+
+
+def test_after_an_erasure_the_receipt_still_verifies_and_the_name_is_gone(trust: Trust) -> None:
+    erased = sample_bundle(LOG, 2)
+    erased["receipts"][0]["disclosures"] = []
+    assert check(erased, trust).outcome is Outcome.VERIFIED
+    assert "emp_7" not in json.dumps(erased)
+
+
+def test_a_settlement_entry_is_proved_like_a_receipt() -> None:
+    log = sample_log(3)
+    log.append(
+        settlement_entry(
+            organisation="acme",
+            seq=3,
+            prev=log.prev,
+            issued_at=NINE,
+            settlement_id="stl_0",
+            memo=bytes(32),
+            anchor=SAMPLE_ANCHOR,
+        )
+    )
+    assert links(check(sample_bundle(log, 3)), Status.OK) == set(Link) - {Link.ANCHOR}
+
+
+@pytest.mark.parametrize("flip", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize(
+    ("section", "name", "allowed"),
+    [
+        ("receipts", "body", {Link.BODY, Link.INCLUSION}),
+        ("receipts", "proof", {Link.INCLUSION, Link.CHECKPOINT}),
+        ("anchors", "statement", {Link.STATEMENT, Link.MEMO}),
+    ],
+)
+def test_every_changed_byte_is_noticed_offline_and_the_link_is_named(
+    section: str, name: str, allowed: set[Link], flip: int
+) -> None:
+    text = BUNDLE[section][0][name]
+    changed = copy.deepcopy(BUNDLE)
+    for position, character in enumerate(text):
+        changed[section][0][name] = text[:position] + chr(ord(character) ^ flip) + text[position + 1 :]
+        report = check(changed)
+        assert report.outcome is Outcome.FAILED, position
+        assert report.broken in allowed, (position, report.broken)
+
+
+def test_no_changed_byte_of_the_file_leaves_it_verified(trust: Trust) -> None:
+    data = json.dumps(BUNDLE, separators=(",", ":")).encode()
+    assert verify(data, trust).outcome is Outcome.VERIFIED
+    for position in range(len(data)):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        assert verify(bytes(changed), trust).outcome is not Outcome.VERIFIED, position
+
+
+@pytest.mark.parametrize("field", ["tx_hash", "block_number", "block_hash", "block_timestamp", "log_index"])
+def test_every_changed_field_of_the_anchor_is_noticed_on_the_chain(trust: Trust, field: str) -> None:
+    changed = copy.deepcopy(BUNDLE)
+    value = changed["anchors"][0]["chain"][field]
+    changed["anchors"][0]["chain"][field] = (
+        value + 1 if isinstance(value, int) else value.replace("1", "2").replace("b", "c")
+    )
+    report = check(changed, trust)
+    assert (report.outcome, report.broken) == (Outcome.FAILED, Link.ANCHOR)
+
+
+def _node_says(path: str, value: Any, answers: dict[str, Any]) -> None:
+    *way, last = path.split("/")
+    target: Any = answers
+    for step in way:
+        target = target[int(step) if step.isdigit() else step]
+    target[int(last) if last.isdigit() else last] = value
+
+
+RECEIPT = "eth_getTransactionReceipt"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("eth_chainId", "0x1079"),
+        (RECEIPT, None),
+        (f"{RECEIPT}/status", "0x0"),
+        (f"{RECEIPT}/blockNumber", "0x63"),
+        (f"{RECEIPT}/blockHash", "0x" + "00" * 32),
+        (f"{RECEIPT}/logs", []),
+        (f"{RECEIPT}/logs/0/address", "0x20c0000000000000000000000000000000000002"),
+        (f"{RECEIPT}/logs/0/data", "0x" + "0" * 63 + "1"),
+        (f"{RECEIPT}/logs/0/logIndex", "0x4"),
+        (f"{RECEIPT}/logs/0/topics/0", "0x" + "00" * 32),
+        (f"{RECEIPT}/logs/0/topics/1", "0x" + "00" * 32),
+        (f"{RECEIPT}/logs/0/topics/2", "0x" + "00" * 32),
+        (f"{RECEIPT}/logs/0/topics/3", "0x" + "00" * 32),
+        ("eth_getBlockByNumber/hash", "0x" + "00" * 32),
+        ("eth_getBlockByNumber/timestamp", "0x1"),
+    ],
+)
+def test_what_the_chain_says_otherwise_breaks_the_anchor(
+    trust: Trust, answers: dict[str, Any], path: str, value: Any
+) -> None:
+    _node_says(path, value, answers)
+    report = check(BUNDLE, trust)
+    assert (report.outcome, report.broken) == (Outcome.FAILED, Link.ANCHOR)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("eth_getBlockByNumber/number", "0x63"),  # finalized is the block before
+        ("eth_getBlockByNumber", None),
+        ("eth_getBlockByNumber", {}),
+        ("eth_chainId", "many"),
+        ("eth_chainId", b"<html>"),
+        ("eth_chainId", b"[]"),
+        ("eth_chainId", b'{"error":{"code":-32000}}'),
+        (RECEIPT, {}),
+        (RECEIPT, "0x"),
+        (f"{RECEIPT}/logs", None),
+        (f"{RECEIPT}/logs/0", {}),
+    ],
+)
+def test_a_node_without_a_useful_answer_leaves_the_anchor_unchecked(
+    trust: Trust, answers: dict[str, Any], path: str, value: Any
+) -> None:
+    _node_says(path, value, answers)
+    report = check(BUNDLE, trust)
+    assert (report.outcome, links(report, Status.NOT_CHECKED)) == (Outcome.INCOMPLETE, {Link.ANCHOR})
+
+
+def test_a_node_that_is_away_leaves_the_anchor_unchecked() -> None:
+    report = check(BUNDLE, replace(OFFLINE, rpc=ChainReader("http://127.0.0.1:9", timeout=1)))
+    assert report.outcome is Outcome.INCOMPLETE
+
+
+def test_a_pinned_payer_and_token_must_be_those_of_the_settlement(trust: Trust) -> None:
+    assert check(BUNDLE, replace(trust, payer=PAYER, token=TOKEN)).outcome is Outcome.VERIFIED
+    other = "0x" + "1" * 40
+    assert check(BUNDLE, replace(trust, payer=other)).broken is Link.ANCHOR
+    assert check(BUNDLE, replace(trust, token=other)).broken is Link.ANCHOR
+
+
+def test_a_token_that_anybody_could_have_made_proves_nothing() -> None:
+    statement = replace(sample_statement(LOG), token="0x" + "66" * 20)
+    bundle = sample_bundle(LOG, 2)
+    bundle["anchors"][0]["statement"] = statement.canonical().decode()
+    bundle["anchors"][0]["chain"]["memo"] = statement.memo().hex()
+    with answering_node(chain_answers(statement)) as url:
+        assert check(bundle, replace(OFFLINE, rpc=ChainReader(url))).broken is Link.ANCHOR
+
+
+def test_a_receipt_of_another_log_with_the_same_key_name_is_refused() -> None:
+    assert check(BUNDLE, Trust((fixed_signer("other").verifier_key,))).broken is Link.CHECKPOINT
+
+
+def test_the_proof_of_another_receipt_does_not_do() -> None:
+    changed = copy.deepcopy(BUNDLE)
+    changed["receipts"][0]["proof"] = LOG.proof(3)
+    assert check(changed).broken is Link.INCLUSION
+
+
+def test_a_statement_about_an_earlier_state_of_the_log_does_not_do() -> None:
+    changed = copy.deepcopy(BUNDLE)
+    statement = replace(sample_statement(LOG), checkpoint=str(LOG.checkpoint(4)))
+    changed["anchors"][0]["statement"] = statement.canonical().decode()
+    changed["anchors"][0]["chain"]["memo"] = statement.memo().hex()
+    assert check(changed).broken is Link.STATEMENT
+
+
+def test_a_statement_of_another_organisation_does_not_do() -> None:
+    changed = copy.deepcopy(BUNDLE)
+    statement = replace(sample_statement(LOG), organisation="other")
+    changed["anchors"][0]["statement"] = statement.canonical().decode()
+    changed["anchors"][0]["chain"]["memo"] = statement.memo().hex()
+    assert check(changed).broken is Link.STATEMENT
+
+
+def test_a_disclosure_of_another_receipt_does_not_do() -> None:
+    changed = copy.deepcopy(BUNDLE)
+    changed["receipts"][0]["disclosures"] = sample_bundle(LOG, 3)["receipts"][0]["disclosures"]
+    assert check(changed).broken is Link.DISCLOSURES
+
+
+def test_a_disclosure_is_shown_once() -> None:
+    changed = copy.deepcopy(BUNDLE)
+    changed["receipts"][0]["disclosures"] *= 2
+    assert check(changed).broken is Link.DISCLOSURES
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b'{"format":"p402-bundle/2","receipts":[],"anchors":[]}',
+        b'{"format":"p402-bundle/1","receipts":[],"anchors":[]}',
+        b'{"format":"p402-bundle/1","receipts":[1],"anchors":[]}',
+        b'{"format":"p402-bundle/1","receipts":[{}],"anchors":[]}',
+        b'{"format":"p402-bundle/1","receipts":{},"anchors":[]}',
+        b"[" * 100_000,
+    ],
+    ids=range(10),
+)
+def test_what_is_no_bundle_is_said_to_be_none(data: bytes) -> None:
+    assert verify(data, OFFLINE).broken is Link.FORMAT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"anchor": 1},
+        {"anchor": -1},
+        {"anchor": True},
+        {"anchor": "0"},
+        {"extra": 1},
+        {"disclosures": [1]},
+        {"body": 1},
+        {"body": "\ud800"},
+        {"proof": None},
+    ],
+    ids=str,
+)
+def test_a_receipt_of_other_members_or_types_is_no_bundle(change: dict[str, Any]) -> None:
+    changed = copy.deepcopy(BUNDLE)
+    changed["receipts"][0].update(change)
+    assert check(changed).broken is Link.FORMAT
+
+
+@pytest.mark.parametrize("body", ["1", "[]", "{}", "null", '{"type":"x"}', "not json"])
+def test_a_body_that_is_no_entry_is_refused(body: str) -> None:
+    changed = copy.deepcopy(BUNDLE)
+    changed["receipts"][0]["body"] = body
+    assert check(changed).broken is Link.BODY
+
+
+def test_hostile_texts_do_not_reach_the_terminal() -> None:
+    changed = copy.deepcopy(BUNDLE)
+    body = json.loads(changed["receipts"][0]["body"]) | {
+        "receipt_id": "\x1b[2J",
+        "cost_usd": "\x1b[2J",
+        "organisation": "\x1b[2J",
+        "type": "\x1b[2J",
+    }
+    changed["receipts"][0]["body"] = json.dumps(body)
+    changed["receipts"][0]["proof"] = "\x1b[2J"
+    changed["anchors"][0]["chain"]["tx_hash"] = "\x1b[2J"
+    assert all(item.sentence.isprintable() and item.subject.isprintable() for item in check(changed).checks)

@@ -1,0 +1,60 @@
+"""Our Merkle tree and our constants against implementations by others."""
+
+from __future__ import annotations
+
+import pytest
+from eth_utils.crypto import keccak
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymerkle import InmemoryTree  # type: ignore[import-untyped] - it has no types
+from pymerkle import verify_consistency as oracle_verify_consistency
+from pymerkle import verify_inclusion as oracle_verify_inclusion
+from pytempo.contracts.addresses import NONCE_ADDRESS
+
+from p402.receipts import TRANSFER_WITH_MEMO, merkle
+from p402.receipts.settlement import tempo
+
+
+def trees(entries: list[bytes]) -> tuple[InmemoryTree, dict[tuple[int, int], bytes]]:
+    oracle = InmemoryTree(algorithm="sha256")
+    nodes: dict[tuple[int, int], bytes] = {}
+    for size, entry in enumerate(entries):
+        oracle.append_entry(entry)
+        leaf = merkle.leaf_hash(entry)
+        for level, index, hashed in merkle.append_nodes(size, leaf, lambda level, index: nodes[level, index]):
+            nodes[level, index] = hashed
+    return oracle, nodes
+
+
+@given(st.lists(st.binary(), min_size=1, max_size=80), st.data())
+@settings(deadline=None)
+def test_roots_and_proofs_are_those_of_pymerkle(entries: list[bytes], data: st.DataObject) -> None:
+    oracle, nodes = trees(entries)
+    size = data.draw(st.integers(1, len(entries)))
+    index = data.draw(st.integers(0, size - 1))
+
+    def get(level: int, position: int) -> bytes:
+        return nodes[level, position]
+
+    assert merkle.root(size, get) == oracle.get_root(size)
+    theirs = oracle.prove_inclusion(index + 1, size)
+    oracle_verify_inclusion(merkle.leaf_hash(entries[index]), merkle.root(size, get), theirs)
+    path = [bytes.fromhex(item) for item in theirs.serialize()["path"]]
+    assert merkle.inclusion_proof(index, size, get) == path[1:]  # theirs begins with the leaf
+    between = oracle.prove_consistency(size, len(entries))
+    oracle_verify_consistency(merkle.root(size, get), merkle.root(len(entries), get), between)
+
+
+def test_the_topic_is_the_hash_of_the_event() -> None:
+    assert keccak(text="TransferWithMemo(address,address,uint256,bytes32)").hex() == TRANSFER_WITH_MEMO[2:]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (tempo._GET_NONCE, "0x" + keccak(text="getNonce(address,uint256)")[:4].hex()),
+        (tempo._NONCE_PRECOMPILE, NONCE_ADDRESS.lower()),
+    ],
+)
+def test_the_nonce_precompile_is_called_as_it_is_declared(ours: str, theirs: str) -> None:
+    assert ours == theirs
