@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from p402.collector.demo.providers import MockProviders, ProviderCall, Reply, running
 
+from p402.collector.demo.providers import MockProviders, ProviderCall, Reply, running
 from support.metering import Llm, Spans, metered
 
 TEXT = "The liability cap is missing. The notice period is too short. The governing law is left open."

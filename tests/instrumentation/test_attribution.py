@@ -29,7 +29,7 @@ async def test_tasks_do_not_see_each_other() -> None:
             await asyncio.sleep(0)
             return current_attribution().department
 
-    assert await asyncio.gather(one("a"), one("b"), one("c")) == ["a", "b", "c"]
+    assert tuple(await asyncio.gather(one("a"), one("b"), one("c"))) == ("a", "b", "c")
 
 
 def test_session_makes_an_id_each_time() -> None:
@@ -114,7 +114,10 @@ async def test_environment_fills_what_nobody_says(llm: Llm) -> None:
 
 
 def test_every_span_in_an_attributed_context_is_attributed(spans: Spans) -> None:
-    with attribution(department="legal", task_type="review"), spans.provider.get_tracer("app").start_as_current_span("work"):
+    with (
+        attribution(department="legal", task_type="review"),
+        spans.provider.get_tracer("app").start_as_current_span("work"),
+    ):
         pass
     [span] = spans.all
     assert dict(span.attributes or {}) == {"p402.department": "legal", "p402.task_type": "review"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import aiohttp
 import httpx2
@@ -13,8 +14,8 @@ from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from p402.instrumentation import attribution
+from support.llm_calls import CALLS, run
 from support.metering import MESSAGES, Llm, Spans, metered, scope
-from test_sdks import CALLS, run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")  # by google-genai
 SECRET = "e-117"
@@ -23,7 +24,7 @@ SECRET = "e-117"
 @pytest.fixture(params=[(), ("httpx2",), ("aiohttp",), ("httpx2", "aiohttp")], ids=lambda on: "+".join(on) or "alone")
 def others(request: pytest.FixtureRequest) -> Iterator[tuple[str, ...]]:
     """Other instrumentations that send baggage, switched on too."""
-    instrumentors = {"httpx2": HTTPX2ClientInstrumentor, "aiohttp": AioHttpClientInstrumentor}
+    instrumentors: dict[str, Any] = {"httpx2": HTTPX2ClientInstrumentor, "aiohttp": AioHttpClientInstrumentor}
     on = [instrumentors[name]() for name in request.param]
     for instrumentor in on:
         instrumentor.instrument()

@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 
 from p402.instrumentation import attribution
-from p402.instrumentation.estimate import approximate
-from support.metering import MESSAGES, Llm, Spans, until
+from p402.instrumentation.estimate import _counters, approximate, count_tokens
+from support.metering import MESSAGES, Llm, Spans, metered, until
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Inheritance class AiohttpClientSession",  # by google-genai
@@ -30,8 +30,7 @@ PROMPT_TOKENS = 6  # "Is this contract in order?" in o200k_base
 
 @pytest.fixture(autouse=True)
 def _loaded_tokenizer() -> None:
-    from p402.instrumentation.estimate import count_tokens
-
+    _counters.clear()
     assert count_tokens("Is this contract in order?", MODEL) == PROMPT_TOKENS  # outside of an event loop: it loads
 
 
@@ -45,8 +44,6 @@ async def test_usage_chunk_is_hidden_when_the_app_did_not_ask_for_it(spans: Span
 
 
 async def test_chunks_are_the_same_with_us_and_without(llm: Llm) -> None:
-    from support.metering import metered
-
     async def chunks() -> list[str]:
         async with llm.openai() as client:
             stream = await client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)
@@ -337,5 +334,3 @@ async def _silent_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
 
     async with _serving(handle) as url:
         yield url, reached
-
-

@@ -6,13 +6,14 @@ import base64
 import hashlib
 import json
 import runpy
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from p402.receipts import ChainReader, Outcome, Trust, verify
+from p402.receipts import TRANSFER_WITH_MEMO, ChainReader, Outcome, Trust, verify
 from support.sample_log import answering_node
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -77,3 +78,9 @@ def test_the_good_bundle_is_verified() -> None:
 def test_a_broken_bundle_fails_at_the_link_that_the_vector_names(case: dict[str, Any]) -> None:
     report = verify(json.dumps(case["bundle"]).encode(), TRUST)
     assert (report.outcome, report.broken) == (Outcome.FAILED, case["broken"])
+
+
+def test_the_specification_shows_the_vectors_checkpoint() -> None:
+    text = (Path(__file__).parents[2] / "receipts" / "FORMAT.md").read_text(encoding="utf-8")
+    assert textwrap.indent(load("checkpoint.json")["note"], "    ") in text
+    assert TRANSFER_WITH_MEMO in text

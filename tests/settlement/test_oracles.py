@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymerkle import InmemoryTree  # type: ignore[import-untyped] - it has no types
+from pymerkle import InmemoryTree  # type: ignore[import-untyped]  # it has no types
 from pymerkle import verify_consistency as oracle_verify_consistency
 from pymerkle import verify_inclusion as oracle_verify_inclusion
 from pytempo.contracts.addresses import NONCE_ADDRESS
@@ -58,3 +61,9 @@ def test_the_topic_is_the_hash_of_the_event() -> None:
 )
 def test_the_nonce_precompile_is_called_as_it_is_declared(ours: str, theirs: str) -> None:
     assert ours == theirs
+
+
+def test_importing_the_settler_leaves_the_recursion_limit_alone() -> None:
+    code = "import sys; import p402.receipts.settlement.tempo; print(sys.getrecursionlimit())"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "1000\n"

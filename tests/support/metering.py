@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import anthropic
-import openai
+from anthropic import Anthropic, AsyncAnthropic
 from google import genai
+from openai import AsyncOpenAI, OpenAI
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -75,20 +75,20 @@ class Llm:
     providers: MockProviders
     url: str
 
-    def openai(self, **options: Any) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(api_key="k", base_url=f"{self.url}/v1", **options)
+    def openai(self, **options: Any) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="k", base_url=f"{self.url}/v1", **options)
 
-    def openai_sync(self, **options: Any) -> openai.OpenAI:
-        return openai.OpenAI(api_key="k", base_url=f"{self.url}/v1", **options)
+    def openai_sync(self, **options: Any) -> OpenAI:
+        return OpenAI(api_key="k", base_url=f"{self.url}/v1", **options)
 
-    def anthropic(self, **options: Any) -> anthropic.AsyncAnthropic:
-        return anthropic.AsyncAnthropic(api_key="k", base_url=self.url, **options)
+    def anthropic(self, **options: Any) -> AsyncAnthropic:
+        return AsyncAnthropic(api_key="k", base_url=self.url, **options)
 
-    def anthropic_sync(self, **options: Any) -> anthropic.Anthropic:
-        return anthropic.Anthropic(api_key="k", base_url=self.url, **options)
+    def anthropic_sync(self, **options: Any) -> Anthropic:
+        return Anthropic(api_key="k", base_url=self.url, **options)
 
     def gemini(self, **options: Any) -> genai.Client:
-        return genai.Client(api_key="k", http_options={"base_url": self.url, **options})
+        return genai.Client(api_key="k", http_options=genai.types.HttpOptions(base_url=self.url, **options))
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 OWN_SCOPE = "p402.instrumentation"
@@ -87,5 +87,9 @@ def _value(value: object) -> AnyValue:
             return AnyValue(int_value=value)
         case float():
             return AnyValue(double_value=value)
+        case bytes():
+            return AnyValue(bytes_value=value)
+        case tuple():
+            return AnyValue(array_value=ArrayValue(values=map(_value, value)))
         case _:
             return AnyValue(string_value=str(value))

@@ -29,23 +29,23 @@ class Body:
 
     def feed(self, piece: bytes) -> bytes:
         """Read the next piece; give what the application shall see now, perhaps nothing yet."""
-        self.call.chunk()
         if not self._reading:
             return piece
         with guard("reading a response"):
+            self.call.chunk()
             return self._read(piece)
         self._reading = False
-        return self._rest() if self._hides else piece  # what is held includes this piece
+        return self._held() + piece if self._hides else piece
 
     def finish(self, end: StreamEnd, error: BaseException | None = None) -> bytes:
         """End the call; gives what is still held for the application."""
-        rest = b""
+        held = self._held()
         if self._reading:
             self._reading = False
             with guard("reading the end of a response"):
-                rest = self._finish()
+                held = self._finish(held)
         self.call.finish(end, error)
-        return rest if self._hides else b""
+        return held if self._hides else b""
 
     def _read(self, piece: bytes) -> bytes:
         assert self._decode is not None
@@ -63,15 +63,13 @@ class Body:
             shown += self._parser.rest()
         return shown if self._hides else piece
 
-    def _finish(self) -> bytes:
+    def _finish(self, held: bytes) -> bytes:
         if self._parser is None:
             self.call.document(bytes(self._whole))
-            return b""
-        rest = self._parser.rest()
-        return self._shown([read_event(rest)]) if rest else b""
+        return self._shown([read_event(held)]) if held else b""
 
     def _shown(self, events: list[Event]) -> bytes:
         return b"".join([event.raw for event in events if not self.call.event(event.data)])
 
-    def _rest(self) -> bytes:
+    def _held(self) -> bytes:
         return self._parser.rest() if self._parser else b""

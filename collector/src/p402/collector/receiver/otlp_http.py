@@ -117,13 +117,15 @@ class OtlpReceiver:
     def _inflate(self, body: bytes) -> bytes:
         inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip and zlib by their headers
         try:
-            inflated = inflater.decompress(body, self._max_bytes)
+            inflated = inflater.decompress(body, self._max_bytes + 1)
         except zlib.error as error:
             raise MalformedOtlp(f"The body cannot be decompressed: {error}.") from error
-        if inflater.unconsumed_tail:
+        if len(inflated) > self._max_bytes:
             raise TooLarge(f"The body is larger than {self._max_bytes} bytes when decompressed; send smaller batches.")
         if not inflater.eof:
             raise MalformedOtlp("The compressed body ends too early.")
+        if inflater.unused_data:  # what is acknowledged must have been read
+            raise MalformedOtlp("More follows after the end of the compressed body; compress it in one piece.")
         return inflated
 
 

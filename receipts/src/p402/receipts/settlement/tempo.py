@@ -7,6 +7,7 @@ an access key scoped to this one call, with a daily limit (https://docs.tempo.xy
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from p402.receipts.settlement import (
     TempoNetwork,
 )
 
+_RECURSION_LIMIT = sys.getrecursionlimit()
 try:
     from pytempo import TempoTransaction
     from pytempo.contracts import TIP20
@@ -35,6 +37,9 @@ try:
     from web3.types import RPCEndpoint
 except ImportError as error:
     raise ExtraMissing("Settling on Tempo needs an extra: pip install 'p402-receipts[tempo]'.") from error
+finally:
+    # py_ecc, which web3 imports, raises the limit to 100,000: then deeply nested JSON from anywhere ends the process.
+    sys.setrecursionlimit(_RECURSION_LIMIT)
 
 __all__ = ["TempoSettler"]
 

@@ -1,0 +1,134 @@
+"""What a collector has in its books, as a whole, so that two moments can be compared; and whether they are in order."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine
+
+from p402.collector.storage.charges import charges_page
+from p402.receipts import (
+    NO_PREVIOUS,
+    Link,
+    Status,
+    Trust,
+    append_nodes,
+    charges_digest,
+    leaf_hash,
+    open_checkpoint,
+    root,
+    verify,
+)
+from p402.vocabulary import Attribution, Charge, Money
+from support.collector import RunningCollector
+
+LEVELS = ("organisation", "department", "project", "client", "employee", "session")
+_ORGANISATION = "acme"
+_MONTH = {"from": "2026-05-01T00:00:00Z", "to": "2026-06-01T00:00:00Z"}  # `support.otlp.MAY_2026` lies in it
+
+
+@dataclass(frozen=True)
+class Books:
+    """Every charge, the spend of every node at every level, and every span that was set aside, of acme in May 2026."""
+
+    charges: list[dict[str, Any]]
+    spend: dict[str, list[dict[str, Any]]]
+    set_aside: list[tuple[Any, ...]]
+
+    @property
+    def cost(self) -> Money:
+        return sum((Money.parse(charge["cost_usd"]) for charge in self.charges), Money(0))
+
+    @property
+    def span_ids(self) -> list[str]:
+        """Of the charges, in the order of recording."""
+        return [charge["span_id"] for charge in self.charges]
+
+
+def read_books(collector: RunningCollector) -> Books:
+    """Read the books and check that they balance: at every level the nodes add up to the charges."""
+    charges = _pages(collector, "/v1/charges", "charges", after=0)
+    spend = {
+        level: collector.get("/v1/spend", organisation=_ORGANISATION, level=level, **_MONTH)["spend"]
+        for level in LEVELS
+    }
+    columns = "span_key, organisation, reason, charge_seq, detail, recorded_at"
+    books = Books(charges, spend, _query(collector.data_dir, f"SELECT {columns} FROM set_aside ORDER BY id"))
+    for level, nodes in spend.items():
+        assert sum(node["charges"] for node in nodes) == len(charges), level
+        assert sum((Money.parse(node["cost_usd"]) for node in nodes), Money(0)) == books.cost, level
+    return books
+
+
+def integrity(data_dir: Path) -> str:
+    """Let SQLite check its file: "ok", or what is wrong."""
+    return str(_query(data_dir, "PRAGMA integrity_check")[0][0])
+
+
+def receipts_of(collector: RunningCollector) -> list[dict[str, Any]]:
+    """Every receipt, in the order of the log."""
+    return _pages(collector, "/v1/receipts", "receipts", after=-1)
+
+
+def audit_log(collector: RunningCollector) -> None:
+    """Check that each charge is in exactly one receipt, and that the log is one unbroken chain with valid proofs."""
+    receipts = receipts_of(collector)
+    _check_coverage(receipts, _charges(collector.data_dir))
+    key = collector.get("/.well-known/receipt-keys", organisation=_ORGANISATION)["keys"][0]["vkey"]
+    nodes: dict[tuple[int, int], bytes] = {}
+    roots, previous = [], NO_PREVIOUS
+    for seq, receipt in enumerate(receipts):
+        path = f"/v1/receipts/{receipt['receipt_id']}"
+        body = collector.text(f"{path}/body").encode()
+        assert (json.loads(body)["seq"], json.loads(body)["prev"]) == (seq, previous.hex())
+        previous = leaf_hash(body)
+        nodes |= {(level, at): found for level, at, found in append_nodes(seq, previous, lambda *at: nodes[at])}
+        roots.append(root(seq + 1, lambda *at: nodes[at]))
+        report = verify(collector.text(f"{path}.json").encode(), Trust((key,)))
+        not_ok = {check.link for check in report.checks if check.status is not Status.OK}
+        assert not_ok == {Link.ANCHOR}, report.to_json()
+    notes = _query(collector.data_dir, "SELECT note FROM checkpoints ORDER BY size")
+    checkpoints = [open_checkpoint(note, [key]) for (note,) in notes]
+    assert [(checkpoint.size, checkpoint.root) for checkpoint in checkpoints] == list(enumerate(roots, start=1))
+
+
+def _check_coverage(receipts: Sequence[dict[str, Any]], charges: Sequence[Charge]) -> None:
+    by_session: defaultdict[str, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        by_session[charge.attribution.session or ""].append(charge)
+    for receipt in receipts:
+        stated, of_session = receipt["body"]["charges"], by_session[receipt["session_id"]]
+        covered, of_session[:] = of_session[: stated["count"]], of_session[stated["count"] :]
+        assert charges_digest(covered) == stated["sha256"], receipt["receipt_id"]
+    assert not any(by_session.values()), "some charges are in no receipt"
+    cost = sum((charge.cost for charge in charges if charge.cost), Money(0))
+    assert sum((Money.parse(receipt["cost_usd"]) for receipt in receipts), Money(0)) == cost
+
+
+def _charges(data_dir: Path) -> list[Charge]:
+    engine = create_engine(f"sqlite:///{data_dir / 'p402.sqlite3'}")
+    with engine.connect() as connection:
+        found = charges_page(connection, Attribution(organisation=_ORGANISATION), 0, 1_000_000)
+    engine.dispose()
+    return [charge for _, charge in found]
+
+
+def _pages(collector: RunningCollector, path: str, name: str, after: int | None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while after is not None:
+        page = collector.get(path, organisation=_ORGANISATION, after=after, limit=1000)
+        found += page[name]
+        after = page["next_after"]
+    return found
+
+
+def _query(data_dir: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(data_dir / "p402.sqlite3")) as connection:
+        return connection.execute(query).fetchall()

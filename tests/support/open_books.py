@@ -1,0 +1,128 @@
+"""The collector's books without its doors: ledger, sessions and logs on a real SQLite file, driven by hand."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from support.clock import FakeClock
+from support.otlp import ASpan, request_of
+
+from p402.collector.pipeline.ingest import Ingest
+from p402.collector.pricing import PriceBook, load_price_book
+from p402.collector.receiver.otlp_decode import decode_traces
+from p402.collector.sessions.seal import Sealer
+from p402.collector.sessions.signing import LogSigners
+from p402.collector.sessions.track import SessionRules
+from p402.collector.storage.database import Database
+from p402.collector.storage.ledger import SqliteLedger
+from p402.collector.storage.migrate import upgrade
+from p402.collector.storage.sessions import SqliteSessions
+from p402.exporters.prometheus import CollectorMetrics
+from p402.vocabulary import Attribution, new_id
+
+RULES = SessionRules(idle=timedelta(minutes=15), close_grace=timedelta(seconds=10), longest=timedelta(hours=24))
+NOBODY = Attribution()
+
+
+@dataclass(frozen=True)
+class OpenBooks:
+    """Everything from the decoder down to the sealed log."""
+
+    file: Path
+    database: Database
+    ledger: SqliteLedger
+    ingest: Ingest
+    sealer: Sealer
+    signers: LogSigners
+    clock: FakeClock
+    metrics: CollectorMetrics
+
+    async def send(
+        self,
+        *spans: ASpan,
+        bound_to: Attribution = NOBODY,
+        key_id: str | None = None,
+        resource: Mapping[str, Any] | None = None,
+    ) -> Counter[str]:
+        """Take spans in as the receiver does; how many ended how."""
+        return await self.ingest.ingest(decode_traces(request_of(spans, resource)).spans, bound_to, key_id)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What another program would find in the file."""
+        connection = sqlite3.connect(self.file)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    def value(self, sql: str) -> Any:
+        """The one value that a query gives."""
+        [(value,)] = self.rows(sql)
+        return value
+
+    def content(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Everything that money depends on, to compare before and after."""
+        return {table: self.rows(f"SELECT * FROM {table}") for table in ("charges", "spend_hourly", "set_aside")}
+
+    def entries(self, organisation: str = "acme") -> list[dict[str, Any]]:
+        """The entries of a log in their order."""
+        query = f"SELECT body FROM log_entries WHERE organisation = '{organisation}' ORDER BY seq"
+        return [json.loads(body) for (body,) in self.rows(query)]
+
+
+@functools.cache
+def empty_database() -> bytes:
+    """A database at the current schema; migrating takes long, copying does not."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "empty.sqlite3"
+        upgrade(file)
+        connection = sqlite3.connect(file)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        return file.read_bytes()
+
+
+@functools.cache
+def price_book() -> PriceBook:
+    """The real prices."""
+    return load_price_book()
+
+
+@asynccontextmanager
+async def open_database(folder: Path) -> AsyncIterator[Database]:
+    """The database in a folder; made if there is none yet."""
+    file = folder / "p402.sqlite3"
+    if not file.exists():
+        file.write_bytes(empty_database())
+    database = Database(file)
+    database.start()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def open_books(
+    folder: Path, clock: FakeClock | None = None, rules: SessionRules = RULES
+) -> AsyncIterator[OpenBooks]:
+    """The books in a folder; opening them again is a restart of the collector."""
+    clock = clock or FakeClock()
+    metrics = CollectorMetrics()
+    signers = LogSigners(folder / "log.pem", "logs.example.com")
+    signers.make_key_if_missing()
+    async with open_database(folder) as database:
+        sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, new_id)
+        ledger = SqliteLedger(database, after_commit=sealer.wake)
+        ingest = Ingest(price_book(), ledger, metrics, clock, "default")
+        yield OpenBooks(folder / "p402.sqlite3", database, ledger, ingest, sealer, signers, clock, metrics)

@@ -1,0 +1,94 @@
+"""A program to run instead of ``p402``: the real collector, with something done to it at a moment that a test names.
+
+::
+
+    sabotaged_collector.py die-before  "INSERT INTO charges|COMMIT" serve
+    sabotaged_collector.py wait-before "INSERT INTO charges" serve
+    sabotaged_collector.py without-sync serve
+
+A moment is a list of events: when all of them came in this order, it is the moment before the last one happens. An
+event is the beginning of an SQL statement, or ANSWER: an accepted batch is about to be acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import Pool
+
+from p402.collector import cli
+from p402.collector.receiver.otlp_http import OtlpReceiver
+from p402.collector.storage import database
+
+ANSWER = "ANSWER"
+GO_ON = "go-on"
+"""The file in the data folder that ends the waiting."""
+
+
+def sabotaged(*how: str) -> tuple[str, ...]:
+    """Give the command of a sabotaged collector."""
+    return (sys.executable, __file__, *how)
+
+
+def _main() -> int:
+    how, *arguments = sys.argv[1:]
+    if how == "without-sync":
+        _stop_syncing()
+    else:
+        act = {"die-before": _die, "wait-before": _wait}[how]
+        _watch(arguments.pop(0).split("|"), act)
+    return cli.main(arguments)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait() -> None:
+    file = Path(os.environ["P402_DATA_DIR"]) / GO_ON
+    while not file.exists():
+        time.sleep(0.01)
+
+
+def _watch(moment: list[str], act: Callable[[], None]) -> None:
+    def see(happening: str) -> None:
+        if moment and happening.lstrip().startswith(moment[0]):
+            moment.pop(0)
+            if not moment:
+                act()
+
+    def watch_statements(connection: sqlite3.Connection, _: object) -> None:
+        connection.set_trace_callback(see)  # called when a statement is about to run
+
+    event.listen(Pool, "connect", watch_statements)
+    traces = OtlpReceiver.traces
+
+    async def watched_traces(receiver: OtlpReceiver, request: web.Request) -> web.Response:
+        response = await traces(receiver, request)
+        see(ANSWER)
+        return response
+
+    OtlpReceiver.traces = watched_traces  # type: ignore[method-assign] # that is the sabotage
+
+
+def _stop_syncing() -> None:
+    open_engine = database.open_engine
+
+    def open_engine_without_sync(file: Path) -> Engine:
+        engine = open_engine(file)
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+        return engine
+
+    database.open_engine = open_engine_without_sync
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

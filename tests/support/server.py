@@ -1,0 +1,98 @@
+"""A collector that listens on a free port of this process, so that a test holds its clock and its database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from p402.collector.app import serve
+from p402.collector.settings import Address, Settings
+from p402.collector.wiring import Collector, build
+from p402.vocabulary import Attribution
+from support.open_books import empty_database
+from support.clock import CountingIds, FakeClock
+from support.collector import PROTOBUF
+from support.otlp import ASpan, request_of
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    json: Any
+    """None unless the answer is JSON."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A collector at work."""
+
+    url: str
+    collector: Collector
+    clock: FakeClock
+    session: aiohttp.ClientSession
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """Send any request."""
+        async with self.session.request(method, self.url + path, allow_redirects=False, **options) as response:
+            body = await response.read()
+            as_json = await response.json(content_type=None) if "json" in response.content_type and body else None
+            return Answer(response.status, dict(response.headers), body, as_json)
+
+    async def get(self, path: str, key: str | None = None, **headers: str) -> Answer:
+        """Ask for a path, with an API key or without."""
+        return await self.ask("GET", path, headers={**bearer(key), **headers})
+
+    async def send(self, *spans: ASpan, key: str | None = None) -> Answer:
+        """Send spans as an exporter would."""
+        return await self.export(request_of(spans), key)
+
+    async def export(self, body: bytes, key: str | None = None, **headers: str) -> Answer:
+        """Send the body of an export request."""
+        return await self.ask("POST", "/v1/traces", data=body, headers={**PROTOBUF, **bearer(key), **headers})
+
+    async def seal(self, session: str = "review-7", organisation: str = "acme") -> None:
+        """Close a session and have its receipt made."""
+        await self.collector.sealer.close(organisation, session)
+        await self.collector.sealer.catch_up()
+
+    async def key(self, *scopes: str, **bound_to: str) -> str:
+        """Make an API key; gives its secret."""
+        keys = self.collector.keys
+        _, secret = await keys.create("test", frozenset(scopes), Attribution(**bound_to), self.clock.now())
+        return secret
+
+
+def bearer(key: str | None) -> dict[str, str]:
+    """The header that shows a key."""
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+@asynccontextmanager
+async def serving(data_dir: Path, **settings: Any) -> AsyncIterator[Server]:
+    """Serve as ``p402 serve`` does; settings by their field names."""
+    given: dict[str, Any] = {"session_close_grace_seconds": 0, "listen": Address("127.0.0.1", 0), **settings}
+    clock = FakeClock()
+    if not (file := data_dir / "p402.sqlite3").exists():
+        file.write_bytes(empty_database())
+    collector = build(Settings(data_dir=data_dir, **given), clock, CountingIds())
+    urls: asyncio.Queue[str] = asyncio.Queue()
+    stop = asyncio.Event()
+    listen = given["listen"]
+    task = asyncio.create_task(serve(collector.app, listen.host, listen.port, urls.put, stop))
+    try:
+        url = await asyncio.wait_for(urls.get(), 20)
+        async with aiohttp.ClientSession() as session:
+            yield Server(url, collector, clock, session)
+    finally:
+        stop.set()
+        await task
