@@ -16,14 +16,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from p402.receipts import Signer
+from p402.vocabulary import Money
 from support.books import Books, audit_log, integrity, read_books, receipts_of
 from support.collector import PROTOBUF, RunningCollector, eventually, running_collector
 from support.otlp import ASpan, request_of
 from support.ports import steady_port
 from support.sabotaged_collector import ANSWER, sabotaged
-
-from p402.receipts import Signer
-from p402.vocabulary import Money
 
 SEED = 402
 KILLS = 5
@@ -162,13 +162,18 @@ class Senders:
     """Batches that were sent once more."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _finish: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _progress: threading.Condition = field(default_factory=threading.Condition)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self, clients: int) -> None:
         self._threads += [threading.Thread(target=self._send, daemon=True) for _ in range(clients)]
         for thread in self._threads:
             thread.start()
+
+    def wait_for(self, spans: int) -> None:
+        """Return as soon as so many spans are acknowledged."""
+        with self._progress:
+            assert self._progress.wait_for(lambda: len(self.acknowledged) >= spans, timeout=60)
 
     def finish(self) -> None:
         """Begin no new batch, and return when the last one is acknowledged."""
@@ -179,12 +184,13 @@ class Senders:
     def _send(self) -> None:
         with httpx.Client(headers=PROTOBUF, timeout=30) as client:
             while not self._finish.is_set():
-                with self._lock:
+                with self._progress:
                     batch = [next(self._numbers) for _ in range(5)]
                 attempts = self._attempts(client, request_of([*map(numbered, batch)]))
-                with self._lock:
+                with self._progress:
                     self.acknowledged += batch
                     self.repeated += attempts > 1
+                    self._progress.notify_all()
 
     def _attempts(self, client: httpx.Client, body: bytes) -> int:
         for attempt in range(1, 601):
@@ -196,22 +202,21 @@ class Senders:
 
 
 def test_five_kills_at_random_moments_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    print(f"seed {SEED}")
+    print(f"seed {SEED}")  # noqa: T201 - shown when the test fails
     moments = random.Random(SEED)
     port = steady_port()
     settings = {"P402_LISTEN": f"127.0.0.1:{port}", "P402_SESSION_IDLE_SECONDS": "0"}  # sealing goes on all the time
     senders = Senders(f"http://127.0.0.1:{port}/v1/traces")
     senders.start(clients=4)  # so that at every moment several batches are somewhere on their way
     for _ in range(KILLS):
-        goal = len(senders.acknowledged) + moments.randint(1, 200)
         with running_collector(tmp_path, settings) as collector:
-            eventually(lambda goal=goal: len(senders.acknowledged) >= goal)
+            senders.wait_for(len(senders.acknowledged) + moments.randint(1, 200))
             collector.kill()
 
     with running_collector(tmp_path, settings) as collector:
         senders.finish()
         numbers = senders.acknowledged
-        print(f"{len(numbers)} spans; {senders.repeated} batches were sent more than once")
+        print(f"{len(numbers)} spans; {senders.repeated} batches were sent more than once")  # noqa: T201
         assert senders.repeated >= KILLS
         assert_charged_once(read_books(collector), numbers)
         eventually(lambda: covered_by_receipts(collector) == len(numbers))

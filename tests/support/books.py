@@ -7,7 +7,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Books:
 
 def read_books(collector: RunningCollector) -> Books:
     """Read the books and check that they balance: at every level the nodes add up to the charges."""
-    charges = _pages(collector, "/v1/charges", "charges", after=0)
+    charges = _pages(collector, "/v1/charges", "charges")
     spend = {
         level: collector.get("/v1/spend", organisation=_ORGANISATION, level=level, **_MONTH)["spend"]
         for level in LEVELS
@@ -74,7 +74,7 @@ def integrity(data_dir: Path) -> str:
 
 def receipts_of(collector: RunningCollector) -> list[dict[str, Any]]:
     """Every receipt, in the order of the log."""
-    return _pages(collector, "/v1/receipts", "receipts", after=-1)
+    return _pages(collector, "/v1/receipts", "receipts")
 
 
 def audit_log(collector: RunningCollector) -> None:
@@ -82,32 +82,47 @@ def audit_log(collector: RunningCollector) -> None:
     receipts = receipts_of(collector)
     _check_coverage(receipts, _charges(collector.data_dir))
     key = collector.get("/.well-known/receipt-keys", organisation=_ORGANISATION)["keys"][0]["vkey"]
-    nodes: dict[tuple[int, int], bytes] = {}
-    roots, previous = [], NO_PREVIOUS
+    tree = _Tree()
+    previous = NO_PREVIOUS
     for seq, receipt in enumerate(receipts):
         path = f"/v1/receipts/{receipt['receipt_id']}"
         body = collector.text(f"{path}/body").encode()
         assert (json.loads(body)["seq"], json.loads(body)["prev"]) == (seq, previous.hex())
         previous = leaf_hash(body)
-        nodes |= {(level, at): found for level, at, found in append_nodes(seq, previous, lambda *at: nodes[at])}
-        roots.append(root(seq + 1, lambda *at: nodes[at]))
+        tree.append(previous)
         report = verify(collector.text(f"{path}.json").encode(), Trust((key,)))
         not_ok = {check.link for check in report.checks if check.status is not Status.OK}
         assert not_ok == {Link.ANCHOR}, report.to_json()
     notes = _query(collector.data_dir, "SELECT note FROM checkpoints ORDER BY size")
     checkpoints = [open_checkpoint(note, [key]) for (note,) in notes]
-    assert [(checkpoint.size, checkpoint.root) for checkpoint in checkpoints] == list(enumerate(roots, start=1))
+    assert [(checkpoint.size, checkpoint.root) for checkpoint in checkpoints] == list(enumerate(tree.roots, start=1))
+
+
+@dataclass
+class _Tree:
+    roots: list[bytes] = field(default_factory=list)
+    """Of the first leaf, of the first two, and so on."""
+    _nodes: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def append(self, leaf: bytes) -> None:
+        size = len(self.roots)
+        for level, index, hashed in append_nodes(size, leaf, self._node):
+            self._nodes[level, index] = hashed
+        self.roots.append(root(size + 1, self._node))
+
+    def _node(self, level: int, index: int) -> bytes:
+        return self._nodes[level, index]
 
 
 def _check_coverage(receipts: Sequence[dict[str, Any]], charges: Sequence[Charge]) -> None:
-    by_session: defaultdict[str, list[Charge]] = defaultdict(list)
+    uncovered: defaultdict[tuple[str | None, str | None], list[Charge]] = defaultdict(list)
     for charge in charges:
-        by_session[charge.attribution.session or ""].append(charge)
+        uncovered[charge.attribution.department, charge.attribution.session].append(charge)
     for receipt in receipts:
-        stated, of_session = receipt["body"]["charges"], by_session[receipt["session_id"]]
+        stated, of_session = receipt["body"]["charges"], uncovered[receipt["department"], receipt["session_id"]]
         covered, of_session[:] = of_session[: stated["count"]], of_session[stated["count"] :]
         assert charges_digest(covered) == stated["sha256"], receipt["receipt_id"]
-    assert not any(by_session.values()), "some charges are in no receipt"
+    assert not any(uncovered.values()), "some charges are in no receipt"
     cost = sum((charge.cost for charge in charges if charge.cost), Money(0))
     assert sum((Money.parse(receipt["cost_usd"]) for receipt in receipts), Money(0)) == cost
 
@@ -120,12 +135,12 @@ def _charges(data_dir: Path) -> list[Charge]:
     return [charge for _, charge in found]
 
 
-def _pages(collector: RunningCollector, path: str, name: str, after: int | None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while after is not None:
-        page = collector.get(path, organisation=_ORGANISATION, after=after, limit=1000)
+def _pages(collector: RunningCollector, path: str, name: str) -> list[dict[str, Any]]:
+    page = collector.get(path, organisation=_ORGANISATION, limit=1000)
+    found: list[dict[str, Any]] = page[name]
+    while page["next_after"] is not None:
+        page = collector.get(path, organisation=_ORGANISATION, limit=1000, after=page["next_after"])
         found += page[name]
-        after = page["next_after"]
     return found
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from support.clock import FakeClock
 from support.otlp import ASpan, request_of
 
+from p402.collector.dialects import genai_semconv
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.receiver.otlp_decode import decode_traces
@@ -124,5 +125,5 @@ async def open_books(
     async with open_database(folder) as database:
         sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, new_id)
         ledger = SqliteLedger(database, after_commit=sealer.wake)
-        ingest = Ingest(price_book(), ledger, metrics, clock, "default")
+        ingest = Ingest([genai_semconv.read], price_book(), ledger, metrics, clock, "default")
         yield OpenBooks(folder / "p402.sqlite3", database, ledger, ingest, sealer, signers, clock, metrics)

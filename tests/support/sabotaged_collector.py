@@ -76,7 +76,7 @@ def _watch(moment: list[str], act: Callable[[], None]) -> None:
         see(ANSWER)
         return response
 
-    OtlpReceiver.traces = watched_traces  # type: ignore[method-assign] # that is the sabotage
+    OtlpReceiver.traces = watched_traces  # type: ignore[method-assign,assignment] # that is the sabotage
 
 
 def _stop_syncing() -> None:

@@ -11,6 +11,7 @@ from p402.collector.api.auth import Authenticator
 from p402.collector.api.handlers import Api
 from p402.collector.app import build_app
 from p402.collector.dashboard.pages import Dashboard
+from p402.collector.dialects import genai_semconv
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import load_price_book
 from p402.collector.receiver.otlp_http import OtlpReceiver
@@ -67,7 +68,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     )
     sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, ids)
     ledger = SqliteLedger(database, after_commit=sealer.wake)
-    ingest = Ingest(load_price_book(), ledger, metrics, clock, settings.default_organisation)
+    ingest = Ingest([genai_semconv.read], load_price_book(), ledger, metrics, clock, settings.default_organisation)
     receiver = OtlpReceiver(ingest, authenticator, metrics, settings.max_request_bytes)
 
     network = None

@@ -161,15 +161,10 @@ def current_attribution(of: Context | None = None) -> Attribution:
 def labels(of: Context | None = None) -> dict[str, str]:
     """Give the same as span attributes, with the task type."""
     here = context.get_current() if of is None else of
-    stated, inbound = _stated(here), baggage.get_all(here)
-    found: dict[str, str] = {}
-    for name in _NAMES:
-        value = stated.get(name) or inbound.get(name)
-        if value is None or not is_valid_id(value):  # a caller's nonsense counts as nothing said
-            value = _defaults.get(name)
-        if value is not None:
-            found[name] = cast("str", value)
-    return found
+    inbound = baggage.get_all(here)
+    # A caller's nonsense counts as nothing said.
+    said = {name: str(inbound[name]) for name in _NAMES if is_valid_id(inbound.get(name))} if inbound else {}
+    return {**_defaults, **said, **_stated(here)}
 
 
 def without_baggage(of: Context) -> Context:

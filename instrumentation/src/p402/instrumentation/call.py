@@ -120,23 +120,20 @@ class Call:
             self._span.end()
 
     def _conclude(self, end: StreamEnd, error: BaseException | None) -> None:
-        span, answer = self._span, self._answer
-        span.set_attribute(attributes.P402_STREAM_END, end.value)
+        answer = self._answer
+        known: dict[str, Any] = {
+            attributes.P402_STREAM_END: end.value,
+            attributes.GEN_AI_RESPONSE_ID: answer.id,
+            attributes.GEN_AI_RESPONSE_MODEL: answer.model,
+            attributes.GEN_AI_RESPONSE_FINISH_REASONS: answer.finish_reasons or None,
+            attributes.OPENAI_RESPONSE_SERVICE_TIER: answer.service_tier,
+            attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: self._first_chunk if self._facts.stream else None,
+        }
         self._conclude_error(end, error)
-        for name, value in (
-            (attributes.GEN_AI_RESPONSE_ID, answer.id),
-            (attributes.GEN_AI_RESPONSE_MODEL, answer.model),
-            (attributes.GEN_AI_RESPONSE_FINISH_REASONS, answer.finish_reasons),
-            (attributes.OPENAI_RESPONSE_SERVICE_TIER, answer.service_tier),
-        ):
-            if value:
-                span.set_attribute(name, value)
-        if self._facts.stream and self._first_chunk is not None:
-            span.set_attribute(attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, self._first_chunk)
+        self._span.set_attributes({name: value for name, value in known.items() if value is not None})
         usage, source = self._usage()
         if usage is not None:
-            span.set_attributes(_usage_attributes(usage))
-            span.set_attribute(attributes.P402_USAGE_SOURCE, source.value)
+            self._span.set_attributes({**_usage_attributes(usage), attributes.P402_USAGE_SOURCE: source.value})
 
     def _conclude_error(self, end: StreamEnd, error: BaseException | None) -> None:
         """Say that it failed and of what kind the error is; its message may quote the prompt, so it is left out."""

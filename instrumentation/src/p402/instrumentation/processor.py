@@ -12,6 +12,9 @@ from p402.instrumentation.guard import guard
 __all__ = ["AttributionProcessor", "GenAiSpanProcessor", "Switch"]
 
 
+_EXIT_MILLISECONDS = 3_000
+
+
 class AttributionProcessor(SpanProcessor):
     """Writes the attribution of its context onto each span that starts: ours, and those of other instrumentations."""
 
@@ -32,6 +35,14 @@ class GenAiSpanProcessor(BatchSpanProcessor):
         with guard("queueing a span"):
             if any(name.startswith("gen_ai.") for name in span.attributes or ()):
                 super().on_end(span)
+
+    def shutdown(self) -> None:
+        """Send what is queued, but do not hold up the exit of the host for long if the collector is away."""
+        batches = getattr(self, "_batch_processor", None)  # its own shutdown waits 30 s and takes no other limit
+        if batches is None:
+            super().shutdown()
+        else:
+            batches.shutdown(timeout_millis=_EXIT_MILLISECONDS)
 
 
 class Switch(SpanProcessor):

@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Self
 
 from cryptography.exceptions import InvalidSignature
@@ -138,14 +139,22 @@ class Signer:
         return cls(key, origin)
 
     def save(self, path: Path) -> None:
-        """Write the key (PEM, PKCS #8) for its owner's eyes only.
+        """Write the key (PEM, PKCS #8) for its owner's eyes only. The file is on disk, whole, or it does not exist.
 
         Raises:
             FileExistsError: if there is a file already; a signing key is never overwritten.
         """
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - a mode from the start
+        with NamedTemporaryFile(dir=path.parent, prefix=path.name) as file:  # made with mode 0600
             file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+            os.link(file.name, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     @property
     def origin(self) -> str:

@@ -9,22 +9,27 @@ from collections.abc import Sequence
 from p402.collector.cli import demo, keys, migrate, serve
 from p402.vocabulary import P402Error
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _COMMANDS = (serve, demo, keys, migrate)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0 done, 1 could not be done, 2 wrong usage."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    described = argparse.ArgumentParser(
         prog="p402",
         description="P402 Meter: every AI token attributed, priced, and provable afterwards.",
         epilog="Settings come from the file named by P402_CONFIG and from P402_* variables; see the collector's README.",
     )
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = described.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_to(subparsers)
-    parsed = parser.parse_args(arguments)
+    return described
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 done, 1 could not be done, 2 wrong usage."""
+    parsed = parser().parse_args(arguments)
     try:
         return int(parsed.run(parsed))
     except P402Error as error:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from p402.vocabulary import Money
 
-__all__ = ["count", "short", "usd", "when"]
+__all__ = ["count", "priced", "short", "usd", "when"]
 
 
 def usd(amount: Money | None) -> str:
@@ -16,6 +16,14 @@ def usd(amount: Money | None) -> str:
     whole, _, fraction = str(amount).lstrip("-").partition(".")
     sign = "−" if amount.nano_usd < 0 else ""
     return f"{sign}${int(whole):,}.{fraction:0<2}"
+
+
+def priced(amount: Money | str, unpriced: int) -> str:
+    """Write a sum and how many of its parts have no price: ``$0.50 + 1 unpriced``; a sum of none is no price at all."""
+    cost = Money.parse(amount) if isinstance(amount, str) else amount
+    if not unpriced:
+        return usd(cost)
+    return f"{usd(cost)} + {unpriced} unpriced" if cost.nano_usd else f"{unpriced} unpriced"
 
 
 def count(number: int) -> str:

@@ -32,6 +32,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 
+_CONTENT_TYPES = {"dashboard.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:
@@ -68,14 +70,14 @@ class Dashboard:
             loader=PackageLoader("p402.collector", "dashboard/templates"), autoescape=True, undefined=StrictUndefined
         )
         self._templates.filters |= {name: getattr(formatting, name) for name in formatting.__all__}
-        self._stylesheet = files("p402.collector").joinpath("dashboard/static/dashboard.css").read_text()
+        self._static = {name: _static(name) for name in _CONTENT_TYPES}
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes."""
         return [
             web.get("/", self.overview, allow_head=False),
             web.get("/receipts/{receipt_id}", self.receipt, allow_head=False),
-            web.get("/static/dashboard.css", self.stylesheet, allow_head=False),
+            web.get("/static/{name}", self.static, allow_head=False),
         ]
 
     async def overview(self, request: web.Request) -> web.Response:
@@ -118,13 +120,21 @@ class Dashboard:
         view = receipt_view(found, self._network, personal=principal.may("receipts:personal"))
         return self._page("receipt.html", receipt=view, base=f"{request.scheme}://{request.host}")
 
-    async def stylesheet(self, _: web.Request) -> web.Response:
-        """Give the style of the pages."""
-        return web.Response(text=self._stylesheet, content_type="text/css", headers={"Cache-Control": "max-age=300"})
+    async def static(self, request: web.Request) -> web.Response:
+        """Give the style or the icon."""
+        name = request.match_info["name"]
+        if name not in self._static:
+            raise NotFound(f"There is no {name[:64]!r} here.")
+        headers = {"Content-Type": _CONTENT_TYPES[name], "Cache-Control": "max-age=300"}
+        return web.Response(body=self._static[name], headers=headers)
 
     def _page(self, template: str, **values: Any) -> web.Response:
         text = self._templates.get_template(template).render(**values)
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+
+
+def _static(name: str) -> bytes:
+    return files("p402.collector").joinpath("dashboard/static", name).read_bytes()
 
 
 def _month(now: datetime) -> tuple[int, int]:

@@ -7,11 +7,12 @@ traces itself since its version 2, writes these names too.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from p402.collector.pipeline.records import ModelCall, NotCharged, SkipReason, SpanRecord
-from p402.vocabulary import Usage, UsageSource, attributes
+from p402.collector.pipeline.records import MAX_TOKENS, ModelCall, NotCharged, SkipReason, SpanRecord
+from p402.vocabulary import MAX_ID_LENGTH, Usage, UsageSource, attributes
 
 __all__ = ["read"]
 
@@ -46,6 +47,8 @@ _USAGE = {
 }
 _TOTALS = _USAGE["input_tokens"] + _USAGE["output_tokens"]
 
+_TOO_MANY_DIGITS = 20  # for 64 bits
+
 _PROVIDERS = {  # values of the older `gen_ai.system`, and capitalised ones, → gen_ai.provider.name
     "az.ai.openai": "azure.ai.openai",
     "az.ai.inference": "azure.ai.inference",
@@ -74,18 +77,17 @@ def read(span: SpanRecord) -> ModelCall | NotCharged:
         operation=str(operation),
         request_model=_text(found, attributes.GEN_AI_REQUEST_MODEL),
         response_model=_text(found, attributes.GEN_AI_RESPONSE_MODEL),
-        response_id=_text(found, attributes.GEN_AI_RESPONSE_ID),
+        response_id=_id(found, attributes.GEN_AI_RESPONSE_ID),
         usage=Usage(**{field: _first_count(found, names) for field, names in _USAGE.items()}),
         usage_source=UsageSource.ESTIMATED if estimated else UsageSource.PROVIDER,
-        request=_text(found, attributes.P402_REQUEST) or f"{span.trace_id.hex()}-{span.span_id.hex()}",
+        request=_id(found, attributes.P402_REQUEST) or f"{span.trace_id.hex()}-{span.span_id.hex()}",
         rationale=_text(found, attributes.P402_DECISION_RATIONALE),
         task_type=_text(found, attributes.P402_TASK_TYPE),
     )
 
 
 def _provider(found: Mapping[str, Any]) -> str:
-    value = found.get(attributes.GEN_AI_PROVIDER_NAME) or found.get("gen_ai.system") or "unknown"
-    name = str(value).lower()
+    name = (_text(found, attributes.GEN_AI_PROVIDER_NAME) or _text(found, "gen_ai.system") or "unknown").lower()
     return _PROVIDERS.get(name, name)
 
 
@@ -97,15 +99,21 @@ def _count(value: object) -> int | None:
     """Read a token count; some instrumentations send it as a double or as text."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return value
     if isinstance(value, float) and value.is_integer():
-        return int(value)
+        value = int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return None
+        value = int(value) if len(value) < _TOO_MANY_DIGITS else MAX_TOKENS
+    return max(-MAX_TOKENS, min(value, MAX_TOKENS)) if isinstance(value, int) else None
 
 
 def _text(found: Mapping[str, Any], name: str) -> str | None:
     value = found.get(name)
-    return value[:256] if isinstance(value, str) and value else None
+    return value[:MAX_ID_LENGTH] if isinstance(value, str) and value else None
+
+
+def _id(found: Mapping[str, Any], name: str) -> str | None:
+    """Read an id; one that is too long to keep becomes its digest, so that two stay two."""
+    value = found.get(name)
+    if isinstance(value, str) and len(value) > MAX_ID_LENGTH:
+        return f"sha256:{hashlib.sha256(value.encode()).hexdigest()}"
+    return _text(found, name)

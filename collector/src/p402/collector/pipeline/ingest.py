@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from p402.collector.dialects import genai_semconv
 from p402.collector.pipeline.attribute import attribute
+from p402.collector.pipeline.normalise import Dialect, normalise
 from p402.collector.pipeline.ports import Ledger, Outcome, Prices
 from p402.collector.pipeline.price import charge
 from p402.collector.pipeline.records import NotCharged, Recordable, SkipReason, SpanRecord, WithoutUsage
@@ -20,8 +20,15 @@ class Ingest:
     """The pipeline: ``await ingest(spans, …)`` returns when every charge is on disk."""
 
     def __init__(
-        self, prices: Prices, ledger: Ledger, metrics: CollectorMetrics, clock: Clock, default_organisation: str
+        self,
+        dialects: Sequence[Dialect],
+        prices: Prices,
+        ledger: Ledger,
+        metrics: CollectorMetrics,
+        clock: Clock,
+        default_organisation: str,
     ) -> None:
+        self._dialects = dialects
         self._prices = prices
         self._ledger = ledger
         self._metrics = metrics
@@ -44,7 +51,7 @@ class Ingest:
         without_usage: list[WithoutUsage] = []
         counts: Counter[str] = Counter()
         for span in spans:
-            read = genai_semconv.read(span)
+            read = normalise(span, self._dialects)
             if isinstance(read, NotCharged) and read.reason is not SkipReason.NO_USAGE:
                 counts[read.reason] += 1
                 continue

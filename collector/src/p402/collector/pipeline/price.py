@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from p402.collector.pipeline.ports import Prices
-from p402.collector.pipeline.records import Attributed, ModelCall, Recordable
+from p402.collector.pipeline.records import MAX_TOKENS, Attributed, ModelCall, Recordable
 from p402.collector.pricing import Priced, Unpriced
 from p402.vocabulary import Charge, attributes
 
@@ -54,6 +54,8 @@ def _price(call: ModelCall, prices: Prices, at: datetime) -> Priced | Unpriced:
     contradiction = call.usage.contradiction()
     if contradiction is not None:
         return Unpriced(f"the usage contradicts itself: {contradiction}")
+    if max(call.usage.input_tokens, call.usage.output_tokens) >= MAX_TOKENS:
+        return Unpriced(f"the usage is absurd: no call has {MAX_TOKENS:,} tokens")
     model = call.response_model or call.request_model
     if model is None:
         return Unpriced("the span names no model")

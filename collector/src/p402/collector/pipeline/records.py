@@ -9,7 +9,19 @@ from typing import Any
 
 from p402.vocabulary import Attribution, Charge, Level, Usage, UsageSource
 
-__all__ = ["Attributed", "ModelCall", "NotCharged", "Recordable", "SkipReason", "SpanRecord", "WithoutUsage"]
+__all__ = [
+    "MAX_TOKENS",
+    "Attributed",
+    "ModelCall",
+    "NotCharged",
+    "Recordable",
+    "SkipReason",
+    "SpanRecord",
+    "WithoutUsage",
+]
+
+MAX_TOKENS = 10**9
+"""More than any call can have. A count is cut to it, so that sums fit in 64 bits, and such a call has no price."""
 
 
 @dataclass(frozen=True, slots=True)

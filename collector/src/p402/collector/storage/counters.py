@@ -34,6 +34,6 @@ def add_to_counters(driver: sqlite3.Connection, charges: Sequence[Charge]) -> No
             counted[0] += charge.cost.nano_usd if charge.cost else 0
             counted[1] += 1
             counted[2] += charge.cost is None
-            counted[3] += charge.usage.input_tokens
-            counted[4] += charge.usage.output_tokens
+            counted[3] += max(charge.usage.input_tokens, 0)  # a usage that contradicts itself takes nothing away
+            counted[4] += max(charge.usage.output_tokens, 0)
     driver.executemany(_ADD, [(*key, *values) for key, values in sums.items()])

@@ -20,6 +20,8 @@ from p402.collector.storage.charge_rows import CHARGE_COLUMNS, USAGE_COLUMNS, ro
 from p402.collector.storage.counters import add_to_counters
 from p402.collector.storage.database import Database
 from p402.collector.storage.interned import Interned
+from p402.vocabulary import MAX_ID_LENGTH
+from p402.vocabulary.attributes import GEN_AI_REQUEST_MODEL
 
 __all__ = ["SqliteLedger"]
 
@@ -62,7 +64,8 @@ class SqliteLedger:
         charged = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome is Outcome.CHARGED]
         add_to_counters(driver, [call.charge for call in charged])
         for span in without_usage:
-            detail = {"model": span.span.attributes.get("gen_ai.request.model")}
+            model = span.span.attributes.get(GEN_AI_REQUEST_MODEL)
+            detail = {"model": model[:MAX_ID_LENGTH] if isinstance(model, str) else None}
             _set_aside(driver, span.span.key, span.organisation, Outcome.NO_USAGE, None, detail, at)
             outcomes.append(Outcome.NO_USAGE)
         return outcomes

@@ -31,6 +31,7 @@ def upgrade(file: Path) -> str | None:
         file.parent.mkdir(parents=True, exist_ok=True)
         engine = open_engine(file)
         with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # all steps or none, and not beside another process
             before = MigrationContext.configure(connection).get_current_revision()
             config = _config(connection)
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -39,6 +40,7 @@ def upgrade(file: Path) -> str | None:
                     f"{file} was written by a newer version (schema {before}). Start that version, or restore a backup."
                 )
             command.upgrade(config, "head")
+            connection.commit()
         engine.dispose()
     except (OSError, SQLAlchemyError) as error:
         raise DatabaseUnusable(f"The database {file} cannot be opened: {error}.") from error

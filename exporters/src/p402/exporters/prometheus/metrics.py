@@ -62,8 +62,9 @@ class CollectorMetrics:
         self._charges.labels(provider=provider, priced="no" if charge.cost is None else "yes").inc()
         if charge.cost is not None:
             self._cost.labels(provider=provider).inc(charge.cost.nano_usd / NANO_PER_USD)
-        self._tokens.labels(provider=provider, direction="input").inc(charge.usage.input_tokens)
-        self._tokens.labels(provider=provider, direction="output").inc(charge.usage.output_tokens)
+        # Counters refuse negative numbers, which a usage that contradicts itself may have.
+        self._tokens.labels(provider=provider, direction="input").inc(max(charge.usage.input_tokens, 0))
+        self._tokens.labels(provider=provider, direction="output").inc(max(charge.usage.output_tokens, 0))
 
     def sealed(self) -> None:
         """Count one receipt."""

@@ -93,7 +93,8 @@ class HttpxHook:
             if inspected is None:
                 return outgoing, None, (args, kwargs)
             for name in inspected.dropped_headers:
-                request.headers.pop(name, None)
+                if name in request.headers:
+                    del request.headers[name]
             if inspected.body is not None:
                 request = self._changed(request, inspected.body, inspected.headers)
             return outgoing, inspected, ((request, *args[1:]), {k: v for k, v in kwargs.items() if k != "request"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from p402.instrumentation.providers import anthropic, gemini, openai
 from p402.instrumentation.providers.facts import Answer, Dialect, RequestFacts
@@ -65,6 +66,7 @@ _HOSTS = (
 )
 
 
+@lru_cache(maxsize=1024)
 def _provider_at(host: str) -> str | None:
     """Regional hosts count too: ``eu.api.openai.com``, and ``europe-west1-aiplatform.googleapis.com`` with its dash."""
     host = host.lower().rstrip(".")
