@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 
-from p402.instrumentation import body, call, clients, guard, inspection, instrument, uninstrument
+from p402.instrumentation import attribution, body, call, clients, guard, inspection, instrument, uninstrument
 from support.llm_calls import CALLS, run
 from support.metering import MESSAGES, Llm, Spans, metered
 
@@ -66,8 +66,10 @@ async def test_broken_mapper_is_reported_once(
     spans: Spans, llm: Llm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, dialect: str, name: str
 ) -> None:
     monkeypatch.setattr(f"p402.instrumentation.providers.{dialect}.{name}", _broken)
-    for made in CALLS:
-        await run(made[0], llm)
+    with attribution(employee="e-117"):
+        for made in CALLS:
+            await run(made[0], llm)
+    assert all("baggage" not in request.headers for request in llm.providers.requests)
     reports = [record for record in caplog.records if record.name == "p402.instrumentation" and record.levelno > 20]
     assert 1 <= len(reports) <= 2  # once while reading a response, once while reading a stream
     assert all("ValueError at " in record.getMessage() for record in reports)

@@ -7,9 +7,11 @@ import gc
 import json
 import math
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import anthropic
 import httpx2
 import openai
@@ -17,7 +19,10 @@ import pytest
 from aiohttp import web
 
 from p402.instrumentation import attribution
+from p402.instrumentation.call import Call, StreamEnd
 from p402.instrumentation.estimate import _counters, approximate, count_tokens
+from p402.instrumentation.providers import RequestFacts
+from p402.instrumentation.providers import openai as openai_dialect
 from support.metering import MESSAGES, Llm, Spans, metered, until
 
 pytestmark = pytest.mark.filterwarnings(
@@ -224,23 +229,50 @@ async def test_abandoned_stream_ends_its_span(spans: Spans, llm: Llm, client_nam
     await (client.close() if client_name == "openai" else client.aclose())
 
 
-async def test_abandoned_sync_stream_ends_its_span(spans: Spans, llm: Llm) -> None:
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("client_name", ["httpx2", "httpx2 async", "aiohttp"])
+async def test_response_that_nobody_reads_ends_its_span(spans: Spans, llm: Llm, client_name: str) -> None:
     llm.providers.chunk_delay_seconds = 0.01
+    url, headers = f"{llm.url}/v1/chat/completions", {"authorization": "Bearer k"}
+    body = {"model": MODEL, "messages": MESSAGES, "stream": True}
 
-    def abandon() -> None:
-        with httpx2.Client(headers={"authorization": "Bearer k"}) as client:
-            body = {"model": MODEL, "messages": MESSAGES, "stream": True}
-            request = client.build_request("POST", f"{llm.url}/v1/chat/completions", json=body)
-            next(client.send(request, stream=True).iter_raw())
+    def drop() -> None:
+        with httpx2.Client(headers=headers) as client:
+            client.send(client.build_request("POST", url, json=body), stream=True)
 
-    await asyncio.to_thread(abandon)
+    async def drop_async() -> None:
+        async with httpx2.AsyncClient(headers=headers) as client:
+            await client.send(client.build_request("POST", url, json=body), stream=True)
+
+    async def drop_aiohttp() -> None:
+        async with aiohttp.ClientSession(headers=headers) as session:
+            await session.post(url, json=body)
+
+    if client_name == "httpx2":
+        await asyncio.to_thread(drop)
+    else:
+        await (drop_async() if client_name == "httpx2 async" else drop_aiohttp())
 
     def gone() -> bool:
         gc.collect()
         return bool(spans.calls)
 
     await until(gone)
+    assert spans.only()["p402.stream.end"] == "abandoned"
     assert spans.only()["p402.usage.source"] == "estimated"
+
+
+def test_call_finishes_once_whoever_is_first(spans: Spans, caplog: pytest.LogCaptureFixture) -> None:
+    failures: list[int] = []
+    facts = RequestFacts(operation="chat", model=MODEL)
+    span = spans.provider.get_tracer("p402.instrumentation").start_span("chat")
+    call = Call(span, openai_dialect, facts, b"{}", on_failure=lambda: failures.append(1))
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(50):
+            pool.submit(call.finish, StreamEnd.FAILED, OSError())
+    assert failures == [1]
+    assert len(spans.calls) == 1
+    assert "ended span" not in caplog.text
 
 
 async def test_stream_that_is_read_in_another_context_keeps_its_attribution(spans: Spans, llm: Llm) -> None:

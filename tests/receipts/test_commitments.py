@@ -39,6 +39,7 @@ def test_every_changed_byte_of_a_disclosure_is_noticed() -> None:
 
 
 def test_a_committed_text_that_is_no_disclosure_is_refused() -> None:
-    for text in ["e30", "WyJhIl0", "!!!", "e3", "bm90IGpzb24"]:
+    respelled = commit("employee", "emp_7").disclosure + "!"  # decoders skip what is not in the alphabet
+    for text in ["e30", "WyJhIl0", "!!!", "e3", "bm90IGpzb24", respelled]:
         with pytest.raises(Malformed):
             open_disclosure({_digest(text)}, text)

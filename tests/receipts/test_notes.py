@@ -99,8 +99,9 @@ def test_every_changed_byte_is_noticed(flip: int) -> None:
         f"a b\n1\n{'A' * 43}=\n",
         f"a+b\n1\n{'A' * 43}=\n",
         f"a\u2003b\n1\n{'A' * 43}=\n",
+        f"a\x1b[2Jb\n1\n{'A' * 43}=\n",
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_checkpoint_has_one_spelling(text: str) -> None:
     with pytest.raises(Malformed):
@@ -134,8 +135,9 @@ def test_a_note_has_one_spelling(note: str) -> None:
         SIGNER.verifier_key + " ",
         SIGNER.verifier_key.replace("+", "+0", 1),
         SIGNER.verifier_key.replace("receipts", "receipt"),
+        str(VerifierKey(ORIGIN, bytes(31))),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_a_malformed_key_is_refused(key: str) -> None:
     with pytest.raises(Malformed):

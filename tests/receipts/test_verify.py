@@ -260,6 +260,11 @@ def test_a_disclosure_is_shown_once() -> None:
     assert check(changed).broken is Link.DISCLOSURES
 
 
+def test_a_name_that_occurs_twice_is_refused() -> None:
+    text = json.dumps(BUNDLE).replace('"anchors":', '"anchors": [], "anchors":')
+    assert verify(text.encode(), OFFLINE).broken is Link.FORMAT
+
+
 @pytest.mark.parametrize(
     "data",
     [

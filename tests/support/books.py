@@ -53,7 +53,7 @@ class Books:
 
 
 def read_books(collector: RunningCollector) -> Books:
-    """Read the books and check that they balance: at every level the nodes add up to the charges."""
+    """Read the books while nobody sends, and check that they balance: at every level the nodes add up to the charges."""
     charges = _pages(collector, "/v1/charges", "charges")
     spend = {
         level: collector.get("/v1/spend", organisation=_ORGANISATION, level=level, **_MONTH)["spend"]
@@ -65,6 +65,11 @@ def read_books(collector: RunningCollector) -> Books:
         assert sum(node["charges"] for node in nodes) == len(charges), level
         assert sum((Money.parse(node["cost_usd"]) for node in nodes), Money(0)) == books.cost, level
     return books
+
+
+def charge_count(data_dir: Path) -> int:
+    """Count the charges, also while some arrive."""
+    return int(_query(data_dir, "SELECT count(*) FROM charges")[0][0])
 
 
 def integrity(data_dir: Path) -> str:

@@ -29,8 +29,8 @@ from p402.collector.receiver.otlp_http import OtlpReceiver
 from p402.collector.storage import database
 
 ANSWER = "ANSWER"
-GO_ON = "go-on"
-"""The file in the data folder that ends the waiting."""
+WAITING, GO_ON = "waiting", "go-on"
+"""Files in the data folder: the first says that the moment has come, the second ends the waiting."""
 
 
 def sabotaged(*how: str) -> tuple[str, ...]:
@@ -53,8 +53,9 @@ def _die() -> None:
 
 
 def _wait() -> None:
-    file = Path(os.environ["P402_DATA_DIR"]) / GO_ON
-    while not file.exists():
+    folder = Path(os.environ["P402_DATA_DIR"])
+    (folder / WAITING).touch()
+    while not (folder / GO_ON).exists():
         time.sleep(0.01)
 
 

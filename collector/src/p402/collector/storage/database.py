@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
@@ -73,7 +73,11 @@ class Database:
         self._on_rollback.append(forget)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run a query on a snapshot of its own, in a thread."""
+        """Run a query on a snapshot of its own, in a thread.
+
+        Raises:
+            StorageUnavailable: when the database cannot be read.
+        """
         return await asyncio.to_thread(self._read, query)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
@@ -89,9 +93,12 @@ class Database:
         return await asyncio.wrap_future(future)
 
     def _read(self, query: Callable[[Connection], T]) -> T:
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            return query(connection)
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
+                return query(connection)
+        except OperationalError as error:
+            raise StorageUnavailable(f"The database could not be read: {error.orig}. Try again.") from error
 
     def _write_forever(self) -> None:
         connection: Connection | None = None
@@ -112,7 +119,8 @@ class Database:
         group: list[tuple[Change, Future[Any]]] = []
         item = self._changes.get()
         while item is not None:
-            group.append(item)
+            if item[1].set_running_or_notify_cancel():  # from here on a caller that gives up changes nothing
+                group.append(item)
             if len(group) == _LARGEST_GROUP:
                 return group
             try:
@@ -131,7 +139,9 @@ class Database:
             connection.exec_driver_sql("SAVEPOINT change")
             try:
                 done.append((future, change(connection)))
-            except Exception as error:  # noqa: BLE001 - it is this change's own failure and goes to its caller
+            except Exception as error:
+                if not cast("sqlite3.Connection", connection.connection.driver_connection).in_transaction:
+                    raise  # SQLite itself undid the whole group, as it does when the disk is full
                 connection.exec_driver_sql("ROLLBACK TO change")
                 self._forget()
                 future.set_exception(_translate(error))

@@ -31,6 +31,14 @@ _INSERT = (
 )
 _USAGE = ", ".join(USAGE_COLUMNS)
 _USAGE_AT = slice(CHARGE_COLUMNS.index(USAGE_COLUMNS[0]), CHARGE_COLUMNS.index(USAGE_COLUMNS[-1]) + 1)
+_NESTED = (
+    "WITH reports AS ("
+    " SELECT span_key, parent_span_id, seq FROM charges WHERE span_key BETWEEN ? AND ? UNION ALL"
+    " SELECT span_key, parent_span_id, charge_seq FROM set_aside WHERE span_key BETWEEN ? AND ?)"
+    f" SELECT charges.seq, key_id, {_USAGE} FROM reports JOIN charges ON charges.seq = reports.seq"
+    " WHERE (reports.parent_span_id = ? OR reports.span_key = ?) AND key_id IS ? ORDER BY charges.seq LIMIT 1"
+)
+"""The charge that a span around or inside this one reported, be it the charged span or one that was set aside."""
 
 Row = tuple[Any, ...]
 
@@ -66,7 +74,7 @@ class SqliteLedger:
         for span in without_usage:
             model = span.span.attributes.get(GEN_AI_REQUEST_MODEL)
             detail = {"model": model[:MAX_ID_LENGTH] if isinstance(model, str) else None}
-            _set_aside(driver, span.span.key, span.organisation, Outcome.NO_USAGE, None, detail, at)
+            _set_aside(driver, span.span.key, None, span.organisation, Outcome.NO_USAGE, None, detail, at)
             outcomes.append(Outcome.NO_USAGE)
         return outcomes
 
@@ -97,46 +105,47 @@ class SqliteLedger:
     @staticmethod
     def _insert_one(driver: sqlite3.Connection, call: Recordable, row: Row, at: datetime) -> Outcome:
         usage = row[_USAGE_AT]
-        known = driver.execute(f"SELECT seq, {_USAGE} FROM charges WHERE span_key = ?", (call.span.key,)).fetchone()
-        if known is not None and known[1:] == usage:
-            return Outcome.REPEATED
-        known = known or _charge_of_same_call(driver, call)
+        query = f"SELECT seq, key_id, {_USAGE} FROM charges WHERE span_key = ?"
+        known = driver.execute(query, (call.span.key,)).fetchone()
+        outcome = Outcome.REPEATED
+        if known is None:
+            known, outcome = _charge_of_same_call(driver, call), Outcome.DUPLICATE
         if known is None:
             driver.execute(_INSERT, row)
             return Outcome.CHARGED
-        outcome = Outcome.DUPLICATE if known[1:] == usage else Outcome.QUARANTINED
-        detail = {"model": call.charge.model, **dict(zip(USAGE_COLUMNS, usage, strict=True))}
-        organisation = call.charge.attribution.organisation or ""
-        _set_aside(driver, call.span.key, organisation, outcome, known[0], detail, at)
+        seq, key_id, *its_usage = known
+        if key_id != call.key_id or its_usage != list(usage):
+            outcome = Outcome.QUARANTINED  # somebody else's span, or another claim: neither may replace or hide a charge
+        if outcome is not Outcome.REPEATED:
+            detail = {"model": call.charge.model, **dict(zip(USAGE_COLUMNS, usage, strict=True))}
+            organisation = call.charge.attribution.organisation or ""
+            parent = call.span.parent_span_id if key_id == call.key_id else None
+            _set_aside(driver, call.span.key, parent, organisation, outcome, seq, detail, at)
         return outcome
 
 
 def _charge_of_same_call(driver: sqlite3.Connection, call: Recordable) -> Row | None:
     """Find the charge of the same provider's answer: by the answer's id, else by nesting within the trace.
 
-    A model call never contains another one, so a span directly around or inside a charged one reports the same call.
+    A model call never contains another one, so a span directly around or inside one that reported a charged call
+    reports the same call.
     """
     if call.call_key is not None:
-        query = f"SELECT seq, {_USAGE} FROM charges WHERE call_key = ?"
+        query = f"SELECT seq, key_id, {_USAGE} FROM charges WHERE call_key = ?"
         if known := cast("Row | None", driver.execute(query, (call.call_key,)).fetchone()):
             return known
     if not call.may_nest:
         return None
     span = call.span
     within_trace = (span.trace_id, span.trace_id + b"\xff" * 8)
-    return cast(
-        "Row | None",
-        driver.execute(
-            f"SELECT seq, {_USAGE} FROM charges WHERE span_key BETWEEN ? AND ?"
-            " AND (parent_span_id = ? OR span_key = ?) AND key_id IS ?",
-            (*within_trace, span.span_id, span.trace_id + (span.parent_span_id or b""), call.key_id),
-        ).fetchone(),
-    )
+    around_or_inside = (span.span_id, span.trace_id + (span.parent_span_id or b""))
+    return cast("Row | None", driver.execute(_NESTED, (*within_trace * 2, *around_or_inside, call.key_id)).fetchone())
 
 
 def _set_aside(
     driver: sqlite3.Connection,
     span_key: bytes,
+    parent_span_id: bytes | None,
     organisation: str,
     reason: Outcome,
     charge_seq: int | None,
@@ -144,7 +153,15 @@ def _set_aside(
     at: datetime,
 ) -> None:
     driver.execute(
-        "INSERT INTO set_aside (span_key, organisation, reason, charge_seq, detail, recorded_at)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (span_key, organisation, reason, charge_seq, json.dumps(detail, sort_keys=True), to_millis(at)),
+        "INSERT INTO set_aside (span_key, parent_span_id, organisation, reason, charge_seq, detail, recorded_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            span_key,
+            parent_span_id,
+            organisation,
+            reason,
+            charge_seq,
+            json.dumps(detail, sort_keys=True),
+            to_millis(at),
+        ),
     )

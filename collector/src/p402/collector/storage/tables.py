@@ -133,6 +133,7 @@ set_aside = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("span_key", LargeBinary, nullable=False),
+    Column("parent_span_id", LargeBinary),  # null also for spans of another sender than the charge's
     Column("organisation", String, nullable=False),
     Column("reason", String, nullable=False),  # duplicate, quarantined, no_usage
     Column("charge_seq", ForeignKey("charges.seq")),

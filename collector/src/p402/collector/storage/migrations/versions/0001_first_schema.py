@@ -248,6 +248,7 @@ def upgrade() -> None:
         "set_aside",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("span_key", sa.LargeBinary(), nullable=False),
+        sa.Column("parent_span_id", sa.LargeBinary(), nullable=True),
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("charge_seq", sa.Integer(), nullable=True),

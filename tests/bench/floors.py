@@ -1,0 +1,154 @@
+"""What the libraries below us need for the same work, with nothing of ours in it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import multiprocessing
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import genai_prices
+import rfc8785
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from bench import product
+
+_COLUMNS = 25
+_CREATE = (
+    f"CREATE TABLE IF NOT EXISTS spans (seq INTEGER PRIMARY KEY, key BLOB UNIQUE, call BLOB UNIQUE, "
+    f"{', '.join(f'c{n}' for n in range(_COLUMNS))})"
+)
+_INSERT = f"INSERT INTO spans VALUES (NULL, ?, ?, {', '.join('?' * _COLUMNS)}) ON CONFLICT DO NOTHING"
+
+
+def calc_price(times: int) -> Callable[[], None]:
+    usage = genai_prices.Usage(input_tokens=2847, output_tokens=10_000)
+
+    def run() -> None:
+        for _ in range(times):
+            genai_prices.calc_price(usage, "claude-opus-4-5", provider_id="anthropic")
+
+    return run
+
+
+def parse_only(body: bytes) -> None:
+    ExportTraceServiceRequest.FromString(body)
+
+
+def insert_batches(file: Path) -> Callable[[], float]:
+    def measure() -> float:
+        batches = [_rows(product.batch()) for _ in range(product.BATCHES)]
+        database = _open(file)
+        started = time.perf_counter()
+        for rows in batches:
+            _commit(database, [rows])
+        elapsed = time.perf_counter() - started
+        database.close()
+        return elapsed / (product.BATCHES * product.BATCH) * 1e6
+
+    return measure
+
+
+@contextmanager
+def server(file: Path) -> Iterator[str]:
+    """An HTTP server that parses, inserts, syncs and answers; in a process of its own."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(file, theirs), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}"
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(file: Path, pipe: Connection) -> None:
+    asyncio.run(_run_server(file, pipe))
+
+
+async def _run_server(file: Path, pipe: Connection) -> None:
+    loop = asyncio.get_running_loop()
+    waiting: queue.SimpleQueue[tuple[list[Any], asyncio.Future[None]]] = queue.SimpleQueue()
+
+    def write_forever() -> None:
+        database = _open(file)
+        while True:
+            group = [waiting.get()]
+            while not waiting.empty():
+                group.append(waiting.get())
+            _commit(database, [rows for rows, _ in group])
+            for _, done in group:
+                loop.call_soon_threadsafe(done.set_result, None)
+
+    async def take(request: web.Request) -> web.Response:
+        rows = _rows(await request.read())
+        done: asyncio.Future[None] = loop.create_future()
+        waiting.put((rows, done))
+        await done
+        return web.Response(body=b"", content_type="application/x-protobuf")
+
+    threading.Thread(target=write_forever, daemon=True).start()
+    app = web.Application(client_max_size=64 << 20)
+    app.router.add_post("/v1/traces", take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    pipe.send(runner.addresses[0][1])
+    await asyncio.Event().wait()
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(file, isolation_level=None)
+    for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", _CREATE):
+        database.execute(statement)
+    return database
+
+
+def _commit(database: sqlite3.Connection, groups: list[list[Any]]) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    for rows in groups:
+        database.executemany(_INSERT, rows)
+    database.execute("COMMIT")
+
+
+def _rows(body: bytes) -> list[Any]:
+    """As many columns as a charge has; the two unique keys are as random as ours."""
+    rows = []
+    for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                key = span.trace_id + span.span_id
+                rows.append((key, hashlib.sha256(key).digest()[:16], *range(_COLUMNS)))
+    return rows
+
+
+def canonical_receipts(times: int) -> Callable[[], None]:
+    body = json.loads(product.seal().body)
+
+    def run() -> None:
+        for _ in range(times):
+            hashlib.sha256(rfc8785.dumps(body)).digest()
+
+    return run
+
+
+def check_signatures(times: int) -> Callable[[], None]:
+    key = Ed25519PrivateKey.generate()
+    signature, public = key.sign(b"checkpoint"), key.public_key()
+
+    def run() -> None:
+        for _ in range(times):
+            public.verify(signature, b"checkpoint")
+
+    return run
