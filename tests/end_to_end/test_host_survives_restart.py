@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.util.types import Attributes
 
 from p402.vocabulary import Money
 from support.books import charge_count, read_books
@@ -40,7 +40,7 @@ class Host:
     def call(self, times: int) -> None:
         for number in (next(self._numbers) for _ in range(times)):
             request = f"request-{number}"
-            attributes: Attributes = {**WORKED_EXAMPLE, **ATTRIBUTION, "p402.request": request}
+            attributes: dict[str, Any] = {**WORKED_EXAMPLE, **ATTRIBUTION, "p402.request": request}
             span = self._tracer.start_span("chat claude-opus-4-5", start_time=MAY_2026, attributes=attributes)
             span.end(MAY_2026 + 1_500_000_000)
             self.calls.append(request)

@@ -18,7 +18,10 @@ from p402.instrumentation import attribution, body, call, clients, guard, inspec
 from support.llm_calls import CALLS, run
 from support.metering import MESSAGES, Llm, Spans, metered
 
-pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")  # by google-genai
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Inheritance class AiohttpClientSession",  # by google-genai
+    "ignore:open_binary is deprecated",  # by bpe-openai
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +78,7 @@ async def test_broken_mapper_is_reported_once(
     assert all("ValueError at " in record.getMessage() for record in reports)
     if name == "read":  # the calls are still there, without what could not be read
         assert len(spans.calls) == len(CALLS)
+        assert "estimated" not in {(span.attributes or {}).get("p402.usage.source") for span in spans.calls}
 
 
 async def test_disabled_hooks_nothing_and_says_so(llm: Llm, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import anthropic
+import httpx
 import httpx2
 import openai
 import pytest
@@ -81,17 +82,26 @@ async def test_other_stream_options_survive(spans: Spans, llm: Llm) -> None:
     assert spans.only()["gen_ai.usage.output_tokens"] == 20
 
 
-async def test_request_that_the_app_sends_twice_is_not_changed(spans: Spans, llm: Llm) -> None:
+@pytest.mark.parametrize("module", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_request_that_the_app_sends_twice_is_not_changed(spans: Spans, llm: Llm, module: Any) -> None:
     body = {"model": MODEL, "messages": MESSAGES, "stream": True}
-    async with httpx2.AsyncClient() as client:
-        request = client.build_request(
-            "POST", f"{llm.url}/v1/chat/completions", json=body, headers={"authorization": "Bearer k"}
-        )
+    url, headers = f"{llm.url}/v1/chat/completions", {"authorization": "Bearer k"}
+
+    def send_twice() -> Any:
+        with module.Client() as client:
+            request = client.build_request("POST", url, json=body, headers=headers)
+            for _ in range(2):
+                assert b'"choices":[]' not in client.send(request, stream=True).read()
+        return request
+
+    async with module.AsyncClient() as client:
+        request = client.build_request("POST", url, json=body, headers=headers)
         for _ in range(2):
             response = await client.send(request, stream=True)
             assert b'"choices":[]' not in await response.aread()
-    assert json.loads(request.content) == body
-    assert [span.attributes and span.attributes["gen_ai.usage.output_tokens"] for span in spans.calls] == [20, 20]
+    for sent in (request, await asyncio.to_thread(send_twice)):
+        assert json.loads(sent.content) == body
+    assert [(span.attributes or {})["gen_ai.usage.output_tokens"] for span in spans.calls] == [20, 20, 20, 20]
 
 
 async def test_stream_that_a_client_reads_at_once_is_left_alone(spans: Spans, llm: Llm) -> None:

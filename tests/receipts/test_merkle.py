@@ -107,6 +107,21 @@ def test_a_consistency_proof_holds_for_its_roots_and_hashes_alone(data: st.DataO
             merkle.verify_consistency(old, new, old_root, new_root, hashes)
 
 
+def test_a_proof_has_exactly_the_length_that_index_and_size_ask_for() -> None:
+    last_of_three = merkle.inclusion_proof(2, 3, TREE.get)
+    with pytest.raises(ProofRefuted, match="too long"):
+        merkle.verify_inclusion(TREE.leaves[2], 0, 1, last_of_three, TREE.root(3))
+    first_of_two = merkle.inclusion_proof(0, 2, TREE.get)
+    with pytest.raises(ProofRefuted, match="too short"):
+        merkle.verify_inclusion(TREE.leaves[0], 0, 3, first_of_two, TREE.root(2))
+    two_to_three = merkle.consistency_proof(2, 3, TREE.get)
+    with pytest.raises(ProofRefuted, match="too short"):
+        merkle.verify_consistency(2, 5, TREE.root(2), TREE.root(3), two_to_three)
+    two_to_five = merkle.consistency_proof(2, 5, TREE.get)
+    with pytest.raises(ProofRefuted, match="too long"):
+        merkle.verify_consistency(2, 3, TREE.root(2), TREE.root(5), two_to_five)
+
+
 def test_a_shrunken_log_is_refused() -> None:
     with pytest.raises(ProofRefuted, match="cut or forked"):
         merkle.verify_consistency(5, 4, TREE.root(5), TREE.root(4), [])

@@ -57,6 +57,7 @@ def test_an_anchor_reads_back() -> None:
         {"payee": PAYEE},
         {"carry_out": Money(1)},
         {"mode": SettlementMode.PAY},
+        {"mode": SettlementMode.PAY, "amount_micro_usd": -1, "carry_out": Money(1_321_176_000)},
         {"mode": SettlementMode.PAY, "amount_micro_usd": 1_321_174},
         {"payer": ANCHOR.payer.upper()},
         {"token": "0x20c0"},

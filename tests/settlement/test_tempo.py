@@ -30,6 +30,7 @@ from p402.receipts.settlement import (
 )
 from p402.receipts.settlement.tempo import TempoSettler
 from support.anvil import DEV_KEYS, Anvil
+from support.sample_log import answering_node, chain_answers, sample_log, sample_statement
 
 PAYEE = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
 LIFETIME = 600
@@ -209,6 +210,18 @@ async def test_a_node_that_is_away_is_transient(settler: TempoSettler) -> None:
     with pytest.raises(ChainUnavailable):
         await away.head()
     await away.close()
+
+
+async def test_a_transaction_in_a_discarded_block_is_not_final() -> None:
+    answers = chain_answers(sample_statement(sample_log(1))) | {"eth_call": "0x1"}
+    answers["eth_getTransactionReceipt"]["blockHash"] = "0x" + "00" * 32
+    with answering_node(answers) as url:  # a node that contradicts itself, as one that lags behind can
+        settler = TempoSettler(replace(LOCAL, rpc_url=url), DEV_KEYS[0])
+        payment = Payment(settler)
+        payment.signed = settler.sign(payment.memo, payment.payee, 0, payment.lane, 0, 2**40)
+        with pytest.raises(ChainUnavailable, match="discarded"):
+            await payment.find()
+        await settler.close()
 
 
 async def test_a_node_of_another_chain_is_refused(settler: TempoSettler) -> None:

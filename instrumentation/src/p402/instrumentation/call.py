@@ -75,7 +75,7 @@ class Call:
             self._first_chunk = time.perf_counter() - self._started
 
     def unreadable(self) -> None:
-        """Note that the body is in an encoding that we cannot undo, so that nothing can be said about it."""
+        """Note that we cannot read the body, so that an estimate of it would be nonsense."""
         self._readable = False
 
     def event(self, data: bytes) -> bool:
@@ -90,6 +90,7 @@ class Call:
                 return False
             self._dialect.read(document, self._answer)
             return self.hides_usage and is_usage_event(document)
+        self._readable = False
         return False
 
     def document(self, data: bytes) -> None:
@@ -102,6 +103,8 @@ class Call:
             for document in body if isinstance(body, list) else [body]:  # Gemini streams an array unless asked for SSE
                 self._dialect.read(document, self._answer)
             self._answer.usage_is_final = self._answer.usage is not None
+            return
+        self._readable = False
 
     def finish(self, end: StreamEnd, error: BaseException | None = None) -> None:
         """End the span; only the first call of this does anything."""

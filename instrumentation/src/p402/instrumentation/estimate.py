@@ -59,7 +59,7 @@ def count_tokens(text: str, model: str) -> int:
         return approximate(text)
     vocabulary = "cl100k_base" if model == "gpt-4" or model.startswith(_OLDER_MODELS) else "o200k_base"
     if vocabulary not in _counters:
-        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the documented way to ask without an exception
+        if _on_an_event_loop():
             threading.Thread(target=_load, args=(vocabulary,), name="p402-tokenizer", daemon=True).start()
             return approximate(text)
         _load(vocabulary)
@@ -87,6 +87,14 @@ def _texts(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for child in node:
             yield from _texts(child)
+
+
+def _on_an_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _load(vocabulary: str) -> None:

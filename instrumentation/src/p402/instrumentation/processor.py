@@ -40,7 +40,7 @@ class GenAiSpanProcessor(BatchSpanProcessor):
         """Send what is queued, but do not hold up the exit of the host for long if the collector is away."""
         batches = getattr(self, "_batch_processor", None)  # its own shutdown waits 30 s and takes no other limit
         if batches is None:
-            super().shutdown()
+            super().shutdown()  # type: ignore[no-untyped-call] # it has no types
         else:
             batches.shutdown(timeout_millis=_EXIT_MILLISECONDS)
 

@@ -44,7 +44,8 @@ class Sealer:
         while True:
             self._wake.clear()
             try:
-                await self.catch_up()
+                while await self.catch_up():
+                    pass  # there may be more than one look takes in
             except Transient as error:
                 log.warning("sessions_wait_for_storage", problem=str(error))
             with suppress(TimeoutError):
@@ -56,7 +57,7 @@ class Sealer:
             pass
         sealed: list[SealedReceipt] = []
         for scope_id in await self._store.due(self._clock.now(), _SESSIONS_AT_ONCE):
-            receipt = await self._store.seal(scope_id, self._make_receipt, self._clock.now())
+            receipt = await self._seal(scope_id)
             if receipt is not None:
                 sealed.append(receipt)
                 self._metrics.sealed()
@@ -69,6 +70,15 @@ class Sealer:
         closed = await self._store.request_close(organisation, session, self._rules, self._clock.now())
         self.wake()
         return closed
+
+    async def _seal(self, scope_id: int) -> SealedReceipt | None:
+        try:
+            return await self._store.seal(scope_id, self._make_receipt, self._clock.now())
+        except Transient:
+            raise
+        except Exception:  # one session must not hold up the receipts of all others; it is tried again at every look
+            log.exception("session_cannot_be_sealed", scope_id=scope_id)
+            return None
 
     def _make_receipt(self, part: OpenPart, seq: int, prev: bytes) -> SealedReceipt:
         now = self._clock.now()

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.tables import api_keys
-from p402.vocabulary import Attribution, IdFactory, Level, Permanent
+from p402.vocabulary import Attribution, IdFactory, Level, Permanent, is_valid_id
 
-__all__ = ["SCOPES", "ApiKey", "KeyUnknown", "Keys", "ScopeUnknown"]
+__all__ = ["SCOPES", "ApiKey", "BindingInvalid", "KeyUnknown", "Keys", "ScopeUnknown"]
 
 SCOPES = (
     "ingest",
@@ -34,6 +34,10 @@ _BOUND = (Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Lev
 
 class ScopeUnknown(Permanent):
     """A key cannot be made with a scope that does not exist."""
+
+
+class BindingInvalid(Permanent):
+    """A key cannot be bound to something that is not the id of a node."""
 
 
 class KeyUnknown(Permanent):
@@ -66,9 +70,13 @@ class Keys:
 
         Raises:
             ScopeUnknown: naming the scopes that do exist.
+            BindingInvalid: naming the level.
         """
         if unknown := scopes - set(SCOPES):
             raise ScopeUnknown(f"No such scope: {', '.join(sorted(unknown))}. There are: {', '.join(SCOPES)}.")
+        for level, value in bound_to:
+            if value is not None and not is_valid_id(value):
+                raise BindingInvalid(f"The {level} that a key is bound to must be 1 to 256 printable characters.")
         secret = "p402_" + secrets.token_urlsafe(32)
         key = ApiKey(self._new_id("key", at), name, scopes, bound_to, at, None)
         row = {
@@ -115,7 +123,7 @@ class Keys:
 
 def _digest(secret: str) -> bytes:
     """Digest a secret. It has 256 random bits, so a plain hash cannot be searched."""
-    return hashlib.sha256(secret.encode()).digest()
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()  # a header may hold any bytes
 
 
 def _key(row: Row[tuple[object, ...]]) -> ApiKey:
