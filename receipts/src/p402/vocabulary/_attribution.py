@@ -51,8 +51,7 @@ class Attribution:
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Attribution:
         """Read ``p402.organisation`` … ``p402.session``; a value that cannot be an id counts as missing."""
-        values = (attributes.get(attribute) for attribute in _ATTRIBUTES)
-        return cls(*(value if is_valid_id(value) else None for value in values))
+        return cls(*[value if is_valid_id(value) else None for value in map(attributes.get, _ATTRIBUTES)])
 
     def to_attributes(self) -> dict[str, str]:
         """Give the known levels as attributes or baggage, from the top down."""
@@ -64,7 +63,14 @@ class Attribution:
 
     def over(self, base: Attribution) -> Attribution:
         """Lay this attribution over another: what is known here wins, what is not is taken from ``base``."""
-        return Attribution(*(mine if mine is not None else its for (_, mine), (_, its) in zip(self, base, strict=True)))
+        return Attribution(
+            self.organisation or base.organisation,
+            self.department or base.department,
+            self.project or base.project,
+            self.client or base.client,
+            self.employee or base.employee,
+            self.session or base.session,
+        )
 
     @property
     def missing(self) -> tuple[Level, ...]:

@@ -92,7 +92,10 @@ def _provider(found: Mapping[str, Any]) -> str:
 
 
 def _first_count(found: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    return next((count for name in names if (count := _count(found.get(name))) is not None), 0)
+    for name in names:
+        if name in found and (count := _count(found[name])) is not None:
+            return count
+    return 0
 
 
 def _count(value: object) -> int | None:
