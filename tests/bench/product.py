@@ -201,4 +201,3 @@ def verify_bundles(times: int) -> Callable[[], None]:
             assert not any(check.status.value == "failed" for check in report.checks)
 
     return run
-

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.books import rows
 from support.collector import eventually, running_collector
 from support.otlp import ASpan, request_of
 from support.sabotaged_collector import sabotaged
@@ -67,8 +70,11 @@ def test_a_batch_that_a_crash_left_unsynced_is_synced_before_its_repetition_is_a
     # batch writes nothing, so nothing but the start can bring them to disk.
     with running_collector(tmp_path / "data", command=sabotaged("without-sync")) as collector:
         assert collector.export(BATCH).status_code == 200
+        eventually(lambda: rows(collector.data_dir, "SELECT * FROM cursors"))  # its session has it: all is written
         collector.kill()
 
-    found = acknowledge(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "data" / "p402.sqlite3")) as somebody_else:
+        somebody_else.execute("SELECT * FROM charges").fetchall()  # while the file is open, SQLite does not tidy it up
+        found = acknowledge(tmp_path)
     assert not found.written
     assert [call for call in found.on_log if call.name in SYNCING]

@@ -66,4 +66,6 @@ def test_the_lock_has_hashes_and_names_no_host() -> None:
 
 
 def test_no_third_party_code_is_committed() -> None:
-    assert [path for path in tracked() if path.endswith((".min.js", ".whl", ".tar.gz")) or "node_modules/" in path] == []
+    assert [
+        path for path in tracked() if path.endswith((".min.js", ".whl", ".tar.gz")) or "node_modules/" in path
+    ] == []

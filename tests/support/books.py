@@ -60,7 +60,7 @@ def read_books(collector: RunningCollector) -> Books:
         for level in LEVELS
     }
     columns = "span_key, organisation, reason, charge_seq, detail, recorded_at"
-    books = Books(charges, spend, _query(collector.data_dir, f"SELECT {columns} FROM set_aside ORDER BY id"))
+    books = Books(charges, spend, rows(collector.data_dir, f"SELECT {columns} FROM set_aside ORDER BY id"))
     for level, nodes in spend.items():
         assert sum(node["charges"] for node in nodes) == len(charges), level
         assert sum((Money.parse(node["cost_usd"]) for node in nodes), Money(0)) == books.cost, level
@@ -69,12 +69,12 @@ def read_books(collector: RunningCollector) -> Books:
 
 def charge_count(data_dir: Path) -> int:
     """Count the charges, also while some arrive."""
-    return int(_query(data_dir, "SELECT count(*) FROM charges")[0][0])
+    return int(rows(data_dir, "SELECT count(*) FROM charges")[0][0])
 
 
 def integrity(data_dir: Path) -> str:
     """Let SQLite check its file: "ok", or what is wrong."""
-    return str(_query(data_dir, "PRAGMA integrity_check")[0][0])
+    return str(rows(data_dir, "PRAGMA integrity_check")[0][0])
 
 
 def receipts_of(collector: RunningCollector) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ def audit_log(collector: RunningCollector) -> None:
         report = verify(collector.text(f"{path}.json").encode(), Trust((key,)))
         not_ok = {check.link for check in report.checks if check.status is not Status.OK}
         assert not_ok == {Link.ANCHOR}, report.to_json()
-    notes = _query(collector.data_dir, "SELECT note FROM checkpoints ORDER BY size")
+    notes = rows(collector.data_dir, "SELECT note FROM checkpoints ORDER BY size")
     checkpoints = [open_checkpoint(note, [key]) for (note,) in notes]
     assert [(checkpoint.size, checkpoint.root) for checkpoint in checkpoints] == list(enumerate(tree.roots, start=1))
 
@@ -149,6 +149,7 @@ def _pages(collector: RunningCollector, path: str, name: str) -> list[dict[str, 
     return found
 
 
-def _query(data_dir: Path, query: str) -> list[tuple[Any, ...]]:
+def rows(data_dir: Path, query: str) -> list[tuple[Any, ...]]:
+    """Query the database file itself, for what the API does not show."""
     with closing(sqlite3.connect(data_dir / "p402.sqlite3")) as connection:
         return connection.execute(query).fetchall()

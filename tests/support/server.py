@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,15 @@ class Answer:
     """What came back."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
     json: Any
     """None unless the answer is JSON."""
+
+    @property
+    def media_type(self) -> str:
+        """The type of the content, without parameters such as the character set."""
+        return self.headers.get("Content-Type", "").partition(";")[0]
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Server:
         async with self.session.request(method, self.url + path, allow_redirects=False, **options) as response:
             body = await response.read()
             as_json = await response.json(content_type=None) if "json" in response.content_type and body else None
-            return Answer(response.status, dict(response.headers), body, as_json)
+            return Answer(response.status, response.headers, body, as_json)
 
     async def get(self, path: str, key: str | None = None, **headers: str) -> Answer:
         """Ask for a path, with an API key or without."""

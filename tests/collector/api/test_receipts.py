@@ -41,7 +41,9 @@ async def vkey(server: Server) -> str:
 async def test_a_receipt_shows_what_its_session_came_to(server: Server) -> None:
     await server.send(ASpan.of({"p402.decision.rationale": "complexity=7"}))
     await server.seal()
-    [receipt_id] = [receipt["receipt_id"] for receipt in (await server.get("/v1/receipts?organisation=acme")).json["receipts"]]
+    [receipt_id] = [
+        receipt["receipt_id"] for receipt in (await server.get("/v1/receipts?organisation=acme")).json["receipts"]
+    ]
     receipt = (await server.get(f"/v1/receipts/{receipt_id}")).json
     expected: dict[str, Any] = {
         "receipt_id": receipt_id,
@@ -137,7 +139,10 @@ async def test_the_last_full_page_leads_to_an_empty_one(server: Server) -> None:
     await sealed(server, 2)
     page = (await server.get("/v1/receipts?organisation=acme&limit=2")).json
     assert page["next_after"] == 1
-    assert (await server.get("/v1/receipts?organisation=acme&limit=2&after=1")).json == {"receipts": [], "next_after": None}
+    assert (await server.get("/v1/receipts?organisation=acme&limit=2&after=1")).json == {
+        "receipts": [],
+        "next_after": None,
+    }
 
 
 async def test_an_organisation_without_receipts_has_empty_lists_and_no_checkpoint(server: Server) -> None:
@@ -151,5 +156,5 @@ async def test_an_organisation_without_receipts_has_empty_lists_and_no_checkpoin
 @pytest.mark.parametrize("suffix", ["", ".json", "/body", "/proof"])
 async def test_a_receipt_that_is_not_there_is_not_found(server: Server, suffix: str) -> None:
     answer: Answer = await server.get(f"/v1/receipts/rcpt_nobody{suffix}")
-    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+    assert (answer.status, answer.media_type) == (404, "application/problem+json")
     assert "'rcpt_nobody'" in answer.json["detail"]

@@ -75,7 +75,9 @@ async def test_a_cursor_that_is_none_is_refused(server: Server, path: str) -> No
 
 
 async def test_spend_is_summed_by_every_level_the_unattributed_included(server: Server) -> None:
-    await server.send(ASpan(), ASpan(), ASpan.of({"p402.department": None, "gen_ai.response.model": "opus-of-tomorrow"}))
+    await server.send(
+        ASpan(), ASpan(), ASpan.of({"p402.department": None, "gen_ai.response.model": "opus-of-tomorrow"})
+    )
     answer = (await server.get(f"/v1/spend?organisation=acme&{MAY}")).json
     assert (answer["organisation"], answer["level"]) == ("acme", "department")
     assert answer["spend"] == [
@@ -133,12 +135,11 @@ async def test_spend_is_of_this_month_unless_said_otherwise(server: Server) -> N
         ("to=9999-12-31T23:59:59-14:00", "to must be a time with a zone"),
         ("organisation=", "organisation must be 1 to 256 printable characters"),
         ("organisation=%20acme", "organisation must be 1 to 256"),
-        ("organisation=%ff", "organisation must be 1 to 256"),
     ],
 )
 async def test_what_is_wrong_with_a_question_is_named(server: Server, query: str, named: str) -> None:
     answer = await server.get(f"/v1/spend?{query}")
-    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    assert (answer.status, answer.media_type) == (400, "application/problem+json")
     assert named in answer.json["detail"]
 
 

@@ -64,7 +64,9 @@ def test_a_count_may_be_a_number_of_any_kind_or_text(value: object, count: int) 
     assert call({**COUNTED, "gen_ai.usage.input_tokens": value}).usage.input_tokens == count
 
 
-@pytest.mark.parametrize("value", [True, 7.5, "seven", "", " 7", "7.0", "-7", "٧", b"7", (7,), float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "value", [True, 7.5, "seven", "", " 7", "7.0", "-7", "٧", b"7", (7,), float("nan"), float("inf")]
+)
 def test_what_is_no_count_leaves_the_call_without_usage(value: object) -> None:
     found = read_attributes({**CHAT, "gen_ai.usage.input_tokens": value})
     assert isinstance(found, NotCharged)
@@ -82,7 +84,8 @@ def test_inference_is_a_call(operation: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "operation", [None, "invoke_agent", "create_agent", "execute_tool", "invoke_workflow", "CHAT", "", 1, b"chat", ("chat",)]
+    "operation",
+    [None, "invoke_agent", "create_agent", "execute_tool", "invoke_workflow", "CHAT", "", 1, b"chat", ("chat",)],
 )
 def test_wrappers_tools_and_strangers_are_no_inference(operation: object) -> None:
     attributes = {**COUNTED, "gen_ai.operation.name": operation}

@@ -71,5 +71,7 @@ def test_what_cannot_be_an_id_counts_as_missing(level: str, value: object) -> No
         (Attribution(department="legal"), None),
     ],
 )
-def test_attribution_is_verified_as_deep_as_the_binding_has_no_gap(bound_to: Attribution, deepest: Level | None) -> None:
+def test_attribution_is_verified_as_deep_as_the_binding_has_no_gap(
+    bound_to: Attribution, deepest: Level | None
+) -> None:
     assert owner(ATTRIBUTION, bound_to=bound_to).verified_through is deepest

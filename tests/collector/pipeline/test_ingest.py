@@ -27,7 +27,9 @@ TEXTS = (
     "error.type",
 )
 COUNT = st.integers(-9, 99) | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.sampled_from(["9" * 5_000, "7"])
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | st.sampled_from(["x" * 100_000, "gpt-4o", "a+b"])
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | st.sampled_from(
+    ["x" * 100_000, "gpt-4o", "a+b"]
+)
 VALUE = st.recursive(
     COUNT | TEXT | st.booleans() | st.binary(max_size=9), lambda inner: st.tuples() | st.tuples(inner, inner)
 )

@@ -172,9 +172,7 @@ async def test_two_sealers_at_once_make_one_receipt(books: OpenBooks) -> None:
     await books.sealer.catch_up()
     books.clock.advance(hours=1)
     [scope_id] = await books.sealer._store.due(books.clock.now(), 10)
-    made = [
-        await books.sealer._store.seal(scope_id, books.sealer._make_receipt, books.clock.now()) for _ in range(2)
-    ]
+    made = [await books.sealer._store.seal(scope_id, books.sealer._make_receipt, books.clock.now()) for _ in range(2)]
     assert [receipt is None for receipt in made] == [False, True]
 
 
@@ -184,7 +182,9 @@ async def test_the_log_is_unbroken_and_proves_every_receipt(books: OpenBooks) ->
         await sealed(books, hours=1)
     entries = books.entries()
     assert [entry["seq"] for entry in entries] == list(range(11))
-    bodies = [stored for (stored,) in books.rows("SELECT body FROM log_entries WHERE organisation = 'acme' ORDER BY seq")]
+    bodies = [
+        stored for (stored,) in books.rows("SELECT body FROM log_entries WHERE organisation = 'acme' ORDER BY seq")
+    ]
     assert [entry["prev"] for entry in entries] == [NO_PREVIOUS.hex(), *(leaf_hash(it).hex() for it in bodies[:-1])]
     key = books.signers.signer("acme").verifier_key
     note = await books.database.read(lambda connection: latest_checkpoint(connection, "acme"))
@@ -192,7 +192,9 @@ async def test_the_log_is_unbroken_and_proves_every_receipt(books: OpenBooks) ->
     checkpoint = open_checkpoint(note, [key])
     assert (checkpoint.origin, checkpoint.size) == ("logs.example.com/org/acme", 11)
     for receipt in await books.database.read(lambda connection: receipts_page(connection, "acme", NOBODY, -1, 100)):
-        found = await books.database.read(lambda connection, it=receipt: receipt_by_id(connection, it.receipt_id, LEGAL))
+        found = await books.database.read(
+            lambda connection, it=receipt: receipt_by_id(connection, it.receipt_id, LEGAL)
+        )
         proof = parse_proof(await books.database.read(lambda connection, it=receipt: receipt_proof(connection, it)))
         assert found is not None
         assert open_checkpoint(proof.checkpoint, [key]) == checkpoint

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,6 +25,9 @@ from pydantic_settings import (
 from p402.vocabulary import Permanent, is_valid_id
 
 __all__ = ["Address", "Settings", "SettingsInvalid", "load_settings"]
+
+
+_TEN_YEARS = 315_576_000  # in seconds; dates stay within what a calendar holds
 
 
 class SettingsInvalid(Permanent):
@@ -60,6 +64,12 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "p402"
 
 
+def _log_name(value: str) -> str:
+    if not is_valid_id(value) or "+" in value or any(character.isspace() for character in value):
+        raise ValueError("the name of a log is printable and has no spaces and no '+'")
+    return value
+
+
 class Settings(BaseSettings):
     """Everything the collector can be told. Each field is a key of the TOML file and a ``P402_*`` variable."""
 
@@ -88,16 +98,26 @@ class Settings(BaseSettings):
         int, Field(gt=0, description="Largest request body, before and after it is decompressed.")
     ] = 64 * 1024 * 1024
     session_idle_seconds: Annotated[
-        float, Field(ge=0, description="Silence after which a session is over and gets its receipt.")
+        float, Field(ge=0, le=_TEN_YEARS, description="Silence after which a session is over and gets its receipt.")
     ] = 900
     session_close_grace_seconds: Annotated[
-        float, Field(ge=0, description="How long a closed session waits for spans that are still on their way.")
+        float,
+        Field(
+            ge=0, le=_TEN_YEARS, description="How long a closed session waits for spans that are still on their way."
+        ),
     ] = 10
     session_max_seconds: Annotated[
-        float, Field(gt=0, description="Age at which a session that never falls silent gets a receipt all the same.")
+        float,
+        Field(
+            gt=0,
+            le=_TEN_YEARS,
+            description="Age at which a session that never falls silent gets a receipt all the same.",
+        ),
     ] = 86_400
     receipt_origin: Annotated[
-        str, Field(description="Name of this collector's logs in checkpoints; a domain of yours.")
+        str,
+        AfterValidator(_log_name),
+        Field(description="Name of this collector's logs in checkpoints; a domain of yours."),
     ] = "p402.local"
     signing_key_file: Annotated[
         Path | None,
@@ -122,7 +142,7 @@ class Settings(BaseSettings):
         Path | None, Field(description="File with the hex private key that signs settlements.")
     ] = None
     settlement_interval_seconds: Annotated[
-        float, Field(ge=0, description="Shortest time between two anchors of one organisation.")
+        float, Field(ge=0, le=_TEN_YEARS, description="Shortest time between two anchors of one organisation.")
     ] = 600
 
     @model_validator(mode="after")
@@ -173,8 +193,8 @@ def load_settings(**overrides: object) -> Settings:
         SettingsInvalid: naming each setting that is wrong, where it can be set, and why it is refused.
     """
     config = os.environ.get("P402_CONFIG")
-    if config is not None and not Path(config).is_file():
-        raise SettingsInvalid(f"P402_CONFIG names {config}, which is not a file.")
+    if config is not None:
+        _check_file(Path(config))
     try:
         return Settings(**overrides)  # type: ignore[arg-type] # overrides are validated by pydantic, as the file is
     except ValidationError as error:
@@ -185,3 +205,14 @@ def load_settings(**overrides: object) -> Settings:
             for problem in error.errors(include_url=False, include_input=False)
         ]
         raise SettingsInvalid("The configuration cannot be used:\n" + "\n".join(lines)) from error
+
+
+def _check_file(file: Path) -> None:
+    if not file.is_file():
+        raise SettingsInvalid(f"P402_CONFIG names {file}, which is not a file.")
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(f"{file} cannot be read: {error}.") from error
+    if unknown := sorted(set(content) - set(Settings.model_fields)):
+        raise SettingsInvalid(f"{file} sets what does not exist: {', '.join(unknown)}. The README lists the settings.")

@@ -79,12 +79,17 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         interval = timedelta(seconds=settings.settlement_interval_seconds)
         settlement = SettlementWorker(store, settler, interval, metrics, clock, ids)
 
+    async def close() -> None:
+        if settlement is not None:
+            await settlement.close()
+        await database.close()
+
     api = Api(database, authenticator, sealer, signers, metrics, network, clock, settings.default_organisation)
     dashboard = Dashboard(database, authenticator, network, clock, settings.default_organisation)
     app = build_app(
         routes=[*receiver.routes(), *api.routes(), *dashboard.routes()],
         tasks=[sealer.run, *([settlement.run] if settlement else [])],
-        close=database.close,
+        close=close,
         max_request_bytes=settings.max_request_bytes,
     )
     database.start()

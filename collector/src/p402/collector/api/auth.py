@@ -10,7 +10,7 @@ from aiohttp import web
 from p402.collector.api.problem import Forbidden, Unauthorised
 from p402.collector.settings import Address
 from p402.collector.storage.keys import SCOPES, Keys
-from p402.vocabulary import Attribution
+from p402.vocabulary import Attribution, Level
 
 __all__ = ["Authenticator", "Principal"]
 
@@ -44,6 +44,15 @@ class Principal:
             raise Forbidden(
                 f"This needs an API key with the scope {scope!r}; yours has: {', '.join(sorted(self.scopes))}."
             )
+
+    def require_whole_organisation(self) -> None:
+        """Insist on a key that is not bound below the organisation, since sums tell about all of it.
+
+        Raises:
+            Forbidden: if it is.
+        """
+        if any(value is not None for level, value in self.bound_to if level is not Level.ORGANISATION):
+            raise Forbidden("The API key is bound below the organisation; sums over all of it are not its to read.")
 
 
 class Authenticator:
@@ -84,7 +93,13 @@ class Authenticator:
     def _refuse_foreign_pages(self, request: web.Request) -> None:
         """Keep web pages of other sites from talking to a collector on the reader's machine (DNS rebinding, CSRF)."""
         names = _LOCAL_NAMES | {self._listen.host}
-        host = urlsplit(f"//{request.host}").hostname
         origin = request.headers.get("Origin")
-        if host not in names or (origin is not None and urlsplit(origin).hostname not in names):
+        if _name_in(f"//{request.host}") not in names or (origin is not None and _name_in(origin) not in names):
             raise Forbidden("Without an API key only requests to and from this machine are answered.")
+
+
+def _name_in(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as an address whose bracket is never closed
+        return None

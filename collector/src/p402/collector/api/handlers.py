@@ -12,7 +12,7 @@ from aiohttp import web
 
 from p402.collector.api.auth import Authenticator, Principal
 from p402.collector.api.pages import MAX_LIMIT, integer, organisation_of
-from p402.collector.api.problem import BadRequest, Forbidden, NotFound
+from p402.collector.api.problem import BadRequest, NotFound
 from p402.collector.api.views import charge_view, receipt_view, settlement_view, spend_view
 from p402.collector.sessions.seal import Sealer
 from p402.collector.storage.charges import charges_page, spend_by
@@ -27,7 +27,7 @@ from p402.vocabulary import Clock, Level, is_valid_id, rfc3339
 
 __all__ = ["Api"]
 
-_IMMUTABLE = "public, max-age=31536000, immutable"
+_IMMUTABLE = "private, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +151,11 @@ class Api:
     async def spend(self, request: web.Request) -> web.Response:
         """Sum the spend of a period by a level of the tree, hour by hour from the counters."""
         principal, organisation = await self._reader(request, "spend:read")
-        if any(value is not None for _, value in list(principal.bound_to)[1:]):
-            raise Forbidden("The API key is bound below the organisation; sums over all of it are not its to read.")
+        principal.require_whole_organisation()
         level = _level(request)
         now = self.clock.now().astimezone(UTC)
         month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        begin, end = _moment(request, "from", month), _moment(request, "to", now + timedelta(hours=1))
+        begin, end = _hour(request, "from", month), _hour(request, "to", now + timedelta(hours=1))
         hours = int(begin.timestamp()) // 3600, int(end.timestamp()) // 3600
         found = await self.database.read(lambda connection: spend_by(connection, level, organisation, *hours))
         return web.json_response(
@@ -213,9 +212,9 @@ class Api:
 
 
 def _cached(request: web.Request, body: bytes, cache_control: str) -> web.Response:
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": cache_control}
-    if request.headers.get("If-None-Match") == etag:
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    headers = {"ETag": f'"{etag}"', "Cache-Control": cache_control}
+    if any(known.value in (etag, "*") for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, content_type="application/json", headers=headers)
 
@@ -228,14 +227,13 @@ def _level(request: web.Request) -> Level:
     return Level(asked)
 
 
-def _moment(request: web.Request, name: str, default: datetime) -> datetime:
+def _hour(request: web.Request, name: str, default: datetime) -> datetime:
+    """Read a time in UTC, down to the hour: that is how finely spend is counted."""
     text = request.query.get(name)
-    if text is None:
-        return default
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise BadRequest(f"The query parameter {name} must be a time with a zone, such as 2026-11-01T00:00:00Z.")
-    return moment
+        moment = default if text is None else datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    except (ValueError, OverflowError):
+        pass
+    raise BadRequest(f"The query parameter {name} must be a time with a zone, such as 2026-11-01T00:00:00Z.")

@@ -84,6 +84,7 @@ class Dashboard:
         """Show the month: spend by level, the newest calls, receipts and settlements."""
         principal = await self._authenticator.authenticate(request, "spend:read")
         principal.require("receipts:read")
+        principal.require_whole_organisation()
         organisation = organisation_of(request, principal, self._default_organisation)
         personal = principal.may("receipts:personal")
         now = self._clock.now()

@@ -74,10 +74,13 @@ Sign = Callable[[Settlement, Lane], SignedSettlement]
 class SettlementStore(Protocol):
     """Where settlements are kept. Each method is one transaction."""
 
-    async def plan(self, make: MakeStatement, not_after: datetime, at: datetime) -> list[Settlement]:
+    async def plan(
+        self, make: MakeStatement, not_after: datetime, failed_not_after: datetime, at: datetime
+    ) -> list[Settlement]:
         """Plan a settlement for each organisation that has receipts not yet anchored and no settlement under way.
 
-        An organisation whose last settlement was planned after ``not_after`` waits.
+        An organisation waits whose last settlement was planned after ``not_after``, or after ``failed_not_after`` if
+        it failed.
         """
         ...
 

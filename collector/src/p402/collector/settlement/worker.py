@@ -36,6 +36,7 @@ LANES = (1, 2, 3, 4)
 
 _LIFETIME_SECONDS = 120  # chain time in which a signed transaction can land; then it is dead for certain
 _POLL_SECONDS = 1.0
+_PAUSE_AFTER_FAILURE = timedelta(minutes=10)  # a reverted transaction costs its fee; a person should look first
 
 log = structlog.get_logger(__name__)
 
@@ -61,15 +62,16 @@ class SettlementWorker:
 
     async def run(self) -> None:
         """Plan and move on until cancelled."""
-        try:
-            while True:
-                try:
-                    await self.step()
-                except Transient as error:
-                    log.warning("settlement_waits", problem=str(error))
-                await asyncio.sleep(_POLL_SECONDS)
-        finally:
-            await self._settler.close()
+        while True:
+            try:
+                await self.step()
+            except Transient as error:
+                log.warning("settlement_waits", problem=str(error))
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def close(self) -> None:
+        """Let go of the chain."""
+        await self._settler.close()
 
     async def step(self) -> None:
         """Plan what is to be settled, and move every settlement on by one step.
@@ -78,7 +80,8 @@ class SettlementWorker:
             Transient: when the chain or the database is away; nothing is lost, the next step goes on.
         """
         now = self._clock.now()
-        for planned in await self._store.plan(self._make_statement, now - self._interval, now):
+        pause = max(self._interval, _PAUSE_AFTER_FAILURE)
+        for planned in await self._store.plan(self._make_statement, now - self._interval, now - pause, now):
             log.info("settlement_planned", settlement=planned.settlement_id, size=planned.checkpoint_size)
         for settlement in await self._store.under_way():
             if settlement.signed is None:

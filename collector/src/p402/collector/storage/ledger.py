@@ -115,7 +115,8 @@ class SqliteLedger:
             return Outcome.CHARGED
         seq, key_id, *its_usage = known
         if key_id != call.key_id or its_usage != list(usage):
-            outcome = Outcome.QUARANTINED  # somebody else's span, or another claim: neither may replace or hide a charge
+            # Somebody else's span, or another claim: neither may replace or hide a charge.
+            outcome = Outcome.QUARANTINED
         if outcome is not Outcome.REPEATED:
             detail = {"model": call.charge.model, **dict(zip(USAGE_COLUMNS, usage, strict=True))}
             organisation = call.charge.attribution.organisation or ""

@@ -41,6 +41,8 @@ def upgrade(file: Path) -> str | None:
                 )
             command.upgrade(config, "head")
             connection.commit()
+            # What a crash left written but not synced counts as recorded from now on, so it must be on disk.
+            connection.exec_driver_sql("PRAGMA wal_checkpoint")
         engine.dispose()
     except (OSError, SQLAlchemyError) as error:
         raise DatabaseUnusable(f"The database {file} cannot be opened: {error}.") from error

@@ -32,14 +32,17 @@ class SqliteSettlements:
         self._database = database
         self._signers = signers
 
-    async def plan(self, make: MakeStatement, not_after: datetime, at: datetime) -> list[Settlement]:
+    async def plan(
+        self, make: MakeStatement, not_after: datetime, failed_not_after: datetime, at: datetime
+    ) -> list[Settlement]:
         """Plan a settlement for each organisation that needs one."""
-        waiting = await self._database.read(lambda connection: _waiting(connection, not_after))
-        if not waiting:
-            return []
+        query = _waiting(not_after, failed_not_after)
+        if not await self._database.read(lambda connection: connection.execute(query).first()):
+            return []  # as nearly always: then nothing is written
 
         def change(connection: Connection) -> list[Settlement]:
-            return [_plan(connection, organisation, make, at) for organisation in _waiting(connection, not_after)]
+            waiting = list(connection.execute(query).scalars())
+            return [_plan(connection, organisation, make, at) for organisation in waiting]
 
         return await self._database.write(change)
 
@@ -137,15 +140,16 @@ def _under_way(settlement: Settlement) -> Any:
     return update(settlements).where(settlements.c.id == settlement.settlement_id, settlements.c.state.in_(_UNDER_WAY))
 
 
-def _waiting(connection: Connection, not_after: datetime) -> list[str]:
-    """Give the organisations with receipts not yet anchored, nothing under way, and a pause behind them."""
-    recent = select(settlements.c.organisation).where(
-        settlements.c.state.in_(_UNDER_WAY) | (settlements.c.planned_at > to_millis(not_after))
+def _waiting(not_after: datetime, failed_not_after: datetime) -> Select[Any]:
+    """Select the organisations with receipts not yet anchored, nothing under way, and a pause behind them."""
+    failed = settlements.c.state == SettlementState.FAILED.value
+    busy = select(settlements.c.organisation).where(
+        settlements.c.state.in_(_UNDER_WAY)
+        | (settlements.c.planned_at > to_millis(not_after))
+        | (failed & (settlements.c.planned_at > to_millis(failed_not_after)))
     )
-    query = select(receipts.c.organisation).where(
-        receipts.c.settlement_id.is_(None), receipts.c.organisation.not_in(recent)
-    )
-    return list(connection.execute(query.distinct()).scalars())
+    unanchored = select(receipts.c.organisation).where(receipts.c.settlement_id.is_(None))
+    return unanchored.where(receipts.c.organisation.not_in(busy)).distinct()
 
 
 def _plan(connection: Connection, organisation: str, make: MakeStatement, at: datetime) -> Settlement:

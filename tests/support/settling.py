@@ -1,0 +1,84 @@
+"""Books whose receipts are settled on a chain in memory, a step at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from support.chain_twin import ChainTwin, SettlerTwin
+from support.clock import FakeClock
+from support.open_books import OpenBooks, open_books
+from support.otlp import ASpan
+
+from p402.collector.settlement.ports import Settlement
+from p402.collector.settlement.worker import SettlementWorker
+from p402.collector.storage.settlements import SqliteSettlements, settlements_page
+from p402.vocabulary import new_id
+
+INTERVAL = timedelta(minutes=10)
+
+
+@dataclass
+class Settling:
+    """Books, a chain, and the worker between them."""
+
+    books: OpenBooks
+    chain: ChainTwin
+    settler: Any
+    store: Any
+
+    @property
+    def worker(self) -> SettlementWorker:
+        """A worker that has just started: it remembers nothing."""
+        books = self.books
+        return SettlementWorker(self.store, self.settler, INTERVAL, books.metrics, books.clock, new_id)
+
+    async def receipt(self, organisation: str = "acme") -> None:
+        """Seal one more receipt of $0.264235; it takes an hour."""
+        await self.books.send(ASpan.of({"p402.organisation": organisation}))
+        await self.books.sealer.catch_up()
+        self.books.clock.advance(hours=1)
+        await self.books.sealer.catch_up()
+
+    async def step(self, count: int = 1) -> None:
+        """Let the worker move everything on, by some steps."""
+        for _ in range(count):
+            await self.worker.step()
+
+    async def settlements(self, organisation: str = "acme") -> list[Settlement]:
+        """What there is, the oldest first."""
+        return (await self.books.database.read(lambda connection: settlements_page(connection, organisation, 100)))[
+            ::-1
+        ]
+
+    async def only(self) -> Settlement:
+        """The one settlement there is."""
+        [settlement] = await self.settlements()
+        return settlement
+
+    def log(self, organisation: str = "acme") -> list[str]:
+        """The types of the log's entries."""
+        return [entry["type"] for entry in self.books.entries(organisation)]
+
+    def _is_stored(self, raw: bytes) -> None:
+        """Another program that opens the file finds the bytes before they are sent."""
+        stored = self.books.rows("SELECT raw_transaction FROM settlements WHERE state = 'signed'")
+        assert (raw,) in stored, f"sent before it was stored: {json.loads(raw)}"
+
+
+@asynccontextmanager
+async def settling(
+    folder: Path, chain: ChainTwin | None = None, clock: FakeClock | None = None
+) -> AsyncIterator[Settling]:
+    """Open the books in a folder for settling; opening them again is a restart."""
+    chain = chain or ChainTwin()
+    async with open_books(folder, clock) as books:
+        settler = SettlerTwin(chain)
+        opened = Settling(books, chain, settler, SqliteSettlements(books.database, books.signers))
+        settler.before_sending = opened._is_stored
+        yield opened
