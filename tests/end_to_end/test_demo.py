@@ -59,8 +59,8 @@ class RunningDemo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     running = RunningDemo(tmp_path_factory.mktemp("demo"))
     yield running
-    running.process.kill()
-    running.process.communicate()
+    running.process.send_signal(signal.SIGINT)  # killed, it could not stop its parts
+    running.process.communicate(timeout=60)
 
 
 def test_the_story_goes_from_calls_to_a_verified_proof(demo: RunningDemo) -> None:

@@ -84,7 +84,9 @@ class SettlementWorker:
         for planned in await self._store.plan(self._make_statement, now - self._interval, now - pause, now):
             log.info("settlement_planned", settlement=planned.settlement_id, size=planned.checkpoint_size)
         for settlement in await self._store.under_way():
-            if settlement.signed is None:
+            if not self._is_ours(settlement.statement):
+                await self._fail(settlement, "It is for another chain, token or payer than the configuration says now.")
+            elif settlement.signed is None:
                 await self._sign(settlement)
             else:
                 await self._follow(settlement, settlement.signed)
@@ -110,6 +112,11 @@ class SettlementWorker:
             carry_out=carried,
             prev_settlement=covered.previous.settlement_id if covered.previous else None,
         )
+
+    def _is_ours(self, statement: SettlementStatement) -> bool:
+        network = self._settler.network
+        place = (network.chain_id, network.token, self._settler.payer)
+        return (statement.chain_id, statement.token, statement.payer) == place
 
     async def _sign(self, settlement: Settlement) -> None:
         head = await self._settler.head()

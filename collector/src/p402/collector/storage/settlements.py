@@ -163,12 +163,13 @@ def _plan(connection: Connection, organisation: str, make: MakeStatement, at: da
             receipts.c.organisation == organisation, receipts.c.settlement_id.is_(None)
         )
     ).one()
+    since = previous.statement.period_to if previous else from_millis(first)
     statement = make(
         Covered(
             organisation=organisation,
             checkpoint=str(checkpoint),
-            since=previous.statement.period_to if previous else from_millis(first),
-            until=at,
+            since=since,
+            until=max(since, at),  # the clock may have been set back
             accrued=Money(accrued),
             previous=previous,
         )

@@ -1,0 +1,116 @@
+"""Wherever the collector stops, it goes on after a restart and settles once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from support.chain_twin import ChainTwin
+from support.clock import FakeClock
+from support.settling import Settling, settling
+
+from p402.collector.settlement.ports import SettlementState
+
+
+class Stopped(Exception):
+    """The power is gone."""
+
+
+class Fuse:
+    """Blows at the so-many-th point between two calls, once."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def burn(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Stopped
+
+    @property
+    def blew(self) -> bool:
+        return self.left <= 0
+
+
+class Fused:
+    """Passes calls on to a store or a settler, and may stop before or after each."""
+
+    def __init__(self, target: Any, fuse: Fuse) -> None:
+        self._target = target
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if not callable(found):
+            return found
+        return partial(self._sign if name == "sign" and hasattr(self._target, "chain") else self._call, found)
+
+    async def _call(self, found: Callable[..., Any], *arguments: Any) -> Any:
+        self._fuse.burn()
+        answer = await found(*arguments)
+        self._fuse.burn()
+        return answer
+
+    def _sign(self, found: Callable[..., Any], *arguments: Any) -> Any:
+        """Signing is not awaited: it happens inside the change that stores the bytes."""
+        self._fuse.burn()
+        signed = found(*arguments)
+        self._fuse.burn()
+        return signed
+
+
+async def settle_with_a_stop(folder: Path, points: int, *, dies_first: bool) -> tuple[Fuse, ChainTwin]:
+    """Settle one receipt; the power goes at a point, and comes back."""
+    chain, clock, fuse = ChainTwin(loses_what_is_sent=dies_first), FakeClock(), Fuse(points)
+    async with settling(folder, chain, clock) as at_work:
+        await at_work.receipt()
+        at_work.store, at_work.settler = Fused(at_work.store, fuse), Fused(at_work.settler, fuse)
+        try:
+            await drive(at_work)
+        except Stopped:
+            pass
+    async with settling(folder, chain, clock) as at_work:
+        await drive(at_work)
+        await drive(at_work)
+        settlement = await at_work.only()
+        assert settlement.state is SettlementState.FINAL
+        assert at_work.log() == ["session-receipt", "settlement"]
+        assert at_work.books.rows("SELECT settlement_id FROM receipts") == [(settlement.settlement_id,)]
+        assert at_work.books.rows("SELECT next_nonce FROM lanes") == [(1,)]
+    return fuse, chain
+
+
+async def drive(at_work: Settling) -> None:
+    """Enough steps and blocks for one settlement, which may have to be signed twice."""
+    for _ in range(3):
+        await at_work.step()
+        at_work.chain.block(seconds=130 if at_work.chain.loses_what_is_sent else 1)
+        await at_work.step()
+        at_work.chain.finalise()
+        at_work.chain.loses_what_is_sent = False
+
+
+async def test_a_stop_at_any_point_signs_once_and_settles_once(tmp_path: Path) -> None:
+    for points in range(1, 200):
+        (folder := tmp_path / str(points)).mkdir()
+        fuse, chain = await settle_with_a_stop(folder, points, dies_first=False)
+        assert [len(versions) for versions in chain.sent.values()] == [1], points
+        assert len(chain.landed) == 1, points
+        if not fuse.blew:
+            break
+    assert 20 < points < 199
+
+
+async def test_a_stop_at_any_point_of_signing_again_settles_once(tmp_path: Path) -> None:
+    for points in range(1, 200):
+        (folder := tmp_path / str(points)).mkdir()
+        fuse, chain = await settle_with_a_stop(folder, points, dies_first=True)
+        [(place, versions)] = chain.sent.items()
+        assert place == (1, 0), points
+        assert len(versions) <= 2, points
+        assert len(chain.landed) == 1, points
+        if not fuse.blew:
+            break
+    assert 20 < points < 199
