@@ -6,6 +6,7 @@ import copy
 import functools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import anthropic.types
@@ -19,6 +20,7 @@ from google.genai import types as gemini_types
 from p402.collector.demo.providers import (
     ProviderCall,
     Reply,
+    ToolCall,
     gemini,
 )
 from p402.collector.demo.providers import (
@@ -38,6 +40,8 @@ REPLY = Reply(
     cache_write_1h_tokens=5,
     reasoning_tokens=7,
 )
+
+TOOL_REPLY = replace(REPLY, tool=ToolCall("look_up", '{"clause": 7}'))
 
 
 def call(provider: str, model: str, **body: Any) -> ProviderCall:
@@ -89,6 +93,8 @@ GENERATED = gemini_types.GenerateContentResponse
 ANSWERS: list[tuple[Any, dict[str, Any]]] = [
     *((openai.types.chat.ChatCompletion, openai_wire.chat_completion(c, REPLY, 1)) for c in (GPT, GPT_CUT)),
     *((openai.types.responses.Response, openai_wire.response(c, REPLY, 1)) for c in (GPT, GPT_CUT)),
+    (openai.types.chat.ChatCompletion, openai_wire.chat_completion(GPT, TOOL_REPLY, 1)),
+    (openai.types.responses.Response, openai_wire.response(GPT, TOOL_REPLY, 1)),
     (openai.types.CreateEmbeddingResponse, openai_wire.embeddings(EMBED, REPLY, 1)),
     *((anthropic.types.Message, anthropic_wire.message(c, REPLY, 1)) for c in (CLAUDE, CLAUDE_CUT)),
     *((GENERATED, gemini.generated_content(c, REPLY, 1)) for c in (FLASH, FLASH_CUT)),
@@ -96,6 +102,8 @@ ANSWERS: list[tuple[Any, dict[str, Any]]] = [
 STREAMS: list[tuple[Any, list[Event]]] = [
     *((CHUNK, openai_wire.chat_completion_chunks(c, REPLY, 1)[:-1]) for c in (GPT, GPT_WITH_USAGE, GPT_CUT)),
     *((RESPONSE_EVENT, openai_wire.response_events(c, REPLY, 1)) for c in (GPT, GPT_CUT)),
+    (CHUNK, openai_wire.chat_completion_chunks(GPT, TOOL_REPLY, 1)[:-1]),
+    (RESPONSE_EVENT, openai_wire.response_events(GPT, TOOL_REPLY, 1)),
     *((CLAUDE_EVENT, anthropic_wire.message_events(c, REPLY, 1)) for c in (CLAUDE, CLAUDE_CUT)),
     *((GENERATED, gemini.generated_chunks(c, REPLY, 1)) for c in (FLASH, FLASH_CUT)),
 ]

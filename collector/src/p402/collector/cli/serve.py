@@ -10,7 +10,7 @@ import sys
 
 import structlog
 
-from p402.collector.app import serve
+from p402.collector.app import Listening, serve
 from p402.collector.settings import Settings, load_settings
 from p402.collector.wiring import Collector, build
 from p402.vocabulary import Attribution, Permanent, SystemClock
@@ -27,7 +27,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = subparsers.add_parser(
         "serve",
         help="run the collector",
-        description="Run the collector: OTLP/HTTP, the API and the page on one address, until it is told to stop.",
+        description="Run the collector: OTLP/HTTP, the API and the page on one address, OTLP/gRPC on another, until it is told "
+        "to stop.",
     )
     parser.add_argument("--listen", metavar="HOST:PORT", help="address to listen on (default 127.0.0.1:4318)")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the database and of the keys")
@@ -49,15 +50,18 @@ async def _serve(settings: Settings, collector: Collector) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
 
-    async def started(url: str) -> None:
+    async def started(listening: Listening) -> None:
         await _print_first_key(collector)
-        print(f"P402 Meter listens on {url} (OTLP/HTTP, API, page). Data: {settings.data_dir}", flush=True)
+        grpc = f" and {listening.grpc} (OTLP/gRPC)" if listening.grpc else ""
+        print(
+            f"P402 Meter listens on {listening.url} (OTLP/HTTP, API, page){grpc}. Data: {settings.data_dir}", flush=True
+        )
 
     try:
-        await serve(collector.app, settings.listen.host, settings.listen.port, started, stop)
+        await serve(collector.app, collector.grpc, settings.listen, started, stop)
     except OSError as error:
         raise CannotListen(
-            f"Cannot listen on {settings.listen.host}:{settings.listen.port}: {error.strerror or error}. "
+            f"Cannot listen on {settings.listen}: {error.strerror or error}. "
             "Choose another address with --listen or P402_LISTEN."
         ) from error
 

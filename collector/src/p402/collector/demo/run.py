@@ -69,6 +69,7 @@ class Demo:
         return {
             "P402_DATA_DIR": str(self.data_dir),
             "P402_LISTEN": self.listen,
+            "P402_GRPC_LISTEN": "127.0.0.1:0",
             "P402_DEFAULT_ORGANISATION": _ORGANISATION,
             "P402_RECEIPT_ORIGIN": _ORIGIN,
             "P402_SESSION_IDLE_SECONDS": "2",

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from p402.collector.storage.database import open_engine
 from p402.vocabulary import Permanent
 
-__all__ = ["DatabaseUnusable", "upgrade"]
+__all__ = ["DatabaseUnusable", "revisions", "upgrade"]
 
 
 class DatabaseUnusable(Permanent):
@@ -47,6 +47,23 @@ def upgrade(file: Path) -> str | None:
     except (OSError, SQLAlchemyError) as error:
         raise DatabaseUnusable(f"The database {file} cannot be opened: {error}.") from error
     return before
+
+
+def revisions(file: Path) -> tuple[str | None, str | None]:
+    """Give the schema that an existing database has, and the one that this version needs.
+
+    Raises:
+        DatabaseUnusable: if the file is not a database that can be read.
+    """
+    try:
+        engine = open_engine(file)
+        with engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+            newest = ScriptDirectory.from_config(_config(connection)).get_current_head()
+        engine.dispose()
+    except (OSError, SQLAlchemyError) as error:
+        raise DatabaseUnusable(f"The database {file} cannot be opened: {error}.") from error
+    return found, newest
 
 
 def _config(connection: Connection) -> Config:

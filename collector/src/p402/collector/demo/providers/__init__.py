@@ -8,7 +8,7 @@ One server answers for all three, with token counts that a script decides::
 OpenAI lives under ``/v1``, Anthropic and Gemini (``v1`` and ``v1beta``) at the root, as their SDKs expect.
 """
 
-from p402.collector.demo.providers.script import ProviderCall, Reply, default_script
+from p402.collector.demo.providers.script import ProviderCall, Reply, ToolCall, default_script
 from p402.collector.demo.providers.server import MockProviders, running
 
-__all__ = ["MockProviders", "ProviderCall", "Reply", "default_script", "running"]
+__all__ = ["MockProviders", "ProviderCall", "Reply", "ToolCall", "default_script", "running"]

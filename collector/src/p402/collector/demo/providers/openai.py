@@ -10,7 +10,7 @@ import base64
 import struct
 from typing import Any
 
-from p402.collector.demo.providers.script import ProviderCall, Reply, output_limit, pieces
+from p402.collector.demo.providers.script import ProviderCall, Reply, ToolCall, output_limit, pieces
 from p402.collector.demo.providers.wire import JSON, Api, Endpoint, Event
 
 __all__ = ["API", "chat_completion", "chat_completion_chunks", "embeddings", "error", "response", "response_events"]
@@ -21,6 +21,8 @@ _CREATED = 1_767_225_600  # one moment for all answers, so that a run can be rep
 def chat_completion(call: ProviderCall, reply: Reply, number: int) -> JSON:
     """Answer ``POST /v1/chat/completions``."""
     message: JSON = {"role": "assistant", "content": reply.text, "refusal": None, "annotations": []}
+    if reply.tool:
+        message |= {"content": None, "tool_calls": [_chat_tool_call(reply.tool, number)]}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(call, reply)}
     return {**_chat_head(call, number, "chat.completion"), "choices": [choice], "usage": _chat_usage(reply)}
 
@@ -39,7 +41,11 @@ def chat_completion_chunks(call: ProviderCall, reply: Reply, number: int) -> lis
 
     return [
         chunk({"role": "assistant", "content": "", "refusal": None}),
-        *(chunk({"content": piece}) for piece in pieces(reply.text)),
+        *(
+            [chunk({"tool_calls": [{"index": 0, **_chat_tool_call(reply.tool, number)}]})]
+            if reply.tool
+            else (chunk({"content": piece}) for piece in pieces(reply.text))
+        ),
         chunk({}, _finish_reason(call, reply)),
         *([Event({**head, "choices": [], "usage": _chat_usage(reply)})] if with_usage else []),
         Event("[DONE]"),
@@ -50,6 +56,8 @@ def response(call: ProviderCall, reply: Reply, number: int) -> JSON:
     """Answer ``POST /v1/responses``."""
     cut = _is_cut(call, reply)
     item = _message(number, [_output_text(reply.text)], "incomplete" if cut else "completed")
+    if reply.tool:
+        item = _function_call(reply.tool, number, reply.tool.arguments, "completed")
     return {
         **_response_head(call, number),
         "status": "incomplete" if cut else "completed",
@@ -73,18 +81,10 @@ def response_events(call: ProviderCall, reply: Reply, number: int) -> list[Event
     begun = {**_response_head(call, number), "status": "in_progress", "output": [], "usage": None}
     done = response(call, reply, number)
     [item] = done["output"]
-    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
     events: list[JSON] = [
         {"type": "response.created", "response": begun},
         {"type": "response.in_progress", "response": begun},
-        {"type": "response.output_item.added", "output_index": 0, "item": _message(number, [], "in_progress")},
-        {"type": "response.content_part.added", **place, "part": _output_text("")},
-        *(
-            {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}
-            for piece in pieces(reply.text)
-        ),
-        {"type": "response.output_text.done", **place, "text": reply.text, "logprobs": []},
-        {"type": "response.content_part.done", **place, "part": _output_text(reply.text)},
+        *(_tool_events(reply.tool, number) if reply.tool else _text_events(reply.text, number)),
         {"type": "response.output_item.done", "output_index": 0, "item": item},
         {"type": f"response.{done['status']}", "response": done},
     ]
@@ -136,6 +136,8 @@ def _is_cut(call: ProviderCall, reply: Reply) -> bool:
 
 
 def _finish_reason(call: ProviderCall, reply: Reply) -> str:
+    if reply.tool:
+        return "tool_calls"
     return "length" if _is_cut(call, reply) else "stop"
 
 
@@ -194,6 +196,39 @@ def _response_head(call: ProviderCall, number: int) -> JSON:
         "top_p": 1.0,
         "truncation": "disabled",
     }
+
+
+def _text_events(text: str, number: int) -> list[JSON]:
+    message = _message(number, [], "in_progress")
+    place = {"item_id": message["id"], "output_index": 0, "content_index": 0}
+    return [
+        {"type": "response.output_item.added", "output_index": 0, "item": message},
+        {"type": "response.content_part.added", **place, "part": _output_text("")},
+        *({"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []} for piece in pieces(text)),
+        {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
+        {"type": "response.content_part.done", **place, "part": _output_text(text)},
+    ]
+
+
+def _tool_events(tool: ToolCall, number: int) -> list[JSON]:
+    item = _function_call(tool, number, "", "in_progress")
+    place = {"item_id": item["id"], "output_index": 0}
+    done = {"type": "response.function_call_arguments.done", **place, "arguments": tool.arguments}
+    return [
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.function_call_arguments.delta", **place, "delta": tool.arguments},
+        done,
+    ]
+
+
+def _chat_tool_call(tool: ToolCall, number: int) -> JSON:
+    function = {"name": tool.name, "arguments": tool.arguments}
+    return {"id": f"call_{number:012d}", "type": "function", "function": function}
+
+
+def _function_call(tool: ToolCall, number: int, arguments: str, status: str) -> JSON:
+    ids = {"id": f"fc_{number:012d}", "call_id": f"call_{number:012d}"}
+    return {"type": "function_call", **ids, "name": tool.name, "arguments": arguments, "status": status}
 
 
 def _message(number: int, content: list[JSON], status: str) -> JSON:

@@ -16,7 +16,7 @@ from typing import Any
 
 from p402.vocabulary import Usage
 
-__all__ = ["ProviderCall", "Reply", "default_script", "output_limit", "pieces"]
+__all__ = ["ProviderCall", "Reply", "ToolCall", "default_script", "output_limit", "pieces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,15 @@ class ProviderCall:
     body: dict[str, Any]
     headers: dict[str, str]
     """Names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model asks the application to call a tool."""
+
+    name: str
+    arguments: str
+    """As JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,8 @@ class Reply:
     """All tokens written to a cache, those kept for an hour among them."""
     cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
+    tool: ToolCall | None = None
+    """Instead of the text; OpenAI's formats only."""
 
     def __post_init__(self) -> None:
         usage = Usage(
