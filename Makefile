@@ -1,5 +1,5 @@
 # The list of commands. Each installs what it needs first.
-.PHONY: install demo test lint format bench lock clean
+.PHONY: install demo test lint format bench bench-capture lock clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/tests/node_modules/.bin:$(CURDIR)/$(BIN):$(PATH)
@@ -26,6 +26,9 @@ format: install ## let ruff rewrite what it can
 
 bench: install ## measure, beside the floors
 	@python tests/bench/run.py
+
+bench-capture: install ## what instrumenting a call costs, beside everybody else's
+	@python tests/bench/capture.py
 
 lock: install ## lock the environment anew (hashes, no index address)
 	.ci/lock --upgrade

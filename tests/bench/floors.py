@@ -152,3 +152,33 @@ def check_signatures(times: int) -> Callable[[], None]:
             public.verify(signature, b"checkpoint")
 
     return run
+
+
+@contextmanager
+def sink() -> Iterator[str]:
+    """An OTLP endpoint that takes everything and does nothing; in a process of its own."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_swallow, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}"
+    finally:
+        process.kill()
+        process.join()
+
+
+def _swallow(pipe: Connection) -> None:
+    async def run() -> None:
+        async def take(request: web.Request) -> web.Response:
+            await request.read()
+            return web.Response(body=b"", content_type="application/x-protobuf")
+
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/{signal:.*}", take)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        pipe.send(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
