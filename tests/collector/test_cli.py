@@ -8,11 +8,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.open_books import empty_database
 
 from p402.collector.cli import main
 from p402.receipts import Signer
+from support.open_books import empty_database
 
+pytestmark = pytest.mark.timeout(30)  # a collector that should have refused would listen for ever
 KEY_ID = re.compile(r"key_[0-9A-Z]{26}")
 
 
@@ -158,9 +159,6 @@ def test_a_settlement_key_that_cannot_be_used_is_told_at_the_start(
 
 
 @pytest.mark.usefixtures("_migrated")
-@pytest.mark.parametrize("listen", ["127.0.0.1:1", "192.0.2.1:4318"])
-def test_an_address_that_cannot_be_had_is_told(capsys: pytest.CaptureFixture[str], listen: str) -> None:
-    if listen.endswith(":1") and os.geteuid() == 0:
-        listen = "203.0.113.7:1"  # root may listen on any port of its own
-    assert main(["serve", "--listen", listen]) == 1
-    assert f"Cannot listen on {listen}" in capsys.readouterr().err
+def test_an_address_that_cannot_be_had_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--listen", "192.0.2.1:4318"]) == 1
+    assert "Cannot listen on 192.0.2.1:4318" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_paths_of_the_database_and_the_key_can_be_given(monkeypatch: pytest.Monk
     ],
 )
 def test_a_key_is_needed_where_others_can_connect(
-    monkeypatch: pytest.MonkeyPatch, listen: str, required: str | None, needed: bool
+    monkeypatch: pytest.MonkeyPatch, *, listen: str, required: str | None, needed: bool
 ) -> None:
     monkeypatch.setenv("P402_LISTEN", listen)
     if required is not None:
@@ -147,7 +147,7 @@ def test_a_key_of_the_file_that_does_not_exist_is_named(monkeypatch: pytest.Monk
 def test_variables_of_other_parts_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("P402_API_KEY", "p402_secret")
     monkeypatch.setenv("P402_COLLECTOR_URL", "http://127.0.0.1:4318")
-    assert load_settings()
+    assert load_settings() == Settings()
 
 
 def test_secrets_are_not_repeated_in_errors(monkeypatch: pytest.MonkeyPatch) -> None:

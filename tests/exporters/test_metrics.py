@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
-from support.sample_log import sample_charge, unpriced_charge
 
 from p402.exporters.prometheus import CONTENT_TYPE, METRICS, CollectorMetrics
 from p402.vocabulary import Usage
+from support.sample_log import sample_charge, unpriced_charge
 
 
 def samples(metrics: CollectorMetrics) -> dict[tuple[str, ...], float]:

@@ -116,3 +116,21 @@ def test_other_calls_to_a_provider_send_no_baggage_either(spans: Spans, path: st
         client.post(f"https://api.openai.com{path}", headers={"baggage": f"a={SECRET}"}, files={"file": b"sound"})
     assert "baggage" not in seen[0].headers
     assert spans.calls == []
+
+
+def test_what_amazons_signature_covers_stays_and_the_rest_goes(spans: Spans) -> None:
+    """Without it the request would be refused."""
+    seen: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, json={})
+
+    signature = "AWS4-HMAC-SHA256 Credential=k, SignedHeaders=baggage;host, Signature=0"
+    headers = {"authorization": signature, "baggage": "a=1", "tracestate": "a=1"}
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as client:
+        url = "https://bedrock-runtime.eu-central-1.amazonaws.com/model/m/converse"
+        client.post(url, json={"messages": []}, headers=headers)
+    assert seen[0].headers["baggage"] == "a=1"
+    assert "tracestate" not in seen[0].headers
+    assert len(spans.calls) == 1

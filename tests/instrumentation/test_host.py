@@ -125,7 +125,7 @@ def test_start_says_what_is_hooked_and_where_spans_go(caplog: pytest.LogCaptureF
         pass
     [line] = [record.getMessage() for record in caplog.records]
     assert line == (
-        "P402 Meter is on: hooked httpx, httpx2, aiohttp; spans go to http://127.0.0.1:4318 by OpenTelemetry's own exporter."
+        "P402 Meter is on: hooked httpx, httpx2, aiohttp, requests, botocore; spans go to http://127.0.0.1:4318 by OpenTelemetry's own exporter."
     )
 
 

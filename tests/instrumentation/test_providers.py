@@ -47,6 +47,8 @@ def test_recognised(host: str, path: str, provider: str) -> None:
         ("api.anthropic.com", "/v1/messages/batches"),
         ("generativelanguage.googleapis.com", "/v1beta/models/gemini-x:countTokens"),
         ("collector.internal", "/v1/traces"),
+        ("helpdesk.internal", "/api/chat"),  # Ollama's path, and that of many an application
+        ("helpdesk.internal", "/v2/chat"),
     ],
 )
 def test_not_a_call_of_a_model(host: str, path: str) -> None:
@@ -57,6 +59,25 @@ def test_hosts_that_only_look_like_a_provider() -> None:
     assert is_provider("API.OpenAI.com.")
     assert not is_provider("api.openai.com.evil.example")
     assert not is_provider("internal")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "provider"),
+    [
+        ("llm.internal", 8000, "vllm"),
+        ("LLM.internal", 8000, "vllm"),
+        ("llm.internal", 8001, "openai"),
+        ("proxy.internal", 4000, "litellm"),
+        ("proxy.internal", None, "litellm"),
+        ("api.openai.com", 443, "litellm"),  # the organisation knows better
+    ],
+)
+def test_self_hosted_server_is_called_as_it_is_configured(host: str, port: int | None, provider: str) -> None:
+    own = {"llm.internal:8000": "vllm", "proxy.internal": "litellm", "api.openai.com": "litellm"}
+    route = recognise(host, "/v1/chat/completions", port, own)
+    assert route is not None
+    assert route.provider == provider
+    assert is_provider(host, port, own) is (port != 8001)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +103,8 @@ def test_hosts_that_only_look_like_a_provider() -> None:
             RequestFacts(operation="chat", model="legal-4o"),
         ),
         (openai, "/responses", {"survey": 7}, None),
+        (openai, "/completions", {"model": "bicycle", "order": 7}, None),
+        (openai, "/images/edits", {"model": "sepia"}, None),
         (
             anthropic,
             "/v1/messages",

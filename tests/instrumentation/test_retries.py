@@ -6,6 +6,7 @@ import anthropic
 import openai
 import pytest
 from google.genai.types import HttpRetryOptions
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.trace import StatusCode
 
 from p402.instrumentation.retries import Attempt, Attempts
@@ -35,11 +36,22 @@ async def test_retries_share_their_request(spans: Spans, llm: Llm, status: int) 
     assert "error.type" not in third
 
 
-async def test_retries_of_gemini_send_no_count_but_share_their_request(spans: Spans, llm: Llm) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside the aiohttp instrumentation"])
+async def test_retries_of_gemini_send_no_count_but_share_their_request(
+    spans: Spans,
+    llm: Llm,
+    beside: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    if beside:  # its span is the root of a trace, a new one for each attempt
+        AioHttpClientInstrumentor().instrument(tracer_provider=spans.provider)
     llm.providers.fail_next(503)
     options = HttpRetryOptions(attempts=2, initial_delay=0.01, max_delay=0.01)
-    async with llm.gemini(retry_options=options).aio as client:
-        await client.models.generate_content(model="gemini-x", contents="Hm?")
+    try:
+        async with llm.gemini(retry_options=options).aio as client:
+            await client.models.generate_content(model="gemini-x", contents="Hm?")
+    finally:
+        if beside:
+            AioHttpClientInstrumentor().uninstrument()
     first, second = [dict(span.attributes or {}) for span in spans.calls]
     assert first["p402.request"] == second["p402.request"]
     assert second["http.request.resend_count"] == 1

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from ipaddress import IPv4Network
 
 import pytest
 
+from p402.instrumentation.content import ContentMode
 from p402.instrumentation.outlet import already_sent
+from p402.instrumentation.peers import TrustedPeers
 from p402.instrumentation.settings import Settings
 from p402.instrumentation.zero_code import pre_instrument
 from p402.vocabulary import Attribution
@@ -23,17 +26,25 @@ def test_everything_is_set() -> None:
         "P402_API_KEY": "key_1",
         "P402_DISABLED": "true",
         "P402_BAGGAGE_HOSTS": "litellm.internal, Gateway.internal,",
+        "P402_OPENAI_HOSTS": "LLM.internal:8000=vllm, litellm.internal=litellm,",
         "P402_ORGANISATION": "acme",
         "P402_SESSION": "s-1",
         "P402_TASK_TYPE": "review",
+        "P402_TRUSTED_PEERS": "10.0.0.0/8, unix",
+        "P402_CONTENT_MODE": "Redacted",
+        "P402_FINGERPRINT_KEY": "a-key-of-sixteen-characters",
     }
     assert Settings.from_environment(environment) == Settings(
         collector_url="https://meter.internal/p402",
         api_key="key_1",
         disabled=True,
         baggage_hosts=frozenset({"litellm.internal", "gateway.internal"}),
+        openai_hosts={"llm.internal:8000": "vllm", "litellm.internal": "litellm"},
         defaults=Attribution(organisation="acme", session="s-1"),
         task_type="review",
+        trusted_peers=TrustedPeers((IPv4Network("10.0.0.0/8"),), unix=True),
+        content_mode=ContentMode.REDACTED,
+        fingerprint_key=b"a-key-of-sixteen-characters",
     )
 
 
@@ -46,8 +57,14 @@ def test_everything_is_set() -> None:
         ("P402_COLLECTOR_URL", "http://[host"),
         ("P402_API_KEY", "a key\nof two lines"),
         ("P402_DISABLED", "perhaps"),
+        ("P402_OPENAI_HOSTS", "gpu-7.internal:8000"),
+        ("P402_OPENAI_HOSTS", "http://llm.internal/v1=vllm"),
         ("P402_EMPLOYEE", "e-\x007"),
         ("P402_TASK_TYPE", "x" * 257),
+        ("P402_TRUSTED_PEERS", "10.0.0.0/8,gateway.internal"),
+        ("P402_TRUSTED_PEERS", "10.0.0.1/8"),
+        ("P402_CONTENT_MODE", "everything"),
+        ("P402_FINGERPRINT_KEY", "too-short"),
     ],
 )
 def test_unusable_value_is_reported_and_ignored(name: str, value: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -103,3 +120,8 @@ def test_anthropic_tracing_is_off_unless_it_is_asked_for(monkeypatch: pytest.Mon
     pre_instrument()
     assert os.environ["ANTHROPIC_OPEN_TELEMETRY"] == "true"
     assert os.environ["ANTHROPIC_OPEN_TELEMETRY_PROPAGATION"] == "false"
+
+
+def test_the_key_of_fingerprints_is_not_shown() -> None:
+    settings = Settings.from_environment({"P402_FINGERPRINT_KEY": "a-key-of-sixteen-characters"})
+    assert "sixteen" not in repr(settings)

@@ -70,6 +70,7 @@ def running_collector(
     environment |= {
         "P402_DATA_DIR": str(data_dir),
         "P402_LISTEN": "127.0.0.1:0",
+        "P402_GRPC_LISTEN": "127.0.0.1:0",
         "P402_SESSION_CLOSE_GRACE_SECONDS": "0",
     }
     environment |= settings or {}

@@ -14,10 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from support.clock import FakeClock
-from support.otlp import ASpan, request_of
-
-from p402.collector.dialects import genai_semconv
+from p402.collector.dialects import DIALECTS
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.receiver.otlp_decode import decode_traces
@@ -30,6 +27,8 @@ from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.sessions import SqliteSessions
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Attribution, new_id
+from support.clock import FakeClock
+from support.otlp import ASpan, request_of
 
 RULES = SessionRules(idle=timedelta(minutes=15), close_grace=timedelta(seconds=10), longest=timedelta(hours=24))
 NOBODY = Attribution()
@@ -125,5 +124,5 @@ async def open_books(
     async with open_database(folder) as database:
         sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, new_id)
         ledger = SqliteLedger(database, after_commit=sealer.wake)
-        ingest = Ingest([genai_semconv.read], price_book(), ledger, metrics, clock, "default")
+        ingest = Ingest(DIALECTS, price_book(), ledger, metrics, clock, "default")
         yield OpenBooks(folder / "p402.sqlite3", database, ledger, ingest, sealer, signers, clock, metrics)

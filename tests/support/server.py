@@ -11,13 +11,13 @@ from typing import Any
 
 import aiohttp
 
-from p402.collector.app import serve
+from p402.collector.app import Listening, serve
 from p402.collector.settings import Address, Settings
 from p402.collector.wiring import Collector, build
 from p402.vocabulary import Attribution
-from support.open_books import empty_database
 from support.clock import CountingIds, FakeClock
 from support.collector import PROTOBUF
+from support.open_books import empty_database
 from support.otlp import ASpan, request_of
 
 
@@ -42,6 +42,8 @@ class Server:
     """A collector at work."""
 
     url: str
+    grpc: str
+    """Address of OTLP/gRPC; "None" unless the settings switched it on."""
     collector: Collector
     clock: FakeClock
     session: aiohttp.ClientSession
@@ -85,19 +87,23 @@ def bearer(key: str | None) -> dict[str, str]:
 @asynccontextmanager
 async def serving(data_dir: Path, **settings: Any) -> AsyncIterator[Server]:
     """Serve as ``p402 serve`` does; settings by their field names."""
-    given: dict[str, Any] = {"session_close_grace_seconds": 0, "listen": Address("127.0.0.1", 0), **settings}
+    given: dict[str, Any] = {
+        "session_close_grace_seconds": 0,
+        "listen": Address("127.0.0.1", 0),
+        "grpc_listen": None,
+        **settings,
+    }
     clock = FakeClock()
     if not (file := data_dir / "p402.sqlite3").exists():
         file.write_bytes(empty_database())
     collector = build(Settings(data_dir=data_dir, **given), clock, CountingIds())
-    urls: asyncio.Queue[str] = asyncio.Queue()
+    listening: asyncio.Queue[Listening] = asyncio.Queue()
     stop = asyncio.Event()
-    listen = given["listen"]
-    task = asyncio.create_task(serve(collector.app, listen.host, listen.port, urls.put, stop))
+    task = asyncio.create_task(serve(collector.app, collector.grpc, given["listen"], listening.put, stop))
     try:
-        url = await asyncio.wait_for(urls.get(), 20)
+        at = await asyncio.wait_for(listening.get(), 20)
         async with aiohttp.ClientSession() as session:
-            yield Server(url, collector, clock, session)
+            yield Server(at.url, str(at.grpc), collector, clock, session)
     finally:
         stop.set()
         await task

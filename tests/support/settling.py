@@ -10,15 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from support.chain_twin import ChainTwin, SettlerTwin
-from support.clock import FakeClock
-from support.open_books import OpenBooks, open_books
-from support.otlp import ASpan
-
 from p402.collector.settlement.ports import Settlement
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.settlements import SqliteSettlements, settlements_page
 from p402.vocabulary import new_id
+from support.chain_twin import ChainTwin, SettlerTwin
+from support.clock import FakeClock
+from support.open_books import OpenBooks, open_books
+from support.otlp import ASpan
 
 INTERVAL = timedelta(minutes=10)
 
@@ -49,6 +48,13 @@ class Settling:
         """Let the worker move everything on, by some steps."""
         for _ in range(count):
             await self.worker.step()
+
+    async def settle(self) -> None:
+        """Plan, send, include, finalise: what a quiet day looks like."""
+        await self.step()
+        self.chain.block()
+        self.chain.finalise()
+        await self.step()
 
     async def settlements(self, organisation: str = "acme") -> list[Settlement]:
         """What there is, the oldest first."""

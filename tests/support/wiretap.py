@@ -20,6 +20,8 @@ class Wiretap:
 
     url: str = ""
     spans: list[Span] = field(default_factory=list)
+    scopes: dict[bytes, str] = field(default_factory=dict)
+    """Which instrumentation made a span, by its id."""
 
 
 def attributes(span: Span) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def wiretap(target: str) -> Iterator[Wiretap]:
                 for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                     for scope in resource.scope_spans:
                         tap.spans.extend(scope.spans)
+                        tap.scopes.update((span.span_id, scope.scope.name) for span in scope.spans)
             headers = {"Content-Type": self.headers["Content-Type"]}
             answer = httpx.post(target + self.path, content=body, headers=headers, verify=False)
             self.send_response(answer.status_code)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.otlp import ASpan
-from support.server import Server, serving
 
 from p402.collector.settings import Address
 from p402.collector.storage.keys import SCOPES
+from support.otlp import ASpan
+from support.server import Server, serving
 
 RECEIPTS = (
     "/v1/receipts",
@@ -100,6 +100,7 @@ async def test_personal_fields_are_for_those_who_may_see_them(guarded: Server) -
     personal = await guarded.key("receipts:read", "receipts:personal", organisation="acme")
     for path in (f"/v1/receipts/{acme}", f"/v1/receipts/{acme}.json", "/v1/receipts", f"/receipts/{acme}"):
         assert b"e-1042" not in (await guarded.get(path, reader)).body, path
+    assert (await guarded.get(f"/v1/receipts/{acme}.json", reader)).json["receipts"][0]["disclosures"] == []
     view = (await guarded.get(f"/v1/receipts/{acme}", personal)).json
     assert (view["employee"], view["session_id"]) == ("e-1042", "review-7")
     assert len((await guarded.get(f"/v1/receipts/{acme}.json", personal)).json["receipts"][0]["disclosures"]) == 2
@@ -115,7 +116,7 @@ async def test_a_revoked_key_is_refused_at_once(guarded: Server) -> None:
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic dTpw", "Bearer p402_wrong", "Bearer \udcff", "p402_x"])
 async def test_what_is_no_valid_key_is_refused_even_where_none_is_needed(server: Server, header: str) -> None:
-    assert (await server.get("/v1/charges", **{"Authorization": header})).status == 401
+    assert (await server.get("/v1/charges", Authorization=header)).status == 401
 
 
 @pytest.mark.parametrize(

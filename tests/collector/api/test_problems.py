@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from support.otlp import ASpan
-from support.server import Answer, Server
 
 from p402.exporters.prometheus import METRICS
+from support.otlp import ASpan
+from support.server import Answer, Server
 
 GET_ONLY = (
     "/v1/charges",

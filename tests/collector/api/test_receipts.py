@@ -7,8 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from support.otlp import ASpan
-from support.server import Answer, Server
 
 from p402.receipts import (
     Status,
@@ -20,6 +18,8 @@ from p402.receipts import (
     verify,
     verify_inclusion,
 )
+from support.otlp import ASpan
+from support.server import Answer, Server
 
 
 async def sealed(server: Server, count: int = 1) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+
 from support.otlp import MAY_2026, ASpan
 from support.server import Server
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.otlp import ATTRIBUTION, ASpan, request_of
 
 from p402.collector.pipeline.attribute import attribute
 from p402.collector.pipeline.records import Attributed
 from p402.collector.receiver.otlp_decode import decode_traces
 from p402.vocabulary import Attribution, Level
+from support.otlp import ATTRIBUTION, ASpan, request_of
 
 NOBODY = Attribution()
 ALL = Attribution("acme", "legal", "contracts", "globex", "e-1042", "review-7")

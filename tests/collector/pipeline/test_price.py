@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.open_books import price_book
-from support.otlp import ASpan, request_of
 
 from p402.collector.dialects.genai_semconv import read
 from p402.collector.pipeline.price import call_key, charge
 from p402.collector.pipeline.records import Attributed, ModelCall, Recordable
 from p402.collector.receiver.otlp_decode import decode_traces
 from p402.vocabulary import Attribution, Level, Money
+from support.open_books import price_book
+from support.otlp import ASpan, request_of
 
 NOW = datetime(2026, 5, 15, 12, 0, tzinfo=UTC)
 LEGAL = Attributed(Attribution("acme", "legal"), Level.DEPARTMENT)
@@ -99,6 +99,12 @@ def test_an_answer_has_one_key_for_its_sender() -> None:
         (other_trace, LEGAL, "key_1"),
     ):
         assert call_key(other, owner, key_id) != key
+
+
+def test_a_long_id_is_the_same_answer_in_every_trace() -> None:
+    one, other = (call_of(ASpan.of({"gen_ai.response.id": "msg_01XFDUDYJgAACz"})) for _ in range(2))
+    assert one.span.trace_id != other.span.trace_id
+    assert call_key(one, LEGAL, "key_1") == call_key(other, LEGAL, "key_1")
 
 
 def test_a_call_without_a_response_id_has_no_key() -> None:

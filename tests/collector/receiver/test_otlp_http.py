@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import MessageToJson
 from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from support.otlp import ATTRIBUTION, WORKED_EXAMPLE, ASpan, request_of
+
+from support.otlp import ATTRIBUTION, MAY_2026, OWN_SCOPE, WORKED_EXAMPLE, ASpan, request_of
 from support.server import Answer, Server, bearer, serving
 
 LIMIT = 100_000
-PROTOBUF = "application/x-protobuf"
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 
 @pytest.fixture
@@ -117,7 +120,7 @@ async def test_a_body_of_exactly_the_allowed_size_is_read(server: Server) -> Non
     ("headers", "named"),
     [
         ({"Content-Encoding": "br"}, "'br'"),
-        ({"Content-Type": "application/json"}, "'application/json'"),
+        ({"Content-Type": "application/grpc"}, "'application/grpc'"),
         ({"Content-Type": "text/plain"}, "'text/plain'"),
     ],
 )
@@ -141,6 +144,61 @@ async def test_other_signals_are_accepted_and_counted(server: Server, signal: st
     assert f'p402_otlp_requests_total{{signal="{signal}",status="200"}} 1.0' in metrics
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_json_is_taken_and_answered_in_json(server: Server, media_type: str, encoding: str) -> None:
+    body = a_request_in_json({"traceId": "0AF7651916CD43DD8448EB211C80319C", "spanId": "b7ad6b7169203331"})
+    sent = gzip.compress(body) if encoding == "gzip" else body
+    answer = await server.export(sent, **{"Content-Type": media_type, "Content-Encoding": encoding})
+    assert (answer.status, answer.media_type, answer.json) == (200, JSON, {})
+    [charge] = (await server.get("/v1/charges?organisation=acme")).json["charges"]
+    assert (charge["cost_usd"], charge["span_id"]) == ("0.264235", "b7ad6b7169203331")
+
+
+async def test_spans_rejected_in_json_are_named_in_json(server: Server) -> None:
+    answer = await server.export(a_request_in_json({"spanId": "b7ad6b7169203331"}), **{"Content-Type": JSON})
+    said = "span 0 ('chat'): trace_id has 0 bytes, it must have 16"
+    assert (answer.status, answer.json) == (200, {"partialSuccess": {"rejectedSpans": "1", "errorMessage": said}})
+
+
+async def test_refusals_of_json_are_in_json(server: Server) -> None:
+    answer = await server.export(b"garbage", **{"Content-Type": JSON})
+    assert (answer.status, answer.media_type, answer.json["code"]) == (400, JSON, 3)
+    assert "is not JSON" in answer.json["message"]
+    await server.collector.database.close()
+    ids = {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331"}
+    answer = await server.export(a_request_in_json(ids), **{"Content-Type": JSON})
+    assert (answer.status, answer.headers["Retry-After"], answer.json["code"]) == (503, "1", 14)
+
+
+def a_request_in_json(ids: dict[str, str]) -> bytes:
+    """The worked example as OTLP's JSON, with these ids."""
+    attributes = [
+        {"key": name, "value": {"intValue": value} if isinstance(value, int) else {"stringValue": value}}
+        for name, value in (WORKED_EXAMPLE | ATTRIBUTION).items()
+    ]
+    span = {"name": "chat", "startTimeUnixNano": str(MAY_2026), "attributes": attributes, **ids}
+    scope_spans = {"scope": {"name": OWN_SCOPE}, "spans": [span]}
+    return json.dumps({"resourceSpans": [{"resource": {}, "scopeSpans": [scope_spans]}]}).encode()
+
+
+@pytest.mark.parametrize("media_type", [PROTOBUF, JSON])
+async def test_evaluations_among_logs_are_counted(server: Server, media_type: str) -> None:
+    request = ExportLogsServiceRequest()
+    for name in ("gen_ai.evaluation.result", "", "gen_ai.evaluation.result"):
+        request.resource_logs.add().scope_logs.add().log_records.add(event_name=name)
+    body = request.SerializeToString() if media_type == PROTOBUF else MessageToJson(request).encode()
+    answer = await server.ask("POST", "/v1/logs", data=body, headers={"Content-Type": media_type})
+    assert (answer.status, answer.body) == (200, b"" if media_type == PROTOBUF else b"{}")
+    assert "p402_evaluations_total 2.0" in (await server.get("/metrics")).body.decode()
+
+
+async def test_logs_that_seem_to_hold_an_evaluation_but_cannot_be_read_are_refused(server: Server) -> None:
+    headers = {"Content-Type": PROTOBUF}
+    answer = await server.ask("POST", "/v1/logs", data=b"gen_ai.evaluation.result", headers=headers)
+    assert (answer.status, refusal(answer).code) == (400, 3)
+
+
 async def test_who_sends_is_asked_before_anything_is_read(tmp_path: Path) -> None:
     async with serving(tmp_path, require_key=True) as server:
         assert (await server.send(ASpan(), key=await server.key("ingest"))).status == 200
@@ -156,7 +214,7 @@ async def status_before_the_body(server: Server, key: str | None) -> int:
     reader, writer = await asyncio.open_connection(host, int(port))
     lines = ["POST /v1/traces HTTP/1.1", f"Host: {host}", f"Content-Type: {PROTOBUF}", "Content-Length: 1000000"]
     writer.write("\r\n".join([*lines, *(f"{name}: {value}" for name, value in bearer(key).items()), "\r\n"]).encode())
-    line = await asyncio.wait_for(reader.readline(), 10)
+    line = await asyncio.wait_for(reader.readline(), 30)
     writer.close()
     await writer.wait_closed()
     return int(line.split()[1])
@@ -168,11 +226,12 @@ async def test_the_standard_exporter_is_served(server: Server, compression: Comp
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(finished))
     with provider.get_tracer("p402.instrumentation").start_as_current_span("chat") as span:
-        span.set_attributes({**WORKED_EXAMPLE, **ATTRIBUTION})
+        for name, value in [*WORKED_EXAMPLE.items(), *ATTRIBUTION.items()]:
+            span.set_attribute(name, str(value))  # counts as text are read too
     exporter = OTLPSpanExporter(f"{server.url}/v1/traces", compression=compression)
     try:
         result = await asyncio.to_thread(exporter.export, finished.get_finished_spans())
     finally:
-        exporter.shutdown()
+        exporter.shutdown()  # type: ignore[no-untyped-call] # the exporter types it not
         provider.shutdown()
     assert (result, await charges(server)) == (SpanExportResult.SUCCESS, 1)

@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.open_books import open_books
-from support.otlp import ASpan
 
 from p402.vocabulary import Money
+from support.open_books import open_books
+from support.otlp import ASpan
 
 SESSIONS = st.sampled_from(["s1", "s2", None])
 CALLS = st.builds(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from p402.collector.settlement.ports import SettlementState
 from support.chain_twin import ChainTwin
 from support.clock import FakeClock
 from support.settling import Settling, settling
-
-from p402.collector.settlement.ports import SettlementState
 
 
 class Stopped(Exception):
@@ -67,10 +67,8 @@ async def settle_with_a_stop(folder: Path, points: int, *, dies_first: bool) -> 
     async with settling(folder, chain, clock) as at_work:
         await at_work.receipt()
         at_work.store, at_work.settler = Fused(at_work.store, fuse), Fused(at_work.settler, fuse)
-        try:
+        with suppress(Stopped):
             await drive(at_work)
-        except Stopped:
-            pass
     async with settling(folder, chain, clock) as at_work:
         await drive(at_work)
         await drive(at_work)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from support.settling import Settling, settling
 
 from p402.collector.settlement.ports import SettlementState
 from p402.collector.storage.receipts import receipts_page
@@ -16,16 +13,9 @@ from p402.receipts import open_checkpoint, parse_checkpoint
 from p402.receipts.errors import ChainUnavailable
 from p402.receipts.settlement import MODERATO
 from p402.vocabulary import Attribution, Money
+from support.settling import Settling
 
 NOBODY = Attribution()
-
-
-@pytest.fixture
-async def at_work(tmp_path: Path) -> AsyncIterator[Settling]:
-    """One receipt, not yet anchored."""
-    async with settling(tmp_path) as opened:
-        await opened.receipt()
-        yield opened
 
 
 async def test_a_receipt_is_anchored_and_the_anchor_is_in_the_log(at_work: Settling) -> None:
@@ -63,25 +53,18 @@ async def test_the_statement_says_what_the_receipts_came_to_and_moves_nothing(at
 
 
 async def test_a_settlement_entry_is_not_settled_by_itself(at_work: Settling) -> None:
-    await settle(at_work)
+    await at_work.settle()
     at_work.books.clock.advance(days=1)
     await at_work.step(3)
     assert len(await at_work.settlements()) == 1
     await at_work.receipt()
-    await settle(at_work)
+    await at_work.settle()
     first, second = await at_work.settlements()
     assert second.statement.prev_settlement == first.settlement_id
     assert second.statement.period_from == first.statement.period_to
     assert (first.checkpoint_size, second.checkpoint_size) == (1, 3)
     assert second.statement.accrued == Money.parse("0.264235")
     assert at_work.log() == ["session-receipt", "settlement", "session-receipt", "settlement"]
-
-
-async def settle(at_work: Settling) -> None:
-    await at_work.step()
-    at_work.chain.block()
-    at_work.chain.finalise()
-    await at_work.step()
 
 
 async def test_a_receipt_sealed_after_the_plan_waits_for_the_next_anchor(at_work: Settling) -> None:
@@ -95,7 +78,7 @@ async def test_a_receipt_sealed_after_the_plan_waits_for_the_next_anchor(at_work
 
 
 async def test_nothing_is_planned_before_the_interval_is_over(at_work: Settling) -> None:
-    await settle(at_work)
+    await at_work.settle()
     planned_at = (await at_work.only()).planned_at
     await at_work.books.database.write(
         lambda connection: connection.exec_driver_sql("UPDATE receipts SET settlement_id = NULL")
@@ -142,6 +125,7 @@ async def test_what_died_is_signed_again_for_the_same_place(at_work: Settling) -
     assert dead is not None
     assert again is not None
     assert (again.nonce_key, again.nonce) == (dead.nonce_key, dead.nonce) == (1, 0)
+    assert (await at_work.only()).signed_at_block == 100  # the first version's: it is looked for from there
     assert (again.raw != dead.raw, again.valid_before) == (True, at_work.chain.time + 120)
     at_work.chain.block()
     at_work.chain.finalise()
@@ -198,7 +182,7 @@ async def test_after_a_failure_the_receipts_are_settled_anew_in_another_place(at
     at_work.chain.finalise()
     await at_work.step()
     at_work.books.clock.advance(hours=1)
-    await settle(at_work)
+    await at_work.settle()
     failed, final = await at_work.settlements()
     assert (failed.state, final.state) == (SettlementState.FAILED, SettlementState.FINAL)
     assert sorted(at_work.chain.sent) == [(1, 0), (1, 1)]
@@ -212,7 +196,7 @@ async def test_a_chain_that_is_away_loses_nothing(at_work: Settling) -> None:
             await at_work.step()
     assert (await at_work.only()).state is SettlementState.PLANNED
     at_work.chain.away = False
-    await settle(at_work)
+    await at_work.settle()
     assert (await at_work.only()).state is SettlementState.FINAL
 
 
@@ -226,31 +210,6 @@ async def test_a_clock_that_was_set_back_holds_nothing_up(at_work: Settling) -> 
     assert (await at_work.only()).state is SettlementState.FINAL
     [planned] = await at_work.settlements("initech")
     assert planned.statement.period_from == planned.statement.period_to > planned.planned_at
-
-
-async def test_each_organisation_has_a_lane_of_its_own_while_there_are_lanes(at_work: Settling) -> None:
-    names = ["acme", *(f"org-{number}" for number in range(5))]
-    for name in names[1:]:
-        await at_work.receipt(name)
-    await at_work.step()
-    states = {name: (await at_work.settlements(name))[0].state for name in names}
-    assert sorted(at_work.chain.sent) == [(1, 0), (2, 0), (3, 0), (4, 0)]
-    assert list(states.values()).count(SettlementState.PLANNED) == 2
-    for _ in range(2):
-        at_work.chain.block()
-        at_work.chain.finalise()
-        await at_work.step(2)
-    for name in names:
-        assert [settlement.state for settlement in await at_work.settlements(name)] == [SettlementState.FINAL], name
-        assert at_work.log(name) == ["session-receipt", "settlement"]
-
-
-async def test_lanes_in_use_before_are_taken_up_where_the_chain_has_them(at_work: Settling) -> None:
-    at_work.chain.nonces = {1: 7}
-    at_work.chain.nonces_in_finalized = {1: 7}
-    await settle(at_work)
-    assert sorted(at_work.chain.sent) == [(1, 7)]
-    assert (await at_work.only()).state is SettlementState.FINAL
 
 
 @pytest.mark.parametrize("change", ["network", "payer"])
@@ -271,7 +230,7 @@ async def test_a_settlement_planned_for_another_chain_or_payer_is_not_signed(at_
 
 
 async def test_what_is_on_the_chain_commits_to_the_statement_alone(at_work: Settling) -> None:
-    await settle(at_work)
+    await at_work.settle()
     statement = (await at_work.only()).statement
     [[raw]] = at_work.chain.sent.values()
     assert json.loads(raw)["memo"] == statement.memo().hex()

@@ -6,17 +6,18 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection
-from support.open_books import empty_database, open_books, open_database
-from support.otlp import ASpan
 
 from p402.collector.storage.database import Database, StorageUnavailable
 from p402.collector.storage.interned import Interned
 from p402.vocabulary import Attribution, Permanent
+from support.open_books import empty_database, open_books, open_database
+from support.otlp import ASpan
 
 
 class Refused(Permanent):
@@ -48,20 +49,26 @@ async def kept(database: Database) -> list[str]:
     return await database.read(lambda connection: list(connection.exec_driver_sql(query).scalars()))
 
 
-async def together(database: Database, *changes: Callable[[Connection], Any]) -> list[Any]:
-    """Run changes in one group: they queue up while the writer is held."""
+@asynccontextmanager
+async def busy_writer(database: Database) -> AsyncIterator[asyncio.Task[None]]:
+    """Hold the writer with a change, so that what is written meanwhile waits and is then committed together."""
     held, release = threading.Event(), threading.Event()
 
     def hold(_: Connection) -> None:
         held.set()
         assert release.wait(20)
 
-    first = asyncio.create_task(database.write(hold))
+    holding = asyncio.create_task(database.write(hold))
     assert await asyncio.to_thread(held.wait, 20)
-    tasks = [asyncio.create_task(database.write(change)) for change in changes]
+    yield holding
     await asyncio.sleep(0)  # each has put its change into the queue
     release.set()
-    await first
+
+
+async def together(database: Database, *changes: Callable[[Connection], Any]) -> list[Any]:
+    """Run changes in one group."""
+    async with busy_writer(database):
+        tasks = [asyncio.create_task(database.write(change)) for change in changes]
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -78,21 +85,13 @@ async def test_a_failing_change_is_undone_alone(database: Database) -> None:
 
 
 async def test_a_change_whose_caller_gave_up_harms_no_other(database: Database) -> None:
-    held, release = threading.Event(), threading.Event()
-
-    def hold(_: Connection) -> None:
-        held.set()
-        assert release.wait(20)
-
-    first = asyncio.create_task(database.write(hold))
-    assert await asyncio.to_thread(held.wait, 20)
-    tasks = [asyncio.create_task(database.write(move(name))) for name in ("a", "given up", "b")]
-    refused = asyncio.create_task(database.write(refuse))
-    await asyncio.sleep(0)
-    first.cancel()  # its change is running already
-    tasks[1].cancel()
-    release.set()
-    assert await asyncio.gather(tasks[0], tasks[2]) == ["a", "b"]
+    async with busy_writer(database) as holding:
+        tasks = [asyncio.create_task(database.write(move(name))) for name in ("a", "given up", "b")]
+        refused = asyncio.create_task(database.write(refuse))
+        await asyncio.sleep(0)
+        holding.cancel()  # its change is running already
+        tasks[1].cancel()
+    assert [await tasks[0], await tasks[2]] == ["a", "b"]
     with pytest.raises(Refused):
         await refused
     assert await kept(database) == ["a", "b"]

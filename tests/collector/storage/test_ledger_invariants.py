@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from support.open_books import OpenBooks, open_books
 from support.otlp import MAY_2026, ASpan
 

@@ -1,17 +1,20 @@
-"""The aiohttp application: routes, the way errors leave, and the tasks that live as long as it does."""
+"""The aiohttp application: routes, the way errors leave, and what lives as long as it does: tasks, the gRPC door."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 
 from p402.collector.api.problem import problem_middleware
+from p402.collector.receiver.otlp_grpc import OtlpGrpc
+from p402.collector.settings import Address
 
-__all__ = ["build_app", "serve"]
+__all__ = ["Listening", "build_app", "serve"]
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +42,9 @@ def build_app(
         running = [asyncio.ensure_future(_logged(task)) for task in tasks]
         yield
         for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+            while not task.done():  # a cancellation may get lost in a library, as in wait_for before Python 3.12
+                task.cancel()
+                await asyncio.wait([task], timeout=1)
         await close()
 
     app.cleanup_ctx.append(run_tasks)
@@ -57,27 +61,46 @@ async def _logged(task: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where clients can connect."""
+
+    url: str
+    """Of OTLP/HTTP, the API and the page."""
+    grpc: Address | None
+    """Of OTLP/gRPC; None where it is not served."""
+
+
 async def serve(
-    app: web.Application, host: str, port: int, started: Callable[[str], Awaitable[None]], stop: asyncio.Event
+    app: web.Application,
+    grpc: OtlpGrpc | None,
+    listen: Address,
+    started: Callable[[Listening], Awaitable[None]],
+    stop: asyncio.Event,
 ) -> None:
     """Serve until ``stop`` is set; then answer what is under way, and end.
 
     Args:
-        app: what to serve.
-        host: address to listen on.
-        port: port to listen on; 0 takes a free one.
-        started: called with the base URL once connections are accepted.
+        app: what to serve over HTTP.
+        grpc: what to serve over gRPC.
+        listen: address of HTTP.
+        started: called once connections are accepted.
         stop: set to end.
+
+    Raises:
+        OSError: if ``listen`` cannot be had.
+        CannotListenForGrpc: if the address of gRPC cannot be had.
     """
     # Bodies are inflated by the receiver, which knows who sends and how much it may be.
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_DRAIN_SECONDS)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, listen.host, listen.port)
         await site.start()
-        bound = runner.addresses[0]
-        await started(f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}")
-        await stop.wait()
+        bound = Address(*runner.addresses[0][:2])
+        async with grpc.serving() if grpc else nullcontext() as grpc_address:
+            await started(Listening(f"http://{bound}", grpc_address))
+            await stop.wait()
     finally:
         with suppress(asyncio.CancelledError):
             await runner.cleanup()

@@ -41,6 +41,9 @@ class Address:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     @classmethod
     def parse(cls, value: object) -> Address:
         """Read an address; raises ValueError that says how one looks."""
@@ -87,6 +90,12 @@ class Settings(BaseSettings):
         BeforeValidator(Address.parse),
         Field(description="Address of OTLP/HTTP, the API and the page."),
     ] = Address("127.0.0.1", 4318)
+    grpc_listen: Annotated[
+        Address | None,
+        NoDecode,
+        BeforeValidator(lambda value: Address.parse(value) if value else None),
+        Field(description="Address of OTLP/gRPC; empty: off. If unset and the port is taken, gRPC is left out."),
+    ] = Address("127.0.0.1", 4317)
     default_organisation: Annotated[
         str, Field(description="Organisation of calls that name none and whose key is bound to none.")
     ] = "default"
@@ -158,7 +167,9 @@ class Settings(BaseSettings):
     @property
     def key_required(self) -> bool:
         """Whether a request without an API key is refused."""
-        return self.require_key if self.require_key is not None else not self.listen.is_loopback
+        if self.require_key is not None:
+            return self.require_key
+        return not (self.listen.is_loopback and (self.grpc_listen is None or self.grpc_listen.is_loopback))
 
     @property
     def log_key_file(self) -> Path:

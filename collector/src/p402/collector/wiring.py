@@ -11,9 +11,11 @@ from p402.collector.api.auth import Authenticator
 from p402.collector.api.handlers import Api
 from p402.collector.app import build_app
 from p402.collector.dashboard.pages import Dashboard
-from p402.collector.dialects import genai_semconv
+from p402.collector.dialects import DIALECTS
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import load_price_book
+from p402.collector.receiver.intake import Intake
+from p402.collector.receiver.otlp_grpc import OtlpGrpc
 from p402.collector.receiver.otlp_http import OtlpReceiver
 from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
@@ -38,6 +40,7 @@ class Collector:
     """A collector that is put together but does not listen yet."""
 
     app: web.Application
+    grpc: OtlpGrpc | None
     keys: Keys
     sealer: Sealer
     settlement: SettlementWorker | None
@@ -68,8 +71,15 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     )
     sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, ids)
     ledger = SqliteLedger(database, after_commit=sealer.wake)
-    ingest = Ingest([genai_semconv.read], load_price_book(), ledger, metrics, clock, settings.default_organisation)
-    receiver = OtlpReceiver(ingest, authenticator, metrics, settings.max_request_bytes)
+    ingest = Ingest(DIALECTS, load_price_book(), ledger, metrics, clock, settings.default_organisation)
+    intake = Intake(ingest, metrics)
+    receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes)
+    grpc = None
+    if settings.grpc_listen is not None:
+        required = "grpc_listen" in settings.model_fields_set  # somebody asked for this very address
+        grpc = OtlpGrpc(
+            intake, authenticator, metrics, settings.grpc_listen, settings.max_request_bytes, required=required
+        )
 
     network = None
     settlement = None
@@ -93,4 +103,4 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         max_request_bytes=settings.max_request_bytes,
     )
     database.start()
-    return Collector(app, keys, sealer, settlement, database, made_signing_key)
+    return Collector(app, grpc, keys, sealer, settlement, database, made_signing_key)

@@ -14,11 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from p402.instrumentation.attribution import attribution, current_attribution, session
+from p402.instrumentation.threads import in_context
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-__all__ = ["attribution", "current_attribution", "instrument", "session", "uninstrument"]
+__all__ = ["attribution", "current_attribution", "in_context", "instrument", "session", "uninstrument"]
 
 
 def instrument(tracer_provider: TracerProvider | None = None) -> None:

@@ -2,7 +2,7 @@
 
 What is said here travels in OpenTelemetry's context twice: as W3C baggage, so that it reaches the next service, and
 under a key of our own, because baggage is taken away around calls of providers. Code wins over a caller's baggage,
-which wins over the environment.
+which wins over the environment; a caller's baggage counts only if the caller is trusted (`server_spans`).
 """
 
 from __future__ import annotations
@@ -10,22 +10,34 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import Token
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar, cast
 
-from opentelemetry import baggage, context
+from opentelemetry import baggage, context, trace
 from opentelemetry.context import Context
 
+from p402.instrumentation.server_spans import is_believed
 from p402.vocabulary import Attribution, Level, is_valid_id, new_id
 from p402.vocabulary.attributes import P402_TASK_TYPE
 
-__all__ = ["attribution", "current_attribution", "labels", "session", "set_defaults", "without_baggage"]
+__all__ = [
+    "attribution",
+    "current_attribution",
+    "label",
+    "labels",
+    "of_request",
+    "session",
+    "set_defaults",
+    "without_baggage",
+]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _KEY = context.create_key("p402-labels")
+_JUDGED = context.create_key("p402-request-judged")
 _NAMES = (*(level.attribute for level in Level if level is not Level.REQUEST), P402_TASK_TYPE)
 _defaults: Mapping[str, str] = {}
 
@@ -64,14 +76,25 @@ class attribution:  # noqa: N801 - reads as a statement: `with attribution(depar
         self._tokens: list[Token[Context]] = []
 
     def __enter__(self) -> Any:
-        here = context.get_current()
-        stated = {**_stated(here), **self._labels}
-        for name, value in self._labels.items():
-            here = baggage.set_baggage(name, value, here)
-        self._tokens.append(context.attach(context.set_value(_KEY, stated, here)))
+        self._enter(self._labels)
 
     def __exit__(self, *_: object) -> None:
-        context.detach(self._tokens.pop())
+        # Tasks may share this object, and an async generator may be closed in a context that it was not begun in:
+        # take the newest token that belongs to the context we are in, if there is one.
+        for token in reversed(self._tokens):
+            with suppress(ValueError, RuntimeError):
+                token.var.reset(token)
+                self._tokens.remove(token)
+                return
+        if self._tokens:
+            self._tokens.pop()
+
+    def _enter(self, said: Mapping[str, str]) -> None:
+        here = context.get_current()
+        stated = {**_stated(here), **said}
+        for name, value in said.items():
+            here = baggage.set_baggage(name, value, here)
+        self._tokens.append(context.attach(context.set_value(_KEY, stated, here)))
 
     async def __aenter__(self) -> Any:
         return self.__enter__()
@@ -140,8 +163,7 @@ class session(attribution):  # noqa: N801 - reads as a statement: `with session(
 
     def __enter__(self) -> str:
         session_id = self._given or new_id("sess", datetime.now(UTC))
-        self._labels[Level.SESSION.attribute] = session_id
-        super().__enter__()
+        self._enter({**self._labels, Level.SESSION.attribute: session_id})
         return session_id
 
     async def __aenter__(self) -> str:
@@ -158,13 +180,44 @@ def current_attribution(of: Context | None = None) -> Attribution:
     return Attribution.from_attributes(labels(of))
 
 
-def labels(of: Context | None = None) -> dict[str, str]:
-    """Give the same as span attributes, with the task type."""
+def labels(of: Context | None = None, *, with_baggage: bool = True) -> dict[str, str]:
+    """Give the same as span attributes, with the task type; without baggage for the span of a doubtful request."""
     here = context.get_current() if of is None else of
     inbound = baggage.get_all(here)
-    # A caller's nonsense counts as nothing said.
-    said = {name: str(inbound[name]) for name in _NAMES if is_valid_id(inbound.get(name))} if inbound else {}
+    said: dict[str, str] = {}
+    if inbound and with_baggage and not context.get_value(_JUDGED, here):
+        # A caller's nonsense counts as nothing said.
+        said = {name: str(inbound[name]) for name in _NAMES if is_valid_id(inbound.get(name))}
+        if said and not is_believed(trace.get_current_span(here)):
+            said = {}
     return {**_defaults, **said, **_stated(here)}
+
+
+def label(name: str) -> str:
+    """Give the attribute of a level (all but ``request``) or of ``task_type``, by its short name.
+
+    Raises:
+        ValueError: if there is no such level.
+    """
+    if f"p402.{name}" in _NAMES:
+        return f"p402.{name}"
+    known = ", ".join(one.removeprefix("p402.") for one in _NAMES)
+    raise ValueError(f"There is no level {name!r} to attribute to; the levels are {known}.")
+
+
+def of_request(said: Mapping[str, str]) -> Context:
+    """Make the context in which a server answers a request: what the request was allowed to say counts.
+
+    All other baggage with our names is taken out of it, and none that is put in later counts. What code has said
+    around the server wins.
+    """
+    here = context.get_current()
+    stated = {**said, **_stated(here)}
+    for name in _NAMES:
+        here = baggage.remove_baggage(name, here)
+    for name, value in stated.items():
+        here = baggage.set_baggage(name, value, here)
+    return context.set_value(_JUDGED, True, context.set_value(_KEY, stated, here))  # noqa: FBT003 - its API
 
 
 def without_baggage(of: Context) -> Context:

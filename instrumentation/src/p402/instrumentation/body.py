@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from p402.instrumentation.call import Call, StreamEnd
 from p402.instrumentation.decoding import decoder
+from p402.instrumentation.eventstream import MessageParser
 from p402.instrumentation.guard import guard
+from p402.instrumentation.lines import LineParser
 from p402.instrumentation.sse import Event, EventParser, read_event
 
 __all__ = ["Body"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 """A body that is no stream of events is kept until it is complete, up to this size; a longer one is not read."""
+
+_PARSERS: dict[str, Callable[[], EventParser | LineParser | MessageParser]] = {
+    "text/event-stream": EventParser,
+    "application/x-ndjson": LineParser,
+    "application/vnd.amazon.eventstream": MessageParser,
+}
+_MEDIA = ("audio/", "image/", "video/")
 
 
 class Body:
@@ -19,11 +30,14 @@ class Body:
     def __init__(self, call: Call, content_type: str, content_encoding: str) -> None:
         self.call = call
         self._decode = decoder(content_encoding)
-        self._parser = EventParser() if "text/event-stream" in content_type.lower() else None
+        kind = content_type.lower().partition(";")[0].strip()
+        self._parser = _PARSERS[kind]() if kind in _PARSERS else None
         self._whole = bytearray()
-        self._reading = self._decode is not None
+        self._reading = self._decode is not None and not kind.startswith(_MEDIA)
         # Only a stream whose bytes are the events themselves can be handed on without one of them.
-        self._hides = call.hides_usage and self._parser is not None and content_encoding.lower() in {"", "identity"}
+        self._hides = (
+            call.hides_usage and isinstance(self._parser, EventParser) and content_encoding.lower() in {"", "identity"}
+        )
         if not self._reading:
             call.unreadable()
 
@@ -66,7 +80,9 @@ class Body:
     def _finish(self, held: bytes) -> bytes:
         if self._parser is None:
             self.call.document(bytes(self._whole))
-        return self._shown([read_event(held)]) if held else b""
+        if isinstance(self._parser, LineParser):
+            return self._shown([Event(held, held.strip())])
+        return self._shown([read_event(held)]) if held and isinstance(self._parser, EventParser) else b""
 
     def _shown(self, events: list[Event]) -> bytes:
         return b"".join([event.raw for event in events if not self.call.event(event.data)])

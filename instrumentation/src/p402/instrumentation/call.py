@@ -12,6 +12,7 @@ from typing import Any
 
 from opentelemetry.trace import Span, Status, StatusCode
 
+from p402.instrumentation.content import Content
 from p402.instrumentation.estimate import count_tokens, estimate
 from p402.instrumentation.guard import guard
 from p402.instrumentation.providers import Answer, Dialect, RequestFacts
@@ -47,6 +48,7 @@ class Call:
         *,
         hides_usage: bool = False,
         on_failure: Callable[[], None] = lambda: None,
+        content: Content | None = None,
     ) -> None:
         self.hides_usage = hides_usage
         """Whether the stream's usage event is there because we asked for it, so that the application must not see it."""
@@ -55,6 +57,7 @@ class Call:
         self._facts = facts
         self._body = body
         self._on_failure = on_failure
+        self._content = content
         self._answer = Answer()
         self._status: int | None = None
         self._readable = True
@@ -130,10 +133,16 @@ class Call:
             attributes.GEN_AI_RESPONSE_MODEL: answer.model,
             attributes.GEN_AI_RESPONSE_FINISH_REASONS: answer.finish_reasons or None,
             attributes.OPENAI_RESPONSE_SERVICE_TIER: answer.service_tier,
+            attributes.GEN_AI_USAGE_COST_AMOUNT: answer.cost_usd,
+            attributes.GEN_AI_USAGE_COST_CURRENCY: None if answer.cost_usd is None else "USD",
             attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: self._first_chunk if self._facts.stream else None,
         }
         self._conclude_error(end, error)
         self._span.set_attributes({name: value for name, value in known.items() if value is not None})
+        with guard("telling of content"):
+            if self._content is not None:
+                reason = answer.finish_reasons[-1] if answer.finish_reasons else None
+                self._span.set_attributes(self._content.of(self._body, answer.text, reason))
         usage, source = self._usage()
         if usage is not None:
             self._span.set_attributes({**_usage_attributes(usage), attributes.P402_USAGE_SOURCE: source.value})
@@ -158,7 +167,8 @@ class Call:
         usage, text = self._answer.usage, "".join(self._answer.text)
         if usage is not None and self._answer.usage_is_final:
             return usage, UsageSource.PROVIDER
-        if self._status is None or self._status >= _FIRST_ERROR or not self._readable:
+        answered = self._status is not None and self._status < _FIRST_ERROR
+        if not answered or not self._readable or not self._facts.countable:
             return usage, UsageSource.PROVIDER
         if usage is None:
             return estimate(self._body, text, self._facts.model), UsageSource.ESTIMATED

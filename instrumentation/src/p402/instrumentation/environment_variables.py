@@ -7,13 +7,17 @@ __all__ = [
     "P402_BAGGAGE_HOSTS",
     "P402_CLIENT",
     "P402_COLLECTOR_URL",
+    "P402_CONTENT_MODE",
     "P402_DEPARTMENT",
     "P402_DISABLED",
     "P402_EMPLOYEE",
+    "P402_FINGERPRINT_KEY",
+    "P402_OPENAI_HOSTS",
     "P402_ORGANISATION",
     "P402_PROJECT",
     "P402_SESSION",
     "P402_TASK_TYPE",
+    "P402_TRUSTED_PEERS",
 ]
 
 P402_ORGANISATION = "P402_ORGANISATION"
@@ -34,5 +38,17 @@ P402_EMPLOYEE = "P402_EMPLOYEE"
 P402_SESSION = "P402_SESSION"
 """Id of the session for this process's calls, where neither code nor a caller says so."""
 
+P402_OPENAI_HOSTS = "P402_OPENAI_HOSTS"
+"""What each self-hosted server is called, for example ``llm.internal:8000=vllm,litellm.internal=litellm``."""
+
 P402_TASK_TYPE = "P402_TASK_TYPE"
 """Kind of work of this process's calls, for example ``code-review``, where neither code nor a caller says so."""
+
+P402_TRUSTED_PEERS = "P402_TRUSTED_PEERS"
+"""Networks and addresses, separated by commas, whose baggage counts; ``unix`` for Unix domain sockets. Default: none."""
+
+P402_CONTENT_MODE = "P402_CONTENT_MODE"
+"""What spans hold of prompts and answers: ``metadata`` (nothing, the default), ``fingerprint``, ``redacted``, ``full``."""
+
+P402_FINGERPRINT_KEY = "P402_FINGERPRINT_KEY"
+"""Secret of at least 16 characters for fingerprints and prompt patterns. Default: a random one for each process."""

@@ -31,8 +31,11 @@ _LONGEST_TEXT = 64 * 1024
 
 _OLDER_MODELS = ("gpt-4-", "gpt-3.5", "text-embedding-")
 _PROMPTS = frozenset(
-    {"contents", "input", "instructions", "messages", "system", "systemInstruction", "system_instruction", "tools"}
-)
+    {
+        "contents", "input", "inputText", "instructions", "messages", "prompt", "system", "systemInstruction",
+        "system_instruction", "toolConfig", "tools",
+    }
+)  # fmt: skip
 _NOT_TEXT = frozenset(
     {
         "data", "encrypted_content", "file_data", "fileUri", "file_id", "id", "image_url", "media_type", "mimeType",

@@ -10,25 +10,32 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Tracer
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
 
 from p402.instrumentation.attribution import labels, without_baggage
 from p402.instrumentation.call import Call
+from p402.instrumentation.call_spans import CallSpans
+from p402.instrumentation.content import Content, ContentMode
+from p402.instrumentation.fingerprints import prompt_pattern
 from p402.instrumentation.guard import guard
-from p402.instrumentation.outer_span import outer_span_scope
+from p402.instrumentation.messages import ends_of
+from p402.instrumentation.outer_span import outer_span_scope, trace_of
 from p402.instrumentation.providers import RequestFacts, Route, is_provider, recognise
 from p402.instrumentation.providers.openai import asks_for_usage
 from p402.instrumentation.retries import Attempts
+from p402.instrumentation.task_type import infer
 from p402.vocabulary import attributes, new_id
 
 __all__ = ["Inspected", "Inspector", "Outgoing"]
 
 _IN_CALL = context.create_key("p402-in-call")
+_MOST_CHARACTERS = 2_048  # of each text that is looked at to tell what a call is for
 _KEPT_BACK = ("baggage", "tracestate")
 _ASK_FOR_USAGE = b'{"stream_options":{"include_usage":true},'
 
@@ -44,7 +51,7 @@ class Outgoing:
     headers: Mapping[str, str]
     """Looked up in lower case."""
     body: bytes | None
-    """None if it cannot be read without consuming it."""
+    """None if it cannot be read without consuming it; of a form, its texts as a JSON object."""
     can_hide: bool
     """Whether this client can keep an event of the response's stream from the application."""
 
@@ -67,9 +74,17 @@ class Inspected:
 class Inspector:
     """Looks at requests on behalf of all hooked clients."""
 
-    def __init__(self, tracer: Tracer, baggage_hosts: frozenset[str]) -> None:
-        self._tracer = tracer
+    def __init__(
+        self,
+        spans: CallSpans,
+        baggage_hosts: frozenset[str],
+        openai_hosts: Mapping[str, str] = MappingProxyType({}),
+        content: Content | None = None,
+    ) -> None:
+        self._spans = spans
         self._baggage_hosts = baggage_hosts
+        self._openai_hosts = openai_hosts
+        self._content = content or Content(ContentMode.METADATA, None)
         self._do_not_ask: set[tuple[str, int | None]] = set()
         self._attempts = Attempts(time.monotonic, lambda: new_id("req", datetime.now(UTC)))
 
@@ -78,13 +93,14 @@ class Inspector:
         here = context.get_current()
         if context.get_value(_IN_CALL, here):
             return None
-        route = recognise(outgoing.host, outgoing.path) if outgoing.method == "POST" else None
-        if route is None and not is_provider(outgoing.host):
+        host, port, own = outgoing.host, outgoing.port, self._openai_hosts
+        route = recognise(host, outgoing.path, port, own) if outgoing.method == "POST" else None
+        if route is None and not is_provider(host, port, own):
             return None
-        trusted = outgoing.host.lower() in self._baggage_hosts
+        trusted = host.lower() in self._baggage_hosts
         inspected = Inspected(
             context=context.set_value(_IN_CALL, True, here if trusted else _private(here)),  # noqa: FBT003 - its API
-            dropped_headers=() if trusted else _KEPT_BACK,
+            dropped_headers=() if trusted else _not_signed(_KEPT_BACK, outgoing.headers),
         )
         if route is not None and outgoing.body and is_instrumentation_enabled():
             with guard("inspecting a request"):
@@ -97,21 +113,24 @@ class Inspector:
 
     def _start(self, route: Route, outgoing: Outgoing, inspected: Inspected, here: Context) -> Inspected:
         assert outgoing.body is not None
-        body: Any = json.loads(outgoing.body)
+        try:
+            body: Any = json.loads(outgoing.body)
+        except ValueError:  # no model takes anything else
+            return inspected
         facts = route.dialect.read_request(outgoing.path.rstrip("/"), body) if isinstance(body, dict) else None
         if facts is None:
             return inspected
-        asking = route.chat_completion and facts.stream and outgoing.can_hide and not asks_for_usage(body)
-        asking = asking and (outgoing.host, outgoing.port) not in self._do_not_ask
+        asking = route.tells_when_asked and facts.stream and outgoing.can_hide and not asks_for_usage(body)
+        asking = asking and (outgoing.host, outgoing.port) not in self._do_not_ask and not _signed(outgoing.headers)
         current = trace.get_current_span(here)
-        identity = (current.get_span_context().trace_id, f"{outgoing.host}{outgoing.path}", outgoing.body)
+        identity = (trace_of(current), f"{outgoing.host}{outgoing.path}", outgoing.body)
         attempt = self._attempts.begin(*identity, _retry_count(outgoing.headers))
-        span = self._tracer.start_span(
+        span, seen = self._spans.start(
             f"{facts.operation} {facts.model}",
-            context=here,
-            kind=SpanKind.CLIENT,
-            attributes={
-                **labels(here),
+            here,
+            {
+                **(said := labels(here)),
+                **self._purpose(facts, outgoing.path, body, said.get(attributes.P402_TASK_TYPE)),
                 **_request_attributes(route, facts, outgoing),
                 attributes.P402_REQUEST: attempt.request,
                 **({attributes.HTTP_REQUEST_RESEND_COUNT: attempt.number} if attempt.number else {}),
@@ -125,14 +144,29 @@ class Inspector:
             outgoing.body,
             hides_usage=asking,
             on_failure=lambda: self._attempts.failed(attempt, *identity),
+            content=self._content,
         )
         return Inspected(
-            context=_with_span(inspected.context, span, private=bool(inspected.dropped_headers)),
+            context=_with_span(inspected.context, seen, private=bool(inspected.dropped_headers)),
             call=call,
             dropped_headers=inspected.dropped_headers,
             headers={"accept-encoding": "identity"} if asking else {},  # we take an event out of these bytes
             body=_asking_for_usage(body, outgoing.body) if asking else None,
         )
+
+    def _purpose(self, facts: RequestFacts, path: str, body: Mapping[str, Any], said: str | None) -> dict[str, str]:
+        """Tell what a call is for: its pattern, and the kind of work, as the application says or as it looks."""
+        known: dict[str, str] = {}
+        with guard("telling what a call is for"):
+            ends = ends_of(body, _MOST_CHARACTERS)
+            known[attributes.P402_PROMPT_PATTERN] = prompt_pattern(self._content.key, facts.operation, body, ends)
+            if said:
+                known[attributes.P402_TASK_TYPE_SOURCE] = "application"
+            elif task := infer(facts.operation, path, body, ends):
+                known[attributes.P402_TASK_TYPE], confidence = task
+                known[attributes.P402_TASK_TYPE_SOURCE] = "inferred"
+                known[attributes.P402_TASK_TYPE_CONFIDENCE] = confidence.value
+        return known
 
 
 def _request_attributes(route: Route, facts: RequestFacts, outgoing: Outgoing) -> dict[str, str | int | bool]:
@@ -161,6 +195,20 @@ def _retry_count(headers: Mapping[str, str]) -> int | None:
     """Read the attempt's number that the openai and anthropic SDKs send; 0 is the first."""
     value = headers.get("x-stainless-retry-count", "")
     return int(value) if value.isdecimal() else None
+
+
+def _signed(headers: Mapping[str, str]) -> frozenset[str] | None:
+    """Name the headers that Amazon's signature covers, beside the body; None if the request is not signed."""
+    signature = headers.get("authorization", "")
+    if not signature.startswith("AWS4-"):
+        return None
+    return frozenset(signature.partition("SignedHeaders=")[2].partition(",")[0].split(";"))
+
+
+def _not_signed(names: tuple[str, ...], headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Leave out what cannot be taken off without the provider refusing the request."""
+    signed = _signed(headers) or frozenset()
+    return tuple(name for name in names if name not in signed)
 
 
 def _private(here: Context) -> Context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Collection, Mapping
@@ -13,18 +14,20 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.sdk.trace import TracerProvider
 
 from p402.instrumentation.attribution import set_defaults
+from p402.instrumentation.call_spans import CallSpans
 from p402.instrumentation.clients import Hook, hook_clients, uncovered_sdks
+from p402.instrumentation.content import Content
+from p402.instrumentation.delivery import Delivery
 from p402.instrumentation.guard import guard
 from p402.instrumentation.inspection import Inspector
-from p402.instrumentation.outlet import already_sent, collector_processor
-from p402.instrumentation.processor import AttributionProcessor, Switch
+from p402.instrumentation.outlet import already_sent, delivery_to_collector
+from p402.instrumentation.processor import AttributionProcessor, CollectorProcessor, Switch
 from p402.instrumentation.settings import Settings
 from p402.vocabulary import Attribution
 
 __all__ = ["P402Instrumentor"]
 
 _logger = logging.getLogger("p402.instrumentation")
-_SCOPE = "p402.instrumentation"
 
 
 class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no types
@@ -36,6 +39,7 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
 
     _switches: ClassVar[WeakKeyDictionary[trace.TracerProvider, Switch]] = WeakKeyDictionary()
     _switch: Switch | None = None
+    _delivery: Delivery | None = None
     _hooks: Mapping[str, Hook] = {}
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -51,9 +55,13 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
                 return
             set_defaults(settings.defaults, settings.task_type)
             provider, is_ours = _provider(kwargs.get("tracer_provider"))
-            destination = self._add_processors(provider, settings, environment, is_ours=is_ours)
-            tracer = provider.get_tracer(_SCOPE)
-            self._hooks = hook_clients(Inspector(tracer, settings.baggage_hosts))
+            delivery = self._delivery = delivery_to_collector(settings, environment)
+            atexit.register(delivery.shutdown)  # a TracerProvider may be without a hook of its own, or be disabled
+            destination = self._add_processors(provider, delivery, settings, environment, is_ours=is_ours)
+            spans = CallSpans(provider, CollectorProcessor(delivery))
+            content = Content(settings.content_mode, settings.fingerprint_key)
+            inspector = Inspector(spans, settings.baggage_hosts, settings.openai_hosts, content)
+            self._hooks = hook_clients(inspector)
             _report(self._hooks, destination)
 
     def _uninstrument(self, **kwargs: Any) -> None:
@@ -65,12 +73,22 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
         if self._switch is not None:
             self._switch.turn_off()
             self._switch = None
+        if self._delivery is not None:
+            atexit.unregister(self._delivery.shutdown)
+            self._delivery.shutdown()
+            self._delivery = None
         set_defaults(Attribution(), None)
 
     def _add_processors(
-        self, provider: trace.TracerProvider, settings: Settings, environment: Mapping[str, str], *, is_ours: bool
+        self,
+        provider: trace.TracerProvider,
+        delivery: Delivery,
+        settings: Settings,
+        environment: Mapping[str, str],
+        *,
+        is_ours: bool,
     ) -> str:
-        """Add attribution and, where needed, the way to the collector; say where spans go."""
+        """Add attribution and the way to the collector; say where the spans of recorded traces go."""
         if not isinstance(provider, TracerProvider):
             return f"wherever {type(provider).__qualname__} sends them"
         switch = self._switches.get(provider)
@@ -78,11 +96,9 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
             switch = self._switches[provider] = Switch()
             provider.add_span_processor(switch)
         self._switch = switch
-        if not is_ours and already_sent(settings, environment):
-            switch.turn_on(AttributionProcessor())
-            return f"{settings.collector_url} by OpenTelemetry's own exporter"
-        switch.turn_on(AttributionProcessor(), collector_processor(settings))
-        return settings.collector_url
+        sent = not is_ours and already_sent(settings, environment)
+        switch.turn_on(AttributionProcessor(settings.trusted_peers), CollectorProcessor(delivery, sampled=not sent))
+        return f"{settings.collector_url} by OpenTelemetry's own exporter" if sent else settings.collector_url
 
 
 def _provider(given: trace.TracerProvider | None) -> tuple[trace.TracerProvider, bool]:

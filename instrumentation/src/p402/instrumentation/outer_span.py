@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, SpanKind
 
 from p402.vocabulary.attributes import GEN_AI_OPERATION_NAME
 
-__all__ = ["outer_span_scope"]
+__all__ = ["outer_span_scope", "trace_of"]
 
 _INFERENCE = frozenset({"chat", "generate_content", "text_completion", "embeddings", "responses"})
 _SPAN_KIND = "openinference.span.kind"  # OpenInference
@@ -31,3 +31,16 @@ def outer_span_scope(current: Span) -> str | None:
         scope = getattr(current, "instrumentation_scope", None)
         return getattr(scope, "name", None) or "unknown"
     return None
+
+
+def trace_of(current: Span) -> int:
+    """Give the trace in which attempts at one call meet; 0 if there is none.
+
+    A span of HTTP that has no parent, such as the aiohttp instrumentation's, is around one attempt only.
+    """
+    of_one_attempt = (
+        getattr(current, "kind", None) is SpanKind.CLIENT
+        and getattr(current, "parent", None) is None
+        and outer_span_scope(current) is None
+    )
+    return 0 if of_one_attempt else current.get_span_context().trace_id

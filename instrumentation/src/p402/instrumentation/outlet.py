@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from p402.instrumentation.processor import GenAiSpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from p402.instrumentation.delivery import Delivery, Limits
 from p402.instrumentation.settings import Settings
 
-__all__ = ["already_sent", "collector_processor"]
+__all__ = ["already_sent", "delivery_to_collector"]
 
 
-def collector_processor(settings: Settings) -> GenAiSpanProcessor:
-    """Make the processor that exports to the collector, in batches and in the background.
+def delivery_to_collector(settings: Settings, environment: Mapping[str, str]) -> Delivery:
+    """Make the delivery to the collector; its own HTTP is not instrumented, since it suppresses that while it sends."""
 
-    Its own HTTP is not instrumented: the processor suppresses instrumentation while it exports.
-    """
-    # Imported here: whoever only marks attribution needs no exporter.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    def exporter() -> SpanExporter:
+        # Imported here: whoever only marks attribution needs no exporter.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-    headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-    return GenAiSpanProcessor(OTLPSpanExporter(endpoint=_traces_url(settings.collector_url), headers=headers))
+        headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+        return OTLPSpanExporter(endpoint=_traces_url(settings.collector_url), headers=headers)
+
+    return Delivery(exporter, settings.collector_url, Limits.from_environment(environment))
 
 
 def already_sent(settings: Settings, environment: Mapping[str, str]) -> bool:

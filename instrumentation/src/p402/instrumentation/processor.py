@@ -2,47 +2,67 @@
 
 from __future__ import annotations
 
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from p402.instrumentation.attribution import labels
+from p402.instrumentation.call_spans import SCOPE
+from p402.instrumentation.delivery import Delivery
 from p402.instrumentation.guard import guard
+from p402.instrumentation.peers import TrustedPeers
+from p402.instrumentation.server_spans import judge
 
-__all__ = ["AttributionProcessor", "GenAiSpanProcessor", "Switch"]
-
-
-_EXIT_MILLISECONDS = 3_000
+__all__ = ["AttributionProcessor", "CollectorProcessor", "Switch"]
 
 
 class AttributionProcessor(SpanProcessor):
     """Writes the attribution of its context onto each span that starts: ours, and those of other instrumentations."""
 
+    def __init__(self, trusted_peers: TrustedPeers) -> None:
+        self._trusted_peers = trusted_peers
+
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Add the levels that are known and that the span does not carry yet."""
         with guard("attributing a span"):
             present = span.attributes or {}
-            for name, value in labels(parent_context).items():
+            believed = judge(span, trace.get_current_span(parent_context), self._trusted_peers)
+            for name, value in labels(parent_context, with_baggage=believed).items():
                 if name not in present:
                     span.set_attribute(name, value)
 
 
-class GenAiSpanProcessor(BatchSpanProcessor):
-    """Exports, in batches and in the background, the spans that have ``gen_ai.*`` attributes, and no others."""
+class CollectorProcessor(SpanProcessor):
+    """Hands the spans that have ``gen_ai.*`` attributes, and no others, to the delivery.
+
+    Of the spans that are recorded but not sampled it takes ours only. Those that are sampled it leaves out if
+    ``sampled`` is false, because OpenTelemetry's own exporter sends them to the same collector.
+    """
+
+    def __init__(self, delivery: Delivery, *, sampled: bool = True) -> None:
+        self._delivery = delivery
+        self._sampled = sampled
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span if it tells of a model."""
         with guard("queueing a span"):
-            if any(name.startswith("gen_ai.") for name in span.attributes or ()):
-                super().on_end(span)
+            if self._wants(span) and any(name.startswith("gen_ai.") for name in span.attributes or ()):
+                self._delivery.put(span)
+
+    def _wants(self, span: ReadableSpan) -> bool:
+        if span.context is not None and span.context.trace_flags.sampled:
+            return self._sampled
+        return span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE
 
     def shutdown(self) -> None:
         """Send what is queued, but do not hold up the exit of the host for long if the collector is away."""
-        batches = getattr(self, "_batch_processor", None)  # its own shutdown waits 30 s and takes no other limit
-        if batches is None:
-            super().shutdown()  # type: ignore[no-untyped-call] # it has no types
-        else:
-            batches.shutdown(timeout_millis=_EXIT_MILLISECONDS)
+        self._delivery.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Send what is queued; the exporter's own timeout bounds it."""
+        del timeout_millis
+        self._delivery.flush()
+        return True
 
 
 class Switch(SpanProcessor):

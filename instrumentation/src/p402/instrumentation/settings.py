@@ -6,19 +6,24 @@ A value that cannot be used is reported and its default taken: a typing error ne
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from p402.instrumentation import environment_variables as names
+from p402.instrumentation.content import ContentMode
+from p402.instrumentation.peers import TrustedPeers
 from p402.vocabulary import Attribution, Level, is_valid_id
 from p402.vocabulary.environment import DEFAULT_COLLECTOR_URL
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "trusted_peers_of"]
 
 _logger = logging.getLogger("p402.instrumentation")
+_HOST_AND_PROVIDER = re.compile(r"[\w.-]+(?::\d+)?=[\w.-]{1,64}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
+_SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +36,15 @@ class Settings:
     disabled: bool = False
     baggage_hosts: frozenset[str] = frozenset()
     """Hosts, in lower case, that may receive baggage with calls of a model."""
+    openai_hosts: Mapping[str, str] = field(default_factory=dict)
+    """``gen_ai.provider.name`` by ``host`` or ``host:port``, in lower case, of servers that speak OpenAI's dialect."""
     defaults: Attribution = field(default_factory=Attribution)
     """Attribution where neither code nor a caller says otherwise."""
     task_type: str | None = None
+    trusted_peers: TrustedPeers = field(default_factory=TrustedPeers)
+    """Whose baggage counts."""
+    content_mode: ContentMode = ContentMode.METADATA
+    fingerprint_key: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -45,9 +56,46 @@ class Settings:
             api_key=_api_key(environment),
             disabled=_switch(environment, names.P402_DISABLED),
             baggage_hosts=frozenset(host.strip().lower() for host in hosts if host.strip()),
+            openai_hosts=_openai_hosts(environment),
             defaults=Attribution(**levels),
             task_type=_id(environment, names.P402_TASK_TYPE),
+            trusted_peers=trusted_peers_of(environment),
+            content_mode=_content_mode(environment),
+            fingerprint_key=_fingerprint_key(environment),
         )
+
+
+def trusted_peers_of(environment: Mapping[str, str]) -> TrustedPeers:
+    """Read which peers are trusted; if one of them cannot be read, none is."""
+    try:
+        return TrustedPeers.named(environment.get(names.P402_TRUSTED_PEERS, "").split(","))
+    except ValueError:
+        _logger.warning(
+            "%s is not a list of networks (10.0.0.0/8), addresses and the word unix, with commas; no peer is trusted.",
+            names.P402_TRUSTED_PEERS,
+        )
+        return TrustedPeers()
+
+
+def _content_mode(environment: Mapping[str, str]) -> ContentMode:
+    value = environment.get(names.P402_CONTENT_MODE, "").strip().lower()
+    try:
+        return ContentMode(value or ContentMode.METADATA)
+    except ValueError:
+        _logger.warning("%s is none of %s; using metadata.", names.P402_CONTENT_MODE, ", ".join(ContentMode))
+        return ContentMode.METADATA
+
+
+def _fingerprint_key(environment: Mapping[str, str]) -> bytes | None:
+    value = environment.get(names.P402_FINGERPRINT_KEY, "").strip().encode()
+    if not value or len(value) >= _SHORTEST_KEY:
+        return value or None
+    _logger.warning(
+        "%s is shorter than %d characters, so that it could be guessed, and is ignored.",
+        names.P402_FINGERPRINT_KEY,
+        _SHORTEST_KEY,
+    )
+    return None
 
 
 def _id(environment: Mapping[str, str], name: str) -> str | None:
@@ -86,6 +134,21 @@ def _collector_url(environment: Mapping[str, str]) -> str:
         DEFAULT_COLLECTOR_URL,
     )
     return DEFAULT_COLLECTOR_URL
+
+
+def _openai_hosts(environment: Mapping[str, str]) -> dict[str, str]:
+    hosts: dict[str, str] = {}
+    for entry in environment.get(names.P402_OPENAI_HOSTS, "").lower().split(","):
+        if _HOST_AND_PROVIDER.fullmatch(entry.strip()):
+            host, _, provider = entry.strip().partition("=")
+            hosts[host] = provider
+        elif entry.strip():
+            _logger.warning(
+                "An entry of %s is ignored: write host=provider or host:port=provider, for example "
+                "llm.internal:8000=vllm.",
+                names.P402_OPENAI_HOSTS,
+            )
+    return hosts
 
 
 def _api_key(environment: Mapping[str, str]) -> str | None:

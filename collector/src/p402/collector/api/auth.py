@@ -64,21 +64,31 @@ class Authenticator:
         self._key_required = key_required
 
     async def authenticate(self, request: web.Request, scope: str) -> Principal:
-        """Give the principal of a request that needs a scope.
+        """Give the principal of an HTTP request that needs a scope.
 
         Raises:
             Unauthorised: without a valid key where one is needed.
             Forbidden: if the key does not have the scope, or a foreign page tries to use a local collector.
         """
-        header = request.headers.get("Authorization")
-        if header is not None:
-            principal = await self._by_key(header)
+        authorization = request.headers.get("Authorization")
+        if authorization is None and not self._key_required:
+            self._refuse_foreign_pages(request)
+        return await self.principal(authorization, scope)
+
+    async def principal(self, authorization: str | None, scope: str) -> Principal:
+        """Give the principal that an ``Authorization`` header stands for, if it has a scope.
+
+        Raises:
+            Unauthorised: without a valid key where one is needed.
+            Forbidden: if the key does not have the scope.
+        """
+        if authorization is not None:
+            principal = await self._by_key(authorization)
         elif self._key_required:
             raise Unauthorised(
                 "An API key is needed: send `Authorization: Bearer p402_…`. `p402 keys create` makes one."
             )
         else:
-            self._refuse_foreign_pages(request)
             principal = Principal(None, _ANONYMOUS_SCOPES, Attribution())
         principal.require(scope)
         return principal

@@ -9,7 +9,7 @@ from p402.collector.pipeline.attribute import attribute
 from p402.collector.pipeline.normalise import Dialect, normalise
 from p402.collector.pipeline.ports import Ledger, Outcome, Prices
 from p402.collector.pipeline.price import charge
-from p402.collector.pipeline.records import NotCharged, Recordable, SkipReason, SpanRecord, WithoutUsage
+from p402.collector.pipeline.records import NotCharged, OtherSpan, Recordable, SkipReason, SpanRecord, WithoutUsage
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Attribution, Clock
 
@@ -49,19 +49,22 @@ class Ingest:
         now = self._clock.now()
         calls: list[Recordable] = []
         without_usage: list[WithoutUsage] = []
+        others: list[OtherSpan] = []
         counts: Counter[str] = Counter()
         for span in spans:
             read = normalise(span, self._dialects)
             if isinstance(read, NotCharged) and read.reason is not SkipReason.NO_USAGE:
                 counts[read.reason] += 1
+                others.append(OtherSpan(span, key_id))
                 continue
             owner = attribute(span, bound_to, self._default_organisation)
             if isinstance(read, NotCharged):
-                without_usage.append(WithoutUsage(span, owner.attribution.organisation or self._default_organisation))
+                organisation = owner.attribution.organisation or self._default_organisation
+                without_usage.append(WithoutUsage(span, organisation, key_id))
             else:
                 calls.append(charge(read, owner, self._prices, key_id, now))
-        if calls or without_usage:
-            outcomes = await self._ledger.record(calls, without_usage, now)
+        if calls or without_usage or others:
+            outcomes = await self._ledger.record(calls, without_usage, now, others)
             counts.update(outcomes)
             for call, outcome in zip(calls, outcomes, strict=False):
                 if outcome is Outcome.CHARGED:

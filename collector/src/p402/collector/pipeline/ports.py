@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from p402.collector.pipeline.records import Recordable, WithoutUsage
+from p402.collector.pipeline.records import OtherSpan, Recordable, WithoutUsage
 from p402.collector.pricing import Priced, Unpriced
 from p402.vocabulary import Usage
 
@@ -40,9 +40,15 @@ class Ledger(Protocol):
     """The books. Charges and counters change together, once per call, and are on disk when ``record`` returns."""
 
     async def record(
-        self, calls: Sequence[Recordable], without_usage: Sequence[WithoutUsage], at: datetime
+        self,
+        calls: Sequence[Recordable],
+        without_usage: Sequence[WithoutUsage],
+        at: datetime,
+        others: Sequence[OtherSpan] = (),
     ) -> list[Outcome]:
         """Record a batch; returns what became of each span, first of ``calls``, then of ``without_usage``.
+
+        ``others`` only help to see which calls are the same.
 
         Raises:
             Transient: nothing was recorded; the sender should try again.

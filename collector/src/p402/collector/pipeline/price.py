@@ -13,6 +13,7 @@ from p402.vocabulary import Charge, attributes
 __all__ = ["call_key", "charge"]
 
 _OWN_SCOPE = "p402.instrumentation"
+_UNIQUE_ID_LENGTH = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,6 +48,7 @@ def charge(call: ModelCall, owner: Attributed, prices: Prices, key_id: str | Non
         key_id=key_id,
         call_key=call_key(call, owner, key_id),
         may_nest=span.scope != _OWN_SCOPE or attributes.P402_OUTER_SPAN_SCOPE in span.attributes,
+        ours=span.scope == _OWN_SCOPE,
     )
 
 
@@ -65,12 +67,15 @@ def _price(call: ModelCall, prices: Prices, at: datetime) -> Priced | Unpriced:
 def call_key(call: ModelCall, owner: Attributed, key_id: str | None) -> bytes | None:
     """Identify a provider's answer, so that two spans about it are charged once.
 
-    The organisation and the key are part of it: nobody else's span can take the place of a real one.
+    The organisation and the key are part of it: nobody else's span can take the place of a real one. A short id is
+    good within its trace only: some servers choose them from a few hundred. Elsewhere ids are long and unique, and some
+    instrumentations put their span of a streamed call into a trace of its own.
     """
     if call.response_id is None:
         return None
     organisation = owner.attribution.organisation or ""
-    parts = (organisation, key_id or "", call.span.trace_id.hex(), call.provider, call.response_id)
+    trace = call.span.trace_id.hex() if len(call.response_id) < _UNIQUE_ID_LENGTH else ""
+    parts = (organisation, key_id or "", trace, call.provider, call.response_id)
     return hashlib.sha256("\0".join(parts).encode()).digest()[:16]
 
 

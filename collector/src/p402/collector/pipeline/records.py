@@ -14,6 +14,7 @@ __all__ = [
     "Attributed",
     "ModelCall",
     "NotCharged",
+    "OtherSpan",
     "Recordable",
     "SkipReason",
     "SpanRecord",
@@ -103,6 +104,8 @@ class Recordable:
     """Digest of the provider's own id for the answer, see `pipeline.price.call_key`; None when there is none."""
     may_nest: bool
     """Whether another span of the same call may lie around or inside this one."""
+    ours: bool
+    """Whether our own instrumentation made the span, at the HTTP request itself: inside all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +114,12 @@ class WithoutUsage:
 
     span: SpanRecord
     organisation: str
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSpan:
+    """A span that is no call to charge; the ledger remembers for a while where in its trace it was."""
+
+    span: SpanRecord
+    key_id: str | None

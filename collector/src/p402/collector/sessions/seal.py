@@ -48,8 +48,10 @@ class Sealer:
                     pass  # there may be more than one look takes in
             except Transient as error:
                 log.warning("sessions_wait_for_storage", problem=str(error))
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _LONGEST_WAIT_SECONDS)
+                async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                    await self._wake.wait()
 
     async def catch_up(self) -> list[SealedReceipt]:
         """Follow all recorded charges, then seal what is due; returns the new receipts."""

@@ -6,8 +6,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from p402.receipts import Signer
+from p402.vocabulary import Permanent
 
-__all__ = ["LogSigners"]
+__all__ = ["LogSigners", "SigningKeyUnusable"]
+
+
+class SigningKeyUnusable(Permanent):
+    """The file of the key that signs checkpoints cannot be read or written."""
 
 
 class LogSigners:
@@ -19,12 +24,20 @@ class LogSigners:
         self._signers: dict[str, Signer] = {}
 
     def make_key_if_missing(self) -> bool:
-        """Make the key on a first start; tells whether it did."""
-        if self._file.exists():
-            return False
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        Signer.generate(self._receipt_origin).save(self._file)
-        return True
+        """Make the key on a first start; tells whether it did.
+
+        Raises:
+            Permanent: if the key cannot be made or used, so that nobody learns it from the first receipt.
+        """
+        try:
+            missing = not self._file.exists()
+            if missing:
+                self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                Signer.generate(self._receipt_origin).save(self._file)
+            Signer.from_file(self._file, self._receipt_origin)
+        except OSError as error:
+            raise SigningKeyUnusable(f"The signing key {self._file} cannot be read or made: {error}.") from error
+        return missing
 
     def signer(self, organisation: str) -> Signer:
         """Give the signer of an organisation's log; its origin is ``<receipt origin>/org/<organisation>``."""

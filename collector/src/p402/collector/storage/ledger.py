@@ -15,12 +15,14 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from p402.collector.pipeline.ports import Outcome
-from p402.collector.pipeline.records import Recordable, WithoutUsage
+from p402.collector.pipeline.records import OtherSpan, Recordable, SpanRecord, WithoutUsage
 from p402.collector.storage.charge_rows import CHARGE_COLUMNS, USAGE_COLUMNS, row_of, to_millis
 from p402.collector.storage.counters import add_to_counters
 from p402.collector.storage.database import Database
 from p402.collector.storage.interned import Interned
-from p402.vocabulary import MAX_ID_LENGTH
+from p402.collector.storage.lineage import depths, has_links, knows_trace, remember
+from p402.collector.storage.same_call import charge_of_same_call, charge_of_span, free_answer_key
+from p402.vocabulary import MAX_ID_LENGTH, UsageSource
 from p402.vocabulary.attributes import GEN_AI_REQUEST_MODEL
 
 __all__ = ["SqliteLedger"]
@@ -29,16 +31,9 @@ _INSERT = (
     f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) VALUES ({', '.join('?' * len(CHARGE_COLUMNS))})"
     " ON CONFLICT DO NOTHING"
 )
-_USAGE = ", ".join(USAGE_COLUMNS)
 _USAGE_AT = slice(CHARGE_COLUMNS.index(USAGE_COLUMNS[0]), CHARGE_COLUMNS.index(USAGE_COLUMNS[-1]) + 1)
-_NESTED = (
-    "WITH reports AS ("
-    " SELECT span_key, parent_span_id, seq FROM charges WHERE span_key BETWEEN ? AND ? UNION ALL"
-    " SELECT span_key, parent_span_id, charge_seq FROM set_aside WHERE span_key BETWEEN ? AND ?)"
-    f" SELECT charges.seq, key_id, {_USAGE} FROM reports JOIN charges ON charges.seq = reports.seq"
-    " WHERE (reports.parent_span_id = ? OR reports.span_key = ?) AND key_id IS ? ORDER BY charges.seq LIMIT 1"
-)
-"""The charge that a span around or inside this one reported, be it the charged span or one that was set aside."""
+_CALL_KEY_AT = CHARGE_COLUMNS.index("call_key")
+_MODEL_AT = CHARGE_COLUMNS.index("model_id")
 
 Row = tuple[Any, ...]
 
@@ -53,28 +48,45 @@ class SqliteLedger:
         database.on_rollback(self._interned.forget)
 
     async def record(
-        self, calls: Sequence[Recordable], without_usage: Sequence[WithoutUsage], at: datetime
+        self,
+        calls: Sequence[Recordable],
+        without_usage: Sequence[WithoutUsage],
+        at: datetime,
+        others: Sequence[OtherSpan] = (),
     ) -> list[Outcome]:
         """Record a batch, see `pipeline.ports.Ledger`."""
-        outcomes = await self._database.write(lambda connection: self._record(connection, calls, without_usage, at))
+        outcomes = await self._database.write(
+            lambda connection: self._record(connection, calls, without_usage, others, at)
+        )
         if Outcome.CHARGED in outcomes:
             self._after_commit()
         return outcomes
 
     def _record(
-        self, connection: Connection, calls: Sequence[Recordable], without_usage: Sequence[WithoutUsage], at: datetime
+        self,
+        connection: Connection,
+        calls: Sequence[Recordable],
+        without_usage: Sequence[WithoutUsage],
+        others: Sequence[OtherSpan],
+        at: datetime,
     ) -> list[Outcome]:
         driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        around: list[OtherSpan | WithoutUsage] = [*others, *without_usage]
+        if around:
+            remember(driver, ((other.span, other.key_id, None) for other in around), at)
         rows = [self._row(driver, call, at) for call in calls]
         outcomes = self._insert_together(driver, calls, rows)
         if outcomes is None:
-            outcomes = [self._insert_one(driver, call, row, at) for call, row in zip(calls, rows, strict=True)]
+            found: dict[int, Outcome] = {}
+            for number in _innermost_first(calls, [other.span for other in around]):
+                found[number] = self._insert_one(driver, calls[number], rows[number], at)
+            outcomes = [found[number] for number in range(len(calls))]
         charged = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome is Outcome.CHARGED]
         add_to_counters(driver, [call.charge for call in charged])
         for span in without_usage:
             model = span.span.attributes.get(GEN_AI_REQUEST_MODEL)
             detail = {"model": model[:MAX_ID_LENGTH] if isinstance(model, str) else None}
-            _set_aside(driver, span.span.key, None, span.organisation, Outcome.NO_USAGE, None, detail, at)
+            _set_aside(driver, span.span.key, span.organisation, Outcome.NO_USAGE, None, detail, at)
             outcomes.append(Outcome.NO_USAGE)
         return outcomes
 
@@ -95,6 +107,8 @@ class SqliteLedger:
         """Insert all rows at once; None, and nothing inserted, when they must be looked at one by one."""
         if any(call.may_nest for call in calls):
             return None
+        if has_links(driver) and any(knows_trace(driver, call.span, call.key_id) for call in calls):
+            return None
         driver.execute("SAVEPOINT together")
         inserted = driver.executemany(_INSERT, rows).rowcount if rows else 0
         if inserted != len(rows):
@@ -104,49 +118,48 @@ class SqliteLedger:
 
     @staticmethod
     def _insert_one(driver: sqlite3.Connection, call: Recordable, row: Row, at: datetime) -> Outcome:
-        usage = row[_USAGE_AT]
-        query = f"SELECT seq, key_id, {_USAGE} FROM charges WHERE span_key = ?"
-        known = driver.execute(query, (call.span.key,)).fetchone()
-        outcome = Outcome.REPEATED
-        if known is None:
-            known, outcome = _charge_of_same_call(driver, call), Outcome.DUPLICATE
-        if known is None:
-            driver.execute(_INSERT, row)
+        if (known := charge_of_span(driver, call)) is not None:
+            same = known.key_id == call.key_id and known.usage == row[_USAGE_AT] and known.model_id == row[_MODEL_AT]
+            outcome = Outcome.REPEATED if same else Outcome.QUARANTINED
+        elif (known := charge_of_same_call(driver, call)) is not None:
+            outcome = Outcome.QUARANTINED if known.contradicts(call) else Outcome.DUPLICATE
+        else:
+            key = free_answer_key(driver, call)
+            seq = driver.execute(_INSERT, (*row[:_CALL_KEY_AT], key, *row[_CALL_KEY_AT + 1 :])).lastrowid
+            if not call.ours:
+                remember(driver, [(call.span, call.key_id, seq)], at)
             return Outcome.CHARGED
-        seq, key_id, *its_usage = known
-        if key_id != call.key_id or its_usage != list(usage):
-            # Somebody else's span, or another claim: neither may replace or hide a charge.
-            outcome = Outcome.QUARANTINED
         if outcome is not Outcome.REPEATED:
-            detail = {"model": call.charge.model, **dict(zip(USAGE_COLUMNS, usage, strict=True))}
+            # Somebody else's span, or another claim: neither may replace or hide a charge.
+            detail = {"model": call.charge.model, **dict(zip(USAGE_COLUMNS, row[_USAGE_AT], strict=True))}
             organisation = call.charge.attribution.organisation or ""
-            parent = call.span.parent_span_id if key_id == call.key_id else None
-            _set_aside(driver, call.span.key, parent, organisation, outcome, seq, detail, at)
+            _set_aside(driver, call.span.key, organisation, outcome, known.seq, detail, at)
+            if known.key_id == call.key_id:
+                remember(driver, [(call.span, call.key_id, known.seq)], at)
+        if outcome is Outcome.DUPLICATE and known.call_key is None and (key := free_answer_key(driver, call)):
+            # The charged span named no answer. Now it is known which one it was.
+            driver.execute("UPDATE charges SET call_key = ? WHERE seq = ?", (key, known.seq))
         return outcome
 
 
-def _charge_of_same_call(driver: sqlite3.Connection, call: Recordable) -> Row | None:
-    """Find the charge of the same provider's answer: by the answer's id, else by nesting within the trace.
+def _innermost_first(calls: Sequence[Recordable], around: Sequence[SpanRecord]) -> list[int]:
+    """Order calls so that of several reports of one call the best is charged.
 
-    A model call never contains another one, so a span directly around or inside one that reported a charged call
-    reports the same call.
+    A provider's count goes before an estimate, our own report (made at the HTTP request) before others, and what lies
+    inside before what lies around.
     """
-    if call.call_key is not None:
-        query = f"SELECT seq, key_id, {_USAGE} FROM charges WHERE call_key = ?"
-        if known := cast("Row | None", driver.execute(query, (call.call_key,)).fetchone()):
-            return known
-    if not call.may_nest:
-        return None
-    span = call.span
-    within_trace = (span.trace_id, span.trace_id + b"\xff" * 8)
-    around_or_inside = (span.span_id, span.trace_id + (span.parent_span_id or b""))
-    return cast("Row | None", driver.execute(_NESTED, (*within_trace * 2, *around_or_inside, call.key_id)).fetchone())
+    depth = depths([*around, *(call.span for call in calls)])
+
+    def rank(number: int) -> tuple[bool, bool, int]:
+        call = calls[number]
+        return call.charge.usage_source is UsageSource.ESTIMATED, not call.ours, -depth.get(call.span.key, 0)
+
+    return sorted(range(len(calls)), key=rank)
 
 
 def _set_aside(
     driver: sqlite3.Connection,
     span_key: bytes,
-    parent_span_id: bytes | None,
     organisation: str,
     reason: Outcome,
     charge_seq: int | None,
@@ -154,15 +167,7 @@ def _set_aside(
     at: datetime,
 ) -> None:
     driver.execute(
-        "INSERT INTO set_aside (span_key, parent_span_id, organisation, reason, charge_seq, detail, recorded_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (
-            span_key,
-            parent_span_id,
-            organisation,
-            reason,
-            charge_seq,
-            json.dumps(detail, sort_keys=True),
-            to_millis(at),
-        ),
+        "INSERT INTO set_aside (span_key, organisation, reason, charge_seq, detail, recorded_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (span_key, organisation, reason, charge_seq, json.dumps(detail, sort_keys=True), to_millis(at)),
     )

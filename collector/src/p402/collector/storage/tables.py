@@ -37,6 +37,7 @@ __all__ = [
     "sessions",
     "set_aside",
     "settlements",
+    "span_links",
     "spend_hourly",
 ]
 
@@ -92,7 +93,7 @@ charges = Table(
     metadata,
     Column("seq", Integer, primary_key=True),
     Column("span_key", LargeBinary, nullable=False, unique=True),  # trace id and span id, 24 bytes
-    Column("call_key", LargeBinary, unique=True),  # the provider's answer, whoever reports it; see calls.py
+    Column("call_key", LargeBinary, unique=True),  # the provider's answer, whoever reports it; see pipeline/price.py
     Column("parent_span_id", LargeBinary),
     Column("scope_id", ForeignKey("scopes.id"), nullable=False),
     Column("model_id", ForeignKey("models.id"), nullable=False),
@@ -128,18 +129,30 @@ charges = Table(
     Index("charges_of_scope", "scope_id", "seq"),
 )
 
+Index("charges_inside", charges.c.parent_span_id, sqlite_where=charges.c.parent_span_id.is_not(None))
+
 set_aside = Table(
     "set_aside",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("span_key", LargeBinary, nullable=False),
-    Column("parent_span_id", LargeBinary),  # null also for spans of another sender than the charge's
     Column("organisation", String, nullable=False),
     Column("reason", String, nullable=False),  # duplicate, quarantined, no_usage
     Column("charge_seq", ForeignKey("charges.seq")),
     Column("detail", String, nullable=False),  # usage and model as JSON; no content
     Column("recorded_at", BigInteger, nullable=False),
     UniqueConstraint("span_key", "reason", "detail"),
+)
+
+span_links = Table(  # see lineage.py; rows last for an hour
+    "span_links",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("span", LargeBinary, nullable=False, unique=True),  # 8 bytes of sender and trace, 8 of span id
+    Column("parent", LargeBinary, index=True),  # the same way
+    Column("charge_seq", Integer),  # the charge whose call this span reports
+    Column("scope", String),  # who reports it
+    Column("recorded_at", BigInteger, nullable=False),
 )
 
 spend_hourly = Table(

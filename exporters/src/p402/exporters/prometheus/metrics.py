@@ -19,6 +19,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 METRICS: Mapping[str, str] = {
     "p402_spans_total": "Spans received, by what became of them.",
     "p402_otlp_requests_total": "OTLP requests, by signal and status code.",
+    "p402_evaluations_total": "Evaluations of answers that came as OTLP log events.",
     "p402_charges_total": "Charges recorded, by provider and whether they have a price.",
     "p402_cost_usd_total": "Cost of priced charges in USD, by provider.",
     "p402_tokens_total": "Tokens of charges, by provider and direction.",
@@ -40,6 +41,7 @@ class CollectorMetrics:
         self._providers: set[str] = set()
         self._spans = self._counter("p402_spans_total", "outcome")
         self._requests = self._counter("p402_otlp_requests_total", "signal", "status")
+        self._evaluations = self._counter("p402_evaluations_total")
         self._charges = self._counter("p402_charges_total", "provider", "priced")
         self._cost = self._counter("p402_cost_usd_total", "provider")
         self._tokens = self._counter("p402_tokens_total", "provider", "direction")
@@ -55,6 +57,10 @@ class CollectorMetrics:
     def otlp_request(self, signal: str, status: int) -> None:
         """Count one OTLP request (traces, metrics or logs)."""
         self._requests.labels(signal=signal, status=str(status)).inc()
+
+    def evaluations(self, count: int) -> None:
+        """Count evaluations of answers."""
+        self._evaluations.inc(count)
 
     def charged(self, charge: Charge) -> None:
         """Count one new charge."""

@@ -15,7 +15,8 @@ from p402.instrumentation.inspection import Inspector
 
 __all__ = ["Hook", "hook_clients", "uncovered_sdks"]
 
-_CLIENTS = ("httpx", "httpx2", "aiohttp")
+_CLIENTS = ("httpx", "httpx2", "aiohttp", "requests", "botocore")
+_OF_SDKS = frozenset({"httpx", "httpx2", "aiohttp"})
 _SDKS = ("openai", "anthropic", "google-genai")
 
 
@@ -51,7 +52,7 @@ def uncovered_sdks(hooks: Mapping[str, Hook]) -> list[str]:
         except metadata.PackageNotFoundError:
             continue
         names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required if "extra ==" not in line}
-        needed = sorted(names.intersection(_CLIENTS))
+        needed = sorted(names & _OF_SDKS)
         if not any(name in hooks for name in needed):
             uncovered.append(f"{sdk} (uses {' and '.join(needed) or 'an unknown HTTP client'})")
     return uncovered
@@ -63,6 +64,14 @@ def _hook(name: str, module: ModuleType, inspector: Inspector) -> Hook:
         from p402.instrumentation.clients.aiohttp import AiohttpHook  # noqa: PLC0415 - see above
 
         return AiohttpHook(module, inspector)
+    if name == "requests":
+        from p402.instrumentation.clients.requests import RequestsHook  # noqa: PLC0415 - see above
+
+        return RequestsHook(module, inspector)
+    if name == "botocore":
+        from p402.instrumentation.clients.botocore import BotocoreHook  # noqa: PLC0415 - see above
+
+        return BotocoreHook(module, inspector)
     from p402.instrumentation.clients.httpx import HttpxHook  # noqa: PLC0415 - see above
 
     return HttpxHook(module, inspector)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -144,9 +145,8 @@ def _may_refuse(inspected: Inspected, response: Any) -> bool:
 
 def _outgoing(request: Any, *, can_hide: bool) -> Outgoing:
     url = request.url
-    body = None
-    if hasattr(request, "_content"):  # else it is a stream that can be read only once, and `content` would raise
-        body = request.content
+    # Without `_content` it is a stream that can be read only once, and `content` would raise.
+    body = request.content if hasattr(request, "_content") else _form(request.stream)
     return Outgoing(
         method=request.method,
         host=url.host,
@@ -156,6 +156,13 @@ def _outgoing(request: Any, *, can_hide: bool) -> Outgoing:
         body=body,
         can_hide=can_hide,
     )
+
+
+def _form(stream: Any) -> bytes | None:
+    """Read the texts of a form that is sent with a file, as those for transcriptions are."""
+    values = {field.name: getattr(field, "value", None) for field in getattr(stream, "fields", ())}
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    return json.dumps(texts).encode() if texts else None
 
 
 def _fail(call: Call | None, error: BaseException | None) -> None:

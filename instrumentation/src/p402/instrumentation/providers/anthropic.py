@@ -1,24 +1,29 @@
-"""Anthropic's dialect: messages, at once and in a stream.
+"""Anthropic's dialect: messages, at once and in a stream; at Vertex AI too, where the model is in the path.
 
-Source: https://docs.anthropic.com/en/api/messages. Anthropic counts ``input_tokens`` *without* what the cache read
+Sources: https://docs.anthropic.com/en/api/messages and .../claude-on-vertex-ai. Anthropic counts ``input_tokens`` *without* what the cache read
 and wrote; our totals include both, as OpenTelemetry's conventions ask.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from p402.instrumentation.providers.facts import Answer, RequestFacts, count, text_of
 from p402.vocabulary import Usage
 
-__all__ = ["read", "read_request"]
+__all__ = ["PATH", "PROVIDER", "read", "read_request"]
+
+PATH = re.compile(r"/v1/messages/?$|/publishers/anthropic/models/[^/:]+:(?:r|streamR)awPredict$")
+PROVIDER = "anthropic"
+_IN_PATH = re.compile(r"/models/([^/:]+):")
 
 
 def read_request(path: str, body: Mapping[str, Any]) -> RequestFacts | None:
-    """Read a request to ``…/v1/messages``."""
-    del path
-    model = text_of(body.get("model"))
+    """Read a request to ``…/v1/messages`` or ``…/models/{model}:rawPredict`` (``:streamRawPredict``)."""
+    in_path = _IN_PATH.search(path)
+    model = in_path[1] if in_path else text_of(body.get("model"))
     if model is None or not isinstance(body.get("messages"), list):
         return None
     limit = count(body, "max_tokens")

@@ -6,13 +6,17 @@ the prompts of its own tools beside the prompt; our totals include both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from p402.instrumentation.providers.facts import Answer, RequestFacts, count
 from p402.vocabulary import Usage
 
-__all__ = ["read", "read_request"]
+__all__ = ["PATH", "PROVIDER", "read", "read_request"]
+
+PATH = re.compile(r"/models/[^/:]+:(?:g|streamG)enerateContent$")
+PROVIDER = "gcp.gemini"
 
 
 def read_request(path: str, body: Mapping[str, Any]) -> RequestFacts | None:

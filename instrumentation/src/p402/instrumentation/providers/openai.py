@@ -1,7 +1,7 @@
-"""OpenAI's dialect: chat completions, responses and embeddings, and all the servers that speak it.
+"""OpenAI's dialect, and all the servers that speak it: chat, responses, embeddings, completions, sound and images.
 
 Sources: https://platform.openai.com/docs/api-reference and the types of the ``openai`` SDK. OpenAI's totals include
-their details, as ours do.
+their details, as ours do; where others speak the same differently, a comment says so.
 """
 
 from __future__ import annotations
@@ -13,25 +13,53 @@ from typing import Any
 from p402.instrumentation.providers.facts import Answer, RequestFacts, count, text_of
 from p402.vocabulary import Usage
 
-__all__ = ["asks_for_usage", "is_usage_event", "read", "read_request"]
+__all__ = ["PATH", "PROVIDER", "STREAMS", "asks_for_usage", "is_usage_event", "read", "read_request"]
 
-_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")  # Azure OpenAI names the model's deployment in the path
+PATH = re.compile(
+    r"/(?:(?:chat/|fim/)?completions|responses|embeddings|images/(?:generations|edits)"
+    r"|audio/(?:speech|transcriptions|translations)|publishers/mistralai/models/[^/:]+:(?:r|streamR)awPredict)/?$"
+)
+PROVIDER = "openai"
+STREAMS = re.compile(r"/(?:chat/)?completions/?$")
+"""Paths whose streams report usage only when asked."""
 
 
 def read_request(path: str, body: Mapping[str, Any]) -> RequestFacts | None:
-    """Read a request to ``…/chat/completions``, ``…/responses`` or ``…/embeddings``."""
-    deployment = _DEPLOYMENT.search(path)
-    model = text_of(body.get("model")) or (deployment[1] if deployment else None)
-    if model is None:
+    """Read a request; one that has not what its operation needs is something else that happens to end like it."""
+    in_path = _IN_PATH.search(path)
+    model = text_of(body.get("model")) or (in_path[1] if in_path else None)
+    operation, needed = next(
+        ((operation, needed) for end, operation, needed in _OPERATIONS if path.endswith(end)), ("chat", ())
+    )
+    if model is None or not all(name in body for name in needed):
         return None
-    if path.endswith("/embeddings"):
-        return RequestFacts(operation="embeddings", model=model)
     limit = count(body, "max_completion_tokens", "max_output_tokens", "max_tokens")
-    return RequestFacts(operation="chat", model=model, stream=body.get("stream") is True, max_tokens=limit or None)
+    return RequestFacts(
+        operation=operation,
+        model=model,
+        stream=operation != "embeddings" and body.get("stream") in (True, "true"),  # a form has only texts
+        max_tokens=limit or None,
+        countable=operation != "generate_content",
+    )
+
+
+_IN_PATH = re.compile(
+    r"/(?:deployments|mistralai/models)/([^/:]+)[/:]"
+)  # at Azure the deployment, at Vertex AI the model
+_OPERATIONS = (  # the conventions have no words of their own for sound and images
+    ("/chat/completions", "chat", ()),
+    ("/completions", "text_completion", ("prompt",)),
+    ("/embeddings", "embeddings", ()),
+    ("/images/generations", "generate_content", ("prompt",)),
+    ("/images/edits", "generate_content", ("prompt",)),
+    ("/audio/speech", "generate_content", ("input",)),
+    ("/audio/transcriptions", "generate_content", ()),
+    ("/audio/translations", "generate_content", ()),
+)
 
 
 def read(document: Mapping[str, Any], answer: Answer) -> None:
-    """Read a body or an event of any of the three operations."""
+    """Read a body or an event of any of these operations."""
     kind = document.get("type")
     if isinstance(kind, str) and kind.startswith("response."):
         _read_response_event(kind, document, answer)
@@ -40,6 +68,8 @@ def read(document: Mapping[str, Any], answer: Answer) -> None:
     else:
         answer.failed(document if kind == "error" else document.get("error"), "code", "type")
         _read_completion(document, answer)
+        if document.get("b64_json") or isinstance(document.get("data"), list):
+            _read_image(document, answer)
 
 
 def asks_for_usage(body: Mapping[str, Any]) -> bool:
@@ -59,10 +89,13 @@ def _read_completion(document: Mapping[str, Any], answer: Answer) -> None:
     choices = document.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         answer.finished(choice.get("finish_reason"))
+        answer.add_text(choice.get("text"))
         _read_message(choice.get("delta") or choice.get("message") or {}, answer)
-    usage = document.get("usage")
-    if isinstance(usage, Mapping):
-        answer.usage = _usage(usage)
+    usage = document.get("usage") or (document.get("x_groq") or {}).get(
+        "usage"
+    )  # the latter at the end of Groq's streams
+    if isinstance(usage, Mapping) and (read := _usage(usage)):
+        answer.usage = read
         # Some compatible servers report the usage so far on every chunk.
         answer.usage_is_final = not choices or bool(answer.finish_reasons)
 
@@ -93,8 +126,8 @@ def _read_response(response: Mapping[str, Any], answer: Answer, *, with_text: bo
         reason = (response.get("incomplete_details") or {}).get("reason")
         answer.finished(reason or status)
     usage = response.get("usage")
-    if isinstance(usage, Mapping):
-        answer.usage = _usage(usage)
+    if isinstance(usage, Mapping) and (read := _usage(usage)):
+        answer.usage = read
         answer.usage_is_final = True
     if with_text:
         for item in response.get("output") or ():
@@ -106,17 +139,43 @@ def _read_response(response: Mapping[str, Any], answer: Answer, *, with_text: bo
 _FINAL_STATUSES = frozenset({"completed", "incomplete", "failed", "cancelled"})
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    given = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    made = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+def _read_image(document: Mapping[str, Any], answer: Answer) -> None:
+    """Count what came out as an image, where the usage does not say so itself."""
+    usage, counts = answer.usage, document.get("usage")
+    is_image = document.get("b64_json") or any("b64_json" in item or "url" in item for item in document["data"])
+    if usage and is_image and isinstance(counts, Mapping) and not counts.get("output_tokens_details"):
+        answer.usage = usage + Usage(image_output_tokens=usage.output_tokens - usage.image_output_tokens)
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage | None:
+    """Read counts of tokens; None if it is something else that is counted, as the seconds of ``whisper-1``."""
+    if not any(name in usage for name in _TOTALS):
+        return None
+    given = _details(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
+    made = _details(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
+    input_tokens = count(usage, "prompt_tokens", "input_tokens")
+    output_tokens = count(usage, "completion_tokens", "output_tokens")
+    reasoning = count(made, "reasoning_tokens")
+    # xAI, and Gemini behind this dialect, count reasoning beside the output; then only the total includes it.
+    if reasoning > output_tokens or count(usage, "total_tokens") == input_tokens + output_tokens + reasoning:
+        output_tokens += reasoning
     return Usage(
-        input_tokens=count(usage, "prompt_tokens", "input_tokens"),
-        output_tokens=count(usage, "completion_tokens", "output_tokens"),
-        cache_read_input_tokens=count(given, "cached_tokens"),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        # DeepSeek, and Moonshot, give this without details.
+        cache_read_input_tokens=count(given, "cached_tokens")
+        or count(usage, "prompt_cache_hit_tokens", "cached_tokens"),
         cache_write_input_tokens=count(given, "cache_write_tokens"),
-        reasoning_output_tokens=count(made, "reasoning_tokens"),
+        reasoning_output_tokens=reasoning,
         audio_input_tokens=count(given, "audio_tokens"),
         audio_output_tokens=count(made, "audio_tokens"),
         image_input_tokens=count(given, "image_tokens"),
         image_output_tokens=count(made, "image_tokens"),
     )
+
+
+_TOTALS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+
+
+def _details(usage: Mapping[str, Any], *names: str) -> object:
+    return next((usage[name] for name in names if usage.get(name)), None)

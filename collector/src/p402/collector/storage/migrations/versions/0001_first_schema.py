@@ -129,6 +129,20 @@ def upgrade() -> None:
         batch_op.create_index("settlements_of_organisation", ["organisation", "planned_at"], unique=False)
 
     op.create_table(
+        "span_links",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("span", sa.LargeBinary(), nullable=False),
+        sa.Column("parent", sa.LargeBinary(), nullable=True),
+        sa.Column("charge_seq", sa.Integer(), nullable=True),
+        sa.Column("scope", sa.String(), nullable=True),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("span"),
+    )
+    with op.batch_alter_table("span_links", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_span_links_parent"), ["parent"], unique=False)
+
+    op.create_table(
         "spend_hourly",
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("level", sa.String(), nullable=False),
@@ -190,6 +204,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("span_key"),
     )
     with op.batch_alter_table("charges", schema=None) as batch_op:
+        batch_op.create_index(
+            "charges_inside",
+            ["parent_span_id"],
+            unique=False,
+            sqlite_where=sa.text("parent_span_id IS NOT NULL"),
+        )
         batch_op.create_index("charges_of_scope", ["scope_id", "seq"], unique=False)
 
     op.create_table(
@@ -248,7 +268,6 @@ def upgrade() -> None:
         "set_aside",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("span_key", sa.LargeBinary(), nullable=False),
-        sa.Column("parent_span_id", sa.LargeBinary(), nullable=True),
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("charge_seq", sa.Integer(), nullable=True),

@@ -1,0 +1,89 @@
+"""What both doors, HTTP and gRPC, do with a request that they have read: decode it, record it, and word the answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from p402.collector.api.auth import Principal
+from p402.collector.pipeline.ingest import Ingest
+from p402.collector.receiver.decoded import Decoded
+from p402.collector.receiver.otlp_decode import decode_event_names, decode_traces
+from p402.collector.receiver.otlp_json import decode_event_names_json, decode_traces_json
+from p402.exporters.prometheus import CollectorMetrics
+
+__all__ = ["JSON", "PROTOBUF", "Encoding", "Intake"]
+
+_MAX_LISTED = 10  # rejected spans that the answer names one by one
+_EVALUATION = "gen_ai.evaluation.result"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One of the two formats of OTLP; a request is answered in its own."""
+
+    media_type: str
+    traces: Callable[[bytes], Decoded]
+    event_names: Callable[[bytes], list[str]]
+    write: Callable[[Message], bytes]
+
+
+PROTOBUF = Encoding(
+    "application/x-protobuf",
+    decode_traces,
+    decode_event_names,
+    lambda message: message.SerializeToString(),  # which each kind of message has of its own
+)
+JSON = Encoding(
+    "application/json",
+    decode_traces_json,
+    decode_event_names_json,
+    lambda message: MessageToJson(message, indent=None).encode(),
+)
+
+
+class Intake:
+    """One method a signal; each gives the body of the answer, once what must be kept is on disk."""
+
+    def __init__(self, ingest: Ingest, metrics: CollectorMetrics) -> None:
+        self._ingest = ingest
+        self._metrics = metrics
+
+    async def traces(self, encoding: Encoding, body: bytes, principal: Principal) -> bytes:
+        """Charge the calls among the spans.
+
+        Raises:
+            MalformedOtlp, TooLarge: the body cannot be taken; sending it again is of no use.
+            Transient: nothing was recorded; the sender should try again.
+        """
+        decoded = encoding.traces(body)
+        await self._ingest.ingest(decoded.spans, principal.bound_to, principal.key_id)
+        self._metrics.spans(Counter(rejected=len(decoded.rejected)))
+        response = ExportTraceServiceResponse()
+        if decoded.rejected:
+            response.partial_success.rejected_spans = len(decoded.rejected)
+            shown = decoded.rejected[:_MAX_LISTED]
+            more = len(decoded.rejected) - len(shown)
+            response.partial_success.error_message = "; ".join(shown) + (f"; and {more} more" if more else "")
+        return encoding.write(response)
+
+    async def logs(self, encoding: Encoding, body: bytes, _: Principal) -> bytes:
+        """Count the evaluations of answers among the log records; nothing of them is kept.
+
+        Raises:
+            MalformedOtlp: the body cannot be read; sending it again is of no use.
+        """
+        if _EVALUATION.encode() in body:  # most logs hold none, and are not decoded
+            self._metrics.evaluations(encoding.event_names(body).count(_EVALUATION))
+        return encoding.write(ExportLogsServiceResponse())
+
+    async def metrics(self, encoding: Encoding, _body: bytes, _: Principal) -> bytes:
+        """Accept metrics: SDKs send them by default and would log an error at every refusal."""
+        return encoding.write(ExportMetricsServiceResponse())

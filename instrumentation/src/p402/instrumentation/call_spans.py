@@ -1,0 +1,47 @@
+"""Starts the span of each call of a model: in the host's own trace where that is recorded, else apart from it.
+
+Metering must not depend on sampling. A call is one span: where the host's tracing records it, that very span goes to the
+collector too. Where it does not (sampler, caller's decision, OTEL_SDK_DISABLED), the span is made by a TracerProvider of
+ours, which records everything and sends to the collector only; the host's own context stays what it would have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace import TracerProvider as AnyTracerProvider
+
+__all__ = ["SCOPE", "CallSpans"]
+
+SCOPE = "p402.instrumentation"
+"""The instrumentation scope of our spans."""
+
+
+class CallSpans:
+    """Makes spans for calls, whatever the host's TracerProvider makes of them."""
+
+    def __init__(self, provider: AnyTracerProvider, to_collector: SpanProcessor) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer(SCOPE)
+        self._to_collector = to_collector
+
+    def start(self, name: str, here: Context, attributes: Mapping[str, str | int | bool]) -> tuple[Span, Span]:
+        """Start a span of kind CLIENT; give the one to meter with, and the one that the host's tracing shall see."""
+        theirs = self._tracer.start_span(name, context=here, kind=SpanKind.CLIENT, attributes=attributes)
+        if theirs.is_recording():
+            return theirs, theirs
+        return self._own_tracer.start_span(name, context=here, kind=SpanKind.CLIENT, attributes=attributes), theirs
+
+    @cached_property
+    def _own_tracer(self) -> Tracer:
+        resource = self._provider.resource if isinstance(self._provider, TracerProvider) else Resource.create()
+        own = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
+        own._disabled = False  # noqa: SLF001 - OTEL_SDK_DISABLED is not for metering, and there is no other way to say so
+        own.add_span_processor(self._to_collector)
+        return own.get_tracer(SCOPE)

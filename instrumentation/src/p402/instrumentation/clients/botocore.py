@@ -1,0 +1,89 @@
+"""Hooks botocore where it sends: `URLLib3Session.send`, once for each attempt.
+
+Amazon's requests are signed over body and headers, so nothing is changed in them but what is not signed. Baggage is not:
+botocore leaves it out of its signatures.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from opentelemetry import context
+from opentelemetry.instrumentation.utils import unwrap
+from wrapt import wrap_function_wrapper
+
+from p402.instrumentation.body import Body
+from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.clients.raw import read_in_passing
+from p402.instrumentation.clients.requests import outgoing
+from p402.instrumentation.guard import guard
+from p402.instrumentation.inspection import Inspected, Inspector
+from p402.instrumentation.providers.bedrock import metrics_of
+
+__all__ = ["BotocoreHook"]
+
+_FIRST_ERROR = 400
+
+
+class BotocoreHook:
+    """The hook in botocore, of all whose services only Bedrock's runtime is looked at."""
+
+    def __init__(self, module: ModuleType, inspector: Inspector) -> None:
+        self._inspector = inspector
+        self._session = importlib.import_module(f"{module.__name__}.httpsession").URLLib3Session
+        wrap_function_wrapper(self._session, "send", self._send)
+
+    def remove(self) -> None:
+        """Undo it."""
+        unwrap(self._session, "send")
+
+    def _send(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        inspected = None
+        with guard("looking at a request of botocore"):
+            inspected = self._inspect(args[0] if args else kwargs["request"])
+        if inspected is None:
+            return wrapped(*args, **kwargs)
+        call, token = inspected.call, context.attach(inspected.context)
+        try:
+            response = wrapped(*args, **kwargs)
+        except BaseException as error:
+            if call is not None:
+                call.finish(StreamEnd.FAILED, error)
+            raise
+        finally:
+            context.detach(token)
+        if call is not None:
+            _answered(call, response, streamed=(args[0] if args else kwargs["request"]).stream_output)
+        return response
+
+    def _inspect(self, request: Any) -> Inspected | None:
+        if "bedrock" not in request.url and "/model/" not in request.url:  # most of what a service sends to Amazon
+            return None
+        inspected = self._inspector.inspect(outgoing(request))
+        if inspected is not None:
+            for name in inspected.dropped_headers:
+                request.headers.pop(name, None)
+        return inspected
+
+
+def _answered(call: Call, response: Any, *, streamed: bool) -> None:
+    with guard("looking at a response of botocore"):
+        call.answered(response.status_code)
+        if response.status_code >= _FIRST_ERROR:
+            call.finish(StreamEnd.READ)
+            return
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        content = headers.get("content-type", ""), headers.get("content-encoding", "")
+        if metrics := metrics_of(headers):
+            call.event(metrics)
+        if streamed:
+            response.raw = read_in_passing(response.raw, call, *content)
+        else:
+            body = Body(call, *content)
+            body.feed(response.content)
+            body.finish(StreamEnd.READ)
+        return
+    call.finish(StreamEnd.FAILED)

@@ -1,0 +1,100 @@
+"""Hooks `Session.send` of `requests`, through which every request of its goes. Nothing is added to a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from opentelemetry import context
+from opentelemetry.instrumentation.utils import unwrap
+from wrapt import wrap_function_wrapper
+
+from p402.instrumentation.body import Body
+from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.clients.raw import read_in_passing
+from p402.instrumentation.guard import guard
+from p402.instrumentation.inspection import Inspected, Inspector, Outgoing
+
+__all__ = ["RequestsHook", "outgoing"]
+
+_FIRST_ERROR = 400
+
+
+class RequestsHook:
+    """The hook in ``requests``."""
+
+    def __init__(self, module: ModuleType, inspector: Inspector) -> None:
+        self._module: Any = module
+        self._inspector = inspector
+        wrap_function_wrapper(module, "Session.send", self._send)
+
+    def remove(self) -> None:
+        """Undo it."""
+        unwrap(self._module.Session, "send")
+
+    def _send(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        inspected = None
+        with guard("looking at a request of requests"):
+            inspected = self._inspect(args[0] if args else kwargs["request"])
+        if inspected is None:
+            return wrapped(*args, **kwargs)
+        call, token = inspected.call, context.attach(inspected.context)
+        try:
+            response = wrapped(*args, **kwargs)
+        except BaseException as error:
+            if call is not None:
+                call.finish(StreamEnd.FAILED, error)
+            raise
+        finally:
+            context.detach(token)
+        if call is not None:
+            _answered(call, response)
+        return response
+
+    def _inspect(self, request: Any) -> Inspected | None:
+        inspected = self._inspector.inspect(outgoing(request))
+        if inspected is not None:
+            for name in inspected.dropped_headers:
+                request.headers.pop(name, None)
+        return inspected
+
+
+def outgoing(request: Any) -> Outgoing:
+    """Describe a prepared request, of ``requests`` or of botocore."""
+    url = urlsplit(request.url)
+    body = request.body.encode() if isinstance(request.body, str) else request.body
+    return Outgoing(
+        method=request.method,
+        host=url.hostname or "",
+        port=url.port or {"http": 80, "https": 443}.get(url.scheme),
+        path=unquote(url.path),
+        headers={name.lower(): _text(value) for name, value in request.headers.items()},
+        body=bytes(body) if isinstance(body, bytes | bytearray) else None,  # anything else can be read only once
+        can_hide=False,
+    )
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _answered(call: Call, response: Any) -> None:
+    """Read the body if it has been read, else read it in passing."""
+    with guard("looking at a response of requests"):
+        call.answered(response.status_code)
+        if response.status_code >= _FIRST_ERROR:
+            call.finish(StreamEnd.READ)
+            return
+        content_type = response.headers.get("content-type", "")
+        if response._content_consumed:  # noqa: SLF001 - else `content` would read a stream
+            body = Body(call, content_type, "")  # requests has decoded it
+            body.feed(response.content)
+            body.finish(StreamEnd.READ)
+        else:
+            response.raw = read_in_passing(
+                response.raw, call, content_type, response.headers.get("content-encoding", "")
+            )
+        return
+    call.finish(StreamEnd.FAILED)

@@ -1,0 +1,61 @@
+"""A prompt pattern: one id for all requests that are made from one template, which tells nothing of their text.
+
+It is a keyed hash of the request's shape: who speaks, how many messages (roughly), the instructions without what
+changes in them (numbers, quoted parts, long literals), the names of tools, and the form of the answer. It is computed
+here; no text leaves. Only who has the key can tell whether a given template is behind a pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from p402.instrumentation.content import keyed_hash
+from p402.instrumentation.messages import Ends
+
+__all__ = ["prompt_pattern"]
+
+_LONG_WORD = 24
+_NO_DIGITS = str.maketrans("", "", "0123456789")
+_QUOTED = tuple((mark, re.compile(pattern)) for mark, pattern in (('"', '"[^"]*"'), ("“", "“[^”]*”"), ("`", "`[^`]*`")))
+_BUCKETS = (1, 2, 5, 10, 20)
+
+
+def prompt_pattern(key: bytes, operation: str, body: Mapping[str, Any], ends: Ends) -> str:
+    """Give the pattern's id, 16 hexadecimal digits."""
+    bucket = next((most for most in _BUCKETS if ends.messages <= most), 0)
+    shape = (operation, bucket, ends.roles, template(ends.system), _tools(body.get("tools")), _form(body))
+    return keyed_hash(key, repr(shape))[:16]
+
+
+@lru_cache(maxsize=256)  # an application has few templates, and most have nothing that changes
+def template(text: str) -> str:
+    """Take out of a text what changes from one use of a template to the next."""
+    for mark, quoted in _QUOTED:
+        if mark in text:
+            text = quoted.sub(mark, text)
+    words = text.translate(_NO_DIGITS).split()
+    return " ".join([word if len(word) <= _LONG_WORD else "…" for word in words])
+
+
+def _tools(tools: Any) -> list[str]:
+    names = []
+    for tool in tools[:64] if isinstance(tools, list) else ():
+        if isinstance(tool, Mapping):
+            declared = tool.get("functionDeclarations") or [tool.get("function") or tool]
+            names += [str(one.get("name") or one.get("type")) for one in declared if isinstance(one, Mapping)]
+    return sorted(names)
+
+
+def _form(body: Mapping[str, Any]) -> str:
+    config = body.get("generationConfig")
+    if isinstance(config, Mapping):
+        return f"{config.get('responseMimeType')} {bool(config.get('responseSchema'))}"
+    text = body.get("text")
+    form = text.get("format") if isinstance(text, Mapping) else body.get("response_format")
+    if not isinstance(form, Mapping):
+        return ""
+    schema = form.get("json_schema")
+    return f"{form.get('type')} {(schema if isinstance(schema, Mapping) else form).get('name')}"

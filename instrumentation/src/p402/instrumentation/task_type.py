@@ -1,0 +1,112 @@
+"""Tells what kind of work a request is, from its shape and a few words. Pure, deterministic, and cheap.
+
+In this order: the kind of API, what form of answer is asked for, words in the instructions and in the last message, and
+how the conversation looks. What fits none of these stays unknown. The application knows better: `task_type=` wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from p402.instrumentation.messages import Ends
+
+__all__ = ["Confidence", "infer"]
+
+
+class Confidence(StrEnum):
+    """How sure an inferred task type is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+_APIS = (
+    ("/images/", "image"),
+    ("/audio/transcriptions", "transcription"),
+    ("/audio/translations", "translation"),
+    ("/audio/speech", "speech"),
+    ("/moderations", "moderation"),
+    ("/rerank", "rerank"),
+)
+_FILL_IN_THE_MIDDLE = ("<fim_", "<|fim", "<fim>")
+_WORDS = {  # stems, in lower case; the first that is found counts
+    "complete the code": "code_completion",
+    "complete the following code": "code_completion",
+    "complete this function": "code_completion",
+    "code completion": "code_completion",
+    "code review": "code_review",
+    "review the code": "code_review",
+    "review this code": "code_review",
+    "pull request": "code_review",
+    "translat": "translation",
+    "summari": "summarisation",
+    "tl;dr": "summarisation",
+    "classif": "classification",
+    "categori": "classification",
+    "extract": "extraction",
+}
+_SEEN = 1_000
+"""Characters that words are looked for in: of the instructions, and at the beginning of the last message."""
+_FORMS = frozenset({"classification", "extraction"})
+
+
+def infer(operation: str, path: str, body: Mapping[str, Any], ends: Ends) -> tuple[str, Confidence] | None:
+    """Give the task type and how sure it is, or None."""
+    if (certain := _by_api(operation, path, body, ends)) is not None:
+        return certain, Confidence.HIGH
+    structured = _structured(body)
+    for text, sure in ((ends.system, Confidence.MEDIUM), (ends.opening, Confidence.LOW)):
+        if text and (task := _by_words(text[:_SEEN].lower())) is not None:
+            return task, Confidence.HIGH if structured and task in _FORMS else sure
+    if structured:
+        return "extraction", Confidence.MEDIUM
+    if body.get("tools"):
+        return "agent", Confidence.MEDIUM
+    if ends.messages > 1:
+        return "chat", Confidence.MEDIUM
+    return ("qa", Confidence.LOW) if ends.closing.rstrip().endswith("?") else None
+
+
+def _by_api(operation: str, path: str, body: Mapping[str, Any], ends: Ends) -> str | None:
+    if operation == "embeddings":
+        return "embedding"
+    for part, task in _APIS:
+        if part in path:
+            return task
+    if body.get("suffix") or any(mark in ends.closing for mark in _FILL_IN_THE_MIDDLE):
+        return "code_completion"
+    return _medium(body)
+
+
+def _by_words(text: str) -> str | None:
+    for word, task in _WORDS.items():
+        if word in text:
+            return task
+    return None
+
+
+def _medium(body: Mapping[str, Any]) -> str | None:
+    """Give what is to be made if that is no text."""
+    config = body.get("generationConfig")
+    wanted = config.get("responseModalities") if isinstance(config, Mapping) else body.get("modalities")
+    media = {str(one).lower() for one in wanted} if isinstance(wanted, list) else set()
+    return "image" if "image" in media else "speech" if "audio" in media else None
+
+
+def _structured(body: Mapping[str, Any]) -> bool:
+    """Tell whether the answer has to be of a given form: a schema, or the call of one given tool."""
+    for name in ("response_format", "text", "generationConfig", "output_config"):
+        asked = body.get(name)
+        if isinstance(asked, Mapping):
+            form = asked.get("format")
+            kind = form.get("type") if isinstance(form, Mapping) else asked.get("type")
+            if kind == "json_schema" or asked.get("responseSchema") or asked.get("responseJsonSchema"):
+                return True
+    choice, tools = body.get("tool_choice"), body.get("tools")
+    forced = choice in ("required", "any") or (
+        isinstance(choice, Mapping) and choice.get("type") not in ("auto", "none")
+    )
+    return forced and isinstance(tools, list) and len(tools) == 1
