@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from p402.collector.dialects import genai_semconv
+from p402.collector.dialects import DIALECTS
 from p402.collector.pipeline.attribute import attribute
 from p402.collector.pipeline.normalise import normalise
 from p402.collector.pipeline.price import charge
@@ -97,7 +97,7 @@ def read_batch(body: bytes) -> list[Recordable]:
 
 
 def _calls(body: bytes) -> list[ModelCall]:
-    read = (normalise(span, [genai_semconv.read]) for span in decode_traces(body).spans)
+    read = (normalise(span, DIALECTS) for span in decode_traces(body).spans)
     return [call for call in read if isinstance(call, ModelCall)]
 
 

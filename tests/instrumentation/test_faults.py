@@ -264,7 +264,9 @@ def test_what_comes_when_no_thread_can_start_any_more_is_sent_at_the_end(monkeyp
         _metered(collector, provider)
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refused)
-            provider.get_tracer("t").start_span("chat m", attributes={"gen_ai.request.model": "m"}).end()
+            provider.get_tracer("p402.instrumentation").start_span(
+                "chat m", attributes={"gen_ai.request.model": "m"}
+            ).end()
         P402Instrumentor().uninstrument()
     assert [span.name for span in collector.spans] == ["chat m"]
 

@@ -376,7 +376,7 @@ async def test_what_others_attach_around_or_inside_of_the_middleware_is_not_beli
 
     async def app(*_: Any) -> None:
         seen.append(_seen())
-        token = context.attach(propagate.extract(BAGGAGE))
+        token = context.attach(propagate.extract(BAGGAGE, context=context.get_current()))
         seen.append(labels())
         context.detach(token)
 

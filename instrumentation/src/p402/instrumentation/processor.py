@@ -1,4 +1,4 @@
-"""Span processors: attribution onto every span, and the spans of model calls to the collector."""
+"""Span processors: attribution onto every span, and our spans to the collector."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class AttributionProcessor(SpanProcessor):
 
 
 class CollectorProcessor(SpanProcessor):
-    """Hands the spans that have ``gen_ai.*`` attributes, and no others, to the delivery.
+    """Hands our own spans, and no others, to the delivery: others may carry prompts, and tell of the same calls.
 
-    Of the spans that are recorded but not sampled it takes ours only. Those that are sampled it leaves out if
-    ``sampled`` is false, because OpenTelemetry's own exporter sends them to the same collector.
+    Those that are sampled it leaves out if ``sampled`` is false, because OpenTelemetry's own exporter sends them to the
+    same collector.
     """
 
     def __init__(self, delivery: Delivery, *, sampled: bool = True) -> None:
@@ -44,15 +44,11 @@ class CollectorProcessor(SpanProcessor):
         self._sampled = sampled
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queue the span if it tells of a model."""
+        """Queue the span if it is ours."""
         with guard("queueing a span"):
-            if self._wants(span) and any(name.startswith("gen_ai.") for name in span.attributes or ()):
+            ours = span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE
+            if ours and (self._sampled or span.context is None or not span.context.trace_flags.sampled):
                 self._delivery.put(span)
-
-    def _wants(self, span: ReadableSpan) -> bool:
-        if span.context is not None and span.context.trace_flags.sampled:
-            return self._sampled
-        return span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE
 
     def shutdown(self) -> None:
         """Send what is queued, but do not hold up the exit of the host for long if the collector is away."""
