@@ -111,7 +111,7 @@ def record_batches(file: Path) -> Callable[[], float]:
         async def run() -> float:
             database = Database(file)
             database.start()
-            ledger = SqliteLedger(database, after_commit=lambda: None)
+            ledger = SqliteLedger(database)
             started = time.perf_counter()
             await asyncio.gather(*(ledger.record(calls, [], NOW) for calls in batches))
             elapsed = time.perf_counter() - started

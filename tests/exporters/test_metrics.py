@@ -24,8 +24,8 @@ def samples(metrics: CollectorMetrics) -> dict[tuple[str, ...], float]:
 
 def test_a_charge_counts_its_cost_and_tokens_by_provider() -> None:
     metrics = CollectorMetrics()
-    metrics.charged(sample_charge())
-    metrics.charged(sample_charge())
+    metrics.charged([sample_charge()])
+    metrics.charged([sample_charge()])
     found = samples(metrics)
     assert found["p402_charges_total", "yes", "anthropic"] == 2
     assert found["p402_cost_usd_total", "anthropic"] == 0.52847
@@ -35,7 +35,7 @@ def test_a_charge_counts_its_cost_and_tokens_by_provider() -> None:
 
 def test_an_unpriced_charge_adds_no_cost_not_even_zero() -> None:
     metrics = CollectorMetrics()
-    metrics.charged(unpriced_charge())
+    metrics.charged([unpriced_charge()])
     found = samples(metrics)
     assert found["p402_charges_total", "no", "openai"] == 1
     assert ("p402_cost_usd_total", "openai") not in found
@@ -43,7 +43,7 @@ def test_an_unpriced_charge_adds_no_cost_not_even_zero() -> None:
 
 def test_a_usage_that_contradicts_itself_takes_nothing_away() -> None:
     metrics = CollectorMetrics()
-    metrics.charged(replace(unpriced_charge(), usage=Usage(input_tokens=-5, output_tokens=7)))
+    metrics.charged([replace(unpriced_charge(), usage=Usage(input_tokens=-5, output_tokens=7))])
     found = samples(metrics)
     assert found["p402_tokens_total", "input", "openai"] == 0
     assert found["p402_tokens_total", "output", "openai"] == 7
@@ -52,7 +52,7 @@ def test_a_usage_that_contradicts_itself_takes_nothing_away() -> None:
 def test_provider_names_that_clients_invent_are_bounded() -> None:
     metrics = CollectorMetrics()
     for number in range(60):
-        metrics.charged(replace(unpriced_charge(), provider=f"invented-{number}"))
+        metrics.charged([replace(unpriced_charge(), provider=f"invented-{number}")])
     found = samples(metrics)
     assert found["p402_charges_total", "no", "other"] == 10
     assert len([name for name in found if name[0] == "p402_charges_total"]) == 51

@@ -123,6 +123,6 @@ async def open_books(
     signers.make_key_if_missing()
     async with open_database(folder) as database:
         sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, new_id)
-        ledger = SqliteLedger(database, after_commit=sealer.wake)
+        ledger = SqliteLedger(database)
         ingest = Ingest(DIALECTS, price_book(), ledger, metrics, clock, "default")
         yield OpenBooks(folder / "p402.sqlite3", database, ledger, ingest, sealer, signers, clock, metrics)

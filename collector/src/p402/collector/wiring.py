@@ -70,7 +70,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         longest=timedelta(seconds=settings.session_max_seconds),
     )
     sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, ids)
-    ledger = SqliteLedger(database, after_commit=sealer.wake)
+    ledger = SqliteLedger(database)
     ingest = Ingest(DIALECTS, load_price_book(), ledger, metrics, clock, settings.default_organisation)
     intake = Intake(ingest, metrics)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes)

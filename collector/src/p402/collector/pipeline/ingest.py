@@ -66,8 +66,7 @@ class Ingest:
         if calls or without_usage or others:
             outcomes = await self._ledger.record(calls, without_usage, now, others)
             counts.update(outcomes)
-            for call, outcome in zip(calls, outcomes, strict=False):
-                if outcome is Outcome.CHARGED:
-                    self._metrics.charged(call.charge)
+            pairs = zip(calls, outcomes, strict=False)
+            self._metrics.charged([call.charge for call, outcome in pairs if outcome is Outcome.CHARGED])
         self._metrics.spans(counts)
         return counts

@@ -36,7 +36,7 @@ class Sealer:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """Say that there are new charges, or that a session was closed."""
+        """Say that a session was closed. New charges need not say so: they are followed together, every second."""
         self._wake.set()
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -41,9 +41,8 @@ Row = tuple[Any, ...]
 class SqliteLedger:
     """Implements `pipeline.ports.Ledger`."""
 
-    def __init__(self, database: Database, after_commit: Callable[[], None]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._after_commit = after_commit
         self._interned = Interned()
         database.on_rollback(self._interned.forget)
 
@@ -55,12 +54,7 @@ class SqliteLedger:
         others: Sequence[OtherSpan] = (),
     ) -> list[Outcome]:
         """Record a batch, see `pipeline.ports.Ledger`."""
-        outcomes = await self._database.write(
-            lambda connection: self._record(connection, calls, without_usage, others, at)
-        )
-        if Outcome.CHARGED in outcomes:
-            self._after_commit()
-        return outcomes
+        return await self._database.write(lambda connection: self._record(connection, calls, without_usage, others, at))
 
     def _record(
         self,

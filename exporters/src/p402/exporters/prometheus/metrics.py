@@ -5,7 +5,8 @@ Prometheus counts in floating point, so these figures are for watching; the ledg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter as Counts
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -62,15 +63,25 @@ class CollectorMetrics:
         """Count evaluations of answers."""
         self._evaluations.inc(count)
 
-    def charged(self, charge: Charge) -> None:
-        """Count one new charge."""
-        provider = self._bounded(charge.provider)
-        self._charges.labels(provider=provider, priced="no" if charge.cost is None else "yes").inc()
-        if charge.cost is not None:
-            self._cost.labels(provider=provider).inc(charge.cost.nano_usd / NANO_PER_USD)
-        # Counters refuse negative numbers, which a usage that contradicts itself may have.
-        self._tokens.labels(provider=provider, direction="input").inc(max(charge.usage.input_tokens, 0))
-        self._tokens.labels(provider=provider, direction="output").inc(max(charge.usage.output_tokens, 0))
+    def charged(self, charges: Sequence[Charge]) -> None:
+        """Count new charges; those of a batch are added up first, since finding a labelled counter is what costs."""
+        charged: Counts[tuple[str, str]] = Counts()
+        tokens: Counts[tuple[str, str]] = Counts()
+        nano_usd: Counts[str] = Counts()
+        for charge in charges:
+            provider = self._bounded(charge.provider)
+            charged[provider, "no" if charge.cost is None else "yes"] += 1
+            if charge.cost is not None:
+                nano_usd[provider] += charge.cost.nano_usd
+            # Counters refuse negative numbers, which a usage that contradicts itself may have.
+            tokens[provider, "input"] += max(charge.usage.input_tokens, 0)
+            tokens[provider, "output"] += max(charge.usage.output_tokens, 0)
+        for (provider, priced), count in charged.items():
+            self._charges.labels(provider=provider, priced=priced).inc(count)
+        for provider, amount in nano_usd.items():
+            self._cost.labels(provider=provider).inc(amount / NANO_PER_USD)
+        for (provider, direction), count in tokens.items():
+            self._tokens.labels(provider=provider, direction=direction).inc(count)
 
     def sealed(self) -> None:
         """Count one receipt."""
