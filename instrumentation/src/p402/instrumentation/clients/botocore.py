@@ -11,13 +11,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from opentelemetry import context
 from opentelemetry.instrumentation.utils import unwrap
 from wrapt import wrap_function_wrapper
 
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
-from p402.instrumentation.clients.raw import read_in_passing
+from p402.instrumentation.clients.raw import read_in_passing, send_inspected
 from p402.instrumentation.clients.requests import outgoing
 from p402.instrumentation.guard import guard
 from p402.instrumentation.inspection import Inspected, Inspector
@@ -46,17 +45,9 @@ class BotocoreHook:
             inspected = self._inspect(args[0] if args else kwargs["request"])
         if inspected is None:
             return wrapped(*args, **kwargs)
-        call, token = inspected.call, context.attach(inspected.context)
-        try:
-            response = wrapped(*args, **kwargs)
-        except BaseException as error:
-            if call is not None:
-                call.finish(StreamEnd.FAILED, error)
-            raise
-        finally:
-            context.detach(token)
-        if call is not None:
-            _answered(call, response, streamed=(args[0] if args else kwargs["request"]).stream_output)
+        response = send_inspected(inspected, lambda: wrapped(*args, **kwargs))
+        if inspected.call is not None:
+            _answered(inspected.call, response, streamed=(args[0] if args else kwargs["request"]).stream_output)
         return response
 
     def _inspect(self, request: Any) -> Inspected | None:

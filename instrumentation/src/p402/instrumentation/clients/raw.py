@@ -1,4 +1,4 @@
-"""The body of a response as urllib3 gives it to `requests` and to botocore, shown to a `Body` while it is being read."""
+"""What `requests` and botocore have in common: sending in a call's context, and reading urllib3's bodies in passing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,27 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import wrapt
+from opentelemetry import context
 
 from p402.instrumentation.abandonment import watch
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.inspection import Inspected
 
-__all__ = ["read_in_passing"]
+__all__ = ["read_in_passing", "send_inspected"]
+
+
+def send_inspected(inspected: Inspected, send: Callable[[], Any]) -> Any:
+    """Send a request in the context that it was given; if that fails, its call has failed."""
+    token = context.attach(inspected.context)
+    try:
+        return send()
+    except BaseException as error:
+        if inspected.call is not None:
+            inspected.call.finish(StreamEnd.FAILED, error)
+        raise
+    finally:
+        context.detach(token)
 
 
 def read_in_passing(raw: Any, call: Call, content_type: str, content_encoding: str) -> Any:

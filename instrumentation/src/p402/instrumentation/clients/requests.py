@@ -7,13 +7,12 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from opentelemetry import context
 from opentelemetry.instrumentation.utils import unwrap
 from wrapt import wrap_function_wrapper
 
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
-from p402.instrumentation.clients.raw import read_in_passing
+from p402.instrumentation.clients.raw import read_in_passing, send_inspected
 from p402.instrumentation.guard import guard
 from p402.instrumentation.inspection import Inspected, Inspector, Outgoing
 
@@ -40,17 +39,9 @@ class RequestsHook:
             inspected = self._inspect(args[0] if args else kwargs["request"])
         if inspected is None:
             return wrapped(*args, **kwargs)
-        call, token = inspected.call, context.attach(inspected.context)
-        try:
-            response = wrapped(*args, **kwargs)
-        except BaseException as error:
-            if call is not None:
-                call.finish(StreamEnd.FAILED, error)
-            raise
-        finally:
-            context.detach(token)
-        if call is not None:
-            _answered(call, response)
+        response = send_inspected(inspected, lambda: wrapped(*args, **kwargs))
+        if inspected.call is not None:
+            _answered(inspected.call, response)
         return response
 
     def _inspect(self, request: Any) -> Inspected | None:
