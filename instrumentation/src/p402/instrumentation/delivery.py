@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -91,6 +92,7 @@ class Delivery:
                 return
             self._queue.append(span)
             if self._thread is None:
+                self._end_with_child()
                 thread = threading.Thread(target=self._run, name="p402-delivery", daemon=True)
                 with suppress(RuntimeError):  # the interpreter is about to exit; then `shutdown` sends
                     thread.start()
@@ -128,6 +130,12 @@ class Delivery:
             with guard("shutting down an exporter"), _Quiet():
                 self._exporter.shutdown()
         self._report()
+
+    def _end_with_child(self) -> None:
+        """In a child that multiprocessing forked, end with it: such children run no `atexit` functions."""
+        util, process = (sys.modules.get(f"multiprocessing.{name}") for name in ("util", "process"))
+        if util is not None and process is not None and process.parent_process() is not None:
+            util.Finalize(self, self.shutdown, exitpriority=0)
 
     def _run(self) -> None:
         while not self._closed:
