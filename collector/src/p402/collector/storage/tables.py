@@ -6,6 +6,8 @@ Times are UTC milliseconds since 1970, amounts whole nano-USD, hashes raw bytes.
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -18,6 +20,8 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
+
+from p402.vocabulary import Usage
 
 __all__ = [
     "api_keys",
@@ -105,22 +109,7 @@ charges = Table(
     Column("recorded_at", BigInteger, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, nullable=False),
-    *(
-        Column(name, Integer, nullable=False)
-        for name in (
-            "input_tokens",
-            "output_tokens",
-            "cache_read_input_tokens",
-            "cache_write_input_tokens",
-            "cache_write_1h_input_tokens",
-            "reasoning_output_tokens",
-            "audio_input_tokens",
-            "audio_output_tokens",
-            "audio_cache_read_input_tokens",
-            "image_input_tokens",
-            "image_output_tokens",
-        )
-    ),
+    *(Column(field.name, Integer, nullable=False) for field in fields(Usage)),
     Column("usage_source", String, nullable=False),
     Column("cost_nano_usd", BigInteger),  # null: unpriced, with the reason beside it
     Column("unpriced_reason", String),
