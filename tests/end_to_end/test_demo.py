@@ -47,7 +47,8 @@ class RunningDemo:
     def parts(self) -> list[str]:
         """The command lines of everything that runs with the demo's temporary folder or from its node."""
         listed = subprocess.run(["ps", "-eww", "-o", "pid,args"], check=True, capture_output=True, text=True).stdout
-        return [line for line in listed.splitlines() if str(self.process.pid) in line or self.node_port() in line]
+        own = str(self.process.pid)
+        return [line for line in listed.splitlines() if line.split()[0] == own or self.node_port() in line]
 
     def node_port(self) -> str:
         found = re.search(r"Tempo node http://127.0.0.1:(\d+)", self.told)

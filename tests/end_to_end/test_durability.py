@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -43,7 +44,8 @@ def acknowledge(folder: Path, command: Sequence[str] = COLLECTOR) -> Acknowledge
     trace = folder / "trace"
     with running_collector(folder / "data", command=traced(command, trace)) as collector:
         assert collector.export(BATCH).status_code == 200
-    eventually(lambda: f"{collector.process.pid} +++ exited with 0 +++" in trace.read_text(errors="replace"))
+    ended = re.compile(rf"^{collector.process.pid} +\+\+\+ exited with 0 \+\+\+", re.MULTILINE)  # short ids are padded
+    eventually(lambda: ended.search(trace.read_text(errors="replace")))
     calls = calls_in(trace)
     received = next(call for call in calls if call.name in RECEIVING and REQUEST in call.text)
     later = [call for call in calls if call.begun > received.done and call.file == received.file]
