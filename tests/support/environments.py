@@ -31,7 +31,7 @@ def environment(name: str) -> Path:
         if not stamp.exists() or stamp.read_text() != want:
             venv.create(target, with_pip=True, clear=True)
             pip = [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--require-hashes", "-r", str(lock)], check=True)
+            subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(lock)], check=True)
             folders = [argument for part in OURS for argument in ("-e", str(ROOT / part))]
             subprocess.run([*pip, "--no-deps", "--no-build-isolation", *folders], check=True)
             stamp.write_text(want)
