@@ -17,7 +17,7 @@ from genai_prices.types import TieredPrices
 from genai_prices.units import UnitRegistry
 from genai_prices.validation import validate_priced_units
 
-from p402.collector.pricing.card import KINDS, LongPrompt, Part, RateCard, Unpriced, Weights
+from p402.decisions import KINDS, LongPrompt, Part, RateCard, Unpriced, Weights
 from p402.vocabulary import NANO_PER_USD
 
 __all__ = ["Prices", "compile_card"]

@@ -19,9 +19,9 @@ from genai_prices.data_units import unit_data
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider
 
 from p402.collector.pricing.book import PriceBook
-from p402.collector.pricing.card import Unpriced
 from p402.collector.pricing.providers import PRICED_AS
 from p402.collector.pricing.schedule import Period, Schedule, Variant
+from p402.decisions import Unpriced
 from p402.vocabulary import PriceReference
 
 __all__ = ["Snapshot", "load_price_book"]

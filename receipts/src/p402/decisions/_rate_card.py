@@ -8,8 +8,10 @@ to the price of its total: with input at $3 and cached reads at $0.30 per millio
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, mul
+from typing import Any
 
 from p402.vocabulary import Money, Permanent, Usage
 
@@ -108,6 +110,55 @@ class RateCard:
         total = sum(map(mul, rates, counts), self.per_call)
         return Money(_divide_half_even(total, 10**self.decimals) if self.decimals else total)
 
+    def ceiling(self, input_tokens: int, output_tokens: int, *, writes_cache: bool, media: bool) -> Money:
+        """Give an amount that no call with at most these tokens can exceed, however they divide into kinds.
+
+        Args:
+            input_tokens: an upper bound of all input.
+            output_tokens: an upper bound of all output.
+            writes_cache: whether the request may write to a cache that has a price of its own.
+            media: whether there may be audio or images, in or out.
+        """
+        dearest_in = dearest_out = 0
+        for rates in (self.rates, *(band.rates for band in self.long_prompts if input_tokens > band.above)):
+            by_kind = dict(zip(KINDS, rates, strict=True))
+            written = by_kind["cache_write_input_tokens"]
+            more_in = [max(written, written + by_kind["cache_write_1h_input_tokens"])] if writes_cache else []
+            more_out = [by_kind["reasoning_output_tokens"]]
+            if media:
+                more_in += [by_kind["audio_input_tokens"], by_kind["image_input_tokens"]]
+                more_out += [by_kind["audio_output_tokens"], by_kind["image_output_tokens"]]
+            # What a detail adds to the price of its total can add up with what another one adds.
+            dearest_in = max(dearest_in, by_kind["input_tokens"] + sum(more for more in more_in if more > 0))
+            dearest_out = max(dearest_out, by_kind["output_tokens"] + sum(more for more in more_out if more > 0))
+        total = self.per_call + dearest_in * input_tokens + dearest_out * output_tokens
+        return Money(-(-total // 10**self.decimals))
+
+    def to_wire(self) -> dict[str, Any]:
+        """Write the card as JSON values, for those who decide elsewhere by the same prices."""
+        return {
+            "decimals": self.decimals,
+            "rates": list(self.rates),
+            "per_call": self.per_call,
+            "long_prompts": [[band.above, list(band.rates)] for band in self.long_prompts],
+            "prices_output": self.prices_output,
+        }
+
+    @classmethod
+    def from_wire(cls, card: Mapping[str, Any]) -> RateCard:
+        """Read what `to_wire` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: if that is something else.
+        """
+        return cls(
+            decimals=int(card["decimals"]),
+            rates=_weights(card["rates"]),
+            per_call=int(card["per_call"]),
+            long_prompts=tuple(LongPrompt(int(above), _weights(rates)) for above, rates in card["long_prompts"]),
+            prices_output=bool(card["prices_output"]),
+        )
+
     def _check(self, usage: Usage, counts: tuple[int, ...]) -> None:
         """Refuse counts that cannot be true or do not suffice."""
         contradiction = usage.contradiction()
@@ -119,6 +170,12 @@ class RateCard:
         for one, other in self.unknown_overlaps:
             if getattr(usage, one) and getattr(usage, other):
                 raise UnpriceableUsage(f"tokens that are both {one} and {other} have their own price, but no count")
+
+
+def _weights(rates: Sequence[Any]) -> Weights:
+    if len(rates) != len(KINDS):
+        raise ValueError(f"A rate card has {len(KINDS)} rates; this one has {len(rates)}.")
+    return tuple(map(int, rates))
 
 
 def _divide_half_even(amount: int, unit: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import FrozenInstanceError, fields
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
@@ -11,8 +12,8 @@ from genai_prices.types import Tier, TieredPrices
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p402.collector.pricing.card import KINDS, RateCard, UnpriceableUsage, Unpriced
 from p402.collector.pricing.compile import compile_card
+from p402.decisions import KINDS, RateCard, UnpriceableUsage, Unpriced
 from p402.vocabulary import Money, Usage
 
 
@@ -130,3 +131,35 @@ def test_ties_go_to_the_even_nano_dollar(tokens: int) -> None:
 def test_a_card_does_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         card(input_mtok=Decimal(1)).decimals = 3  # type: ignore[misc]  # the refusal is what is tested
+
+
+@given(
+    st.lists(st.integers(-50, 400), min_size=len(KINDS), max_size=len(KINDS)),
+    st.integers(0, 3),
+    st.lists(st.integers(0, 3_000), min_size=4, max_size=4),
+    st.lists(st.integers(0, 500), min_size=2, max_size=2),
+)
+def test_no_usage_within_the_bounds_costs_more_than_the_ceiling(
+    rates: list[int], decimals: int, split: list[int], more: list[int]
+) -> None:
+    rates = [max(rate, 0) if at < 2 else rate for at, rate in enumerate(rates)]
+    prices = RateCard(decimals=decimals, rates=tuple(rates), per_call=7)
+    plain, read, written, written_1h = split
+    usage = Usage(
+        input_tokens=plain + read + written + written_1h,
+        cache_read_input_tokens=read,
+        cache_write_input_tokens=written + written_1h,
+        cache_write_1h_input_tokens=written_1h,
+        output_tokens=sum(more),
+        reasoning_output_tokens=more[0],
+    )
+    if rates[KINDS.index("cache_read_input_tokens")] > 0:
+        return  # reading from a cache is never dearer than not reading
+    ceiling = prices.ceiling(usage.input_tokens, usage.output_tokens, writes_cache=True, media=False)
+    assert prices.cost(usage) <= ceiling
+
+
+def test_a_card_comes_back_from_the_wire_as_it_was() -> None:
+    sent = card(input_mtok=Decimal("1.25"), output_mtok=Decimal(10), cache_read_mtok=Decimal("0.125"))
+    back = RateCard.from_wire(json.loads(json.dumps(sent.to_wire())))
+    assert (back.rates, back.decimals, back.per_call) == (sent.rates, sent.decimals, sent.per_call)
