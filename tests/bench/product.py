@@ -23,7 +23,7 @@ from p402.collector.pipeline.records import ModelCall, Recordable
 from p402.collector.pricing import load_price_book
 from p402.collector.receiver.otlp_decode import decode_traces
 from p402.collector.storage.database import Database
-from p402.collector.storage.ledger import SqliteLedger
+from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
 from p402.receipts import (
     BundledReceipt,
@@ -111,7 +111,7 @@ def record_batches(file: Path) -> Callable[[], float]:
         async def run() -> float:
             database = Database(file)
             database.start()
-            ledger = SqliteLedger(database)
+            ledger = SqlLedger(database)
             started = time.perf_counter()
             await asyncio.gather(*(ledger.record(calls, [], NOW) for calls in batches))
             elapsed = time.perf_counter() - started

@@ -22,9 +22,9 @@ from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
 from p402.collector.sessions.track import SessionRules
 from p402.collector.storage.database import Database
-from p402.collector.storage.ledger import SqliteLedger
+from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
-from p402.collector.storage.sessions import SqliteSessions
+from p402.collector.storage.sessions import SqlSessions
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Attribution, new_id
 from support.clock import FakeClock
@@ -40,7 +40,7 @@ class OpenBooks:
 
     file: Path
     database: Database
-    ledger: SqliteLedger
+    ledger: SqlLedger
     ingest: Ingest
     sealer: Sealer
     signers: LogSigners
@@ -122,7 +122,7 @@ async def open_books(
     signers = LogSigners(folder / "log.pem", "logs.example.com")
     signers.make_key_if_missing()
     async with open_database(folder) as database:
-        sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, new_id)
-        ledger = SqliteLedger(database)
+        sealer = Sealer(SqlSessions(database, signers), rules, metrics, clock, new_id)
+        ledger = SqlLedger(database)
         ingest = Ingest(DIALECTS, price_book(), ledger, metrics, clock, "default")
         yield OpenBooks(folder / "p402.sqlite3", database, ledger, ingest, sealer, signers, clock, metrics)

@@ -12,7 +12,7 @@ from typing import Any
 
 from p402.collector.settlement.ports import Settlement
 from p402.collector.settlement.worker import SettlementWorker
-from p402.collector.storage.settlements import SqliteSettlements, settlements_page
+from p402.collector.storage.settlements import SqlSettlements, settlements_page
 from p402.vocabulary import new_id
 from support.chain_twin import ChainTwin, SettlerTwin
 from support.clock import FakeClock
@@ -85,6 +85,6 @@ async def settling(
     chain = chain or ChainTwin()
     async with open_books(folder, clock) as books:
         settler = SettlerTwin(chain)
-        opened = Settling(books, chain, settler, SqliteSettlements(books.database, books.signers))
+        opened = Settling(books, chain, settler, SqlSettlements(books.database, books.signers))
         settler.before_sending = opened._is_stored
         yield opened

@@ -8,12 +8,13 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
 from p402.collector.storage.database import Database, StorageUnavailable
+from p402.collector.storage.driver import driver
 from p402.collector.storage.interned import Interned
 from p402.vocabulary import Attribution, Permanent
 from support.open_books import empty_database, open_books, open_database
@@ -102,7 +103,7 @@ async def test_ids_given_out_in_an_undone_change_are_forgotten(database: Databas
     database.on_rollback(interned.forget)
 
     def intern(connection: Connection) -> int:
-        return interned.scope(cast("sqlite3.Connection", connection.connection.driver_connection), Attribution("acme"))
+        return interned.scope(driver(connection), Attribution("acme"))
 
     def intern_and_fail(connection: Connection) -> None:
         intern(connection)

@@ -25,10 +25,10 @@ from p402.collector.settlement.connect import connect
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.database import Database
 from p402.collector.storage.keys import Keys
-from p402.collector.storage.ledger import SqliteLedger
+from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
-from p402.collector.storage.sessions import SqliteSessions
-from p402.collector.storage.settlements import SqliteSettlements
+from p402.collector.storage.sessions import SqlSessions
+from p402.collector.storage.settlements import SqlSettlements
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, IdFactory, SystemClock, new_id
 
@@ -69,8 +69,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         close_grace=timedelta(seconds=settings.session_close_grace_seconds),
         longest=timedelta(seconds=settings.session_max_seconds),
     )
-    sealer = Sealer(SqliteSessions(database, signers), rules, metrics, clock, ids)
-    ledger = SqliteLedger(database)
+    sealer = Sealer(SqlSessions(database, signers), rules, metrics, clock, ids)
+    ledger = SqlLedger(database)
     ingest = Ingest(DIALECTS, load_price_book(), ledger, metrics, clock, settings.default_organisation)
     intake = Intake(ingest, metrics)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes)
@@ -85,7 +85,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     settlement = None
     if settings.settlement_mode != "off":
         network, settler = connect(settings)
-        store = SqliteSettlements(database, signers)
+        store = SqlSettlements(database, signers)
         interval = timedelta(seconds=settings.settlement_interval_seconds)
         settlement = SettlementWorker(store, settler, interval, metrics, clock, ids)
 

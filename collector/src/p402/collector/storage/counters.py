@@ -6,24 +6,24 @@ the organisation's total.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
+from p402.collector.storage.driver import Driver
 from p402.vocabulary import Charge
 
 __all__ = ["add_to_counters"]
 
 _ADD = (
-    "INSERT INTO spend_hourly VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-    " cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd,"
-    " charges = charges + excluded.charges,"
-    " unpriced_charges = unpriced_charges + excluded.unpriced_charges,"
-    " input_tokens = input_tokens + excluded.input_tokens,"
-    " output_tokens = output_tokens + excluded.output_tokens"
+    "INSERT INTO spend_hourly VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (organisation, level, node, hour) DO UPDATE SET"
+    " cost_nano_usd = spend_hourly.cost_nano_usd + excluded.cost_nano_usd,"
+    " charges = spend_hourly.charges + excluded.charges,"
+    " unpriced_charges = spend_hourly.unpriced_charges + excluded.unpriced_charges,"
+    " input_tokens = spend_hourly.input_tokens + excluded.input_tokens,"
+    " output_tokens = spend_hourly.output_tokens + excluded.output_tokens"
 )
 
 
-def add_to_counters(driver: sqlite3.Connection, charges: Sequence[Charge]) -> None:
+def add_to_counters(driver: Driver, charges: Sequence[Charge]) -> None:
     """Add new charges to the counters of every level, in the hour in which each call began (UTC)."""
     sums: dict[tuple[str, str, str, int], list[int]] = {}
     for charge in charges:

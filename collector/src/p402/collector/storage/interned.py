@@ -5,8 +5,7 @@ Looked up once and remembered. What was remembered inside a change that is undon
 
 from __future__ import annotations
 
-import sqlite3
-
+from p402.collector.storage.driver import Driver
 from p402.vocabulary import Attribution, Charge, PriceReference
 
 __all__ = ["Interned"]
@@ -28,20 +27,20 @@ class Interned:
         """Forget everything; the database is asked again."""
         self._ids.clear()
 
-    def scope(self, driver: sqlite3.Connection, attribution: Attribution) -> int:
+    def scope(self, driver: Driver, attribution: Attribution) -> int:
         """Give the id of an attribution."""
         return self._id(driver, *_SCOPE, tuple(value or "" for _, value in attribution))
 
-    def model(self, driver: sqlite3.Connection, charge: Charge) -> int:
+    def model(self, driver: Driver, charge: Charge) -> int:
         """Give the id of a provider, operation, requested and answering model."""
         models = (charge.request_model or "", charge.response_model or "")
         return self._id(driver, *_MODEL, (charge.provider, charge.operation, *models))
 
-    def price_book(self, driver: sqlite3.Connection, price: PriceReference) -> int:
+    def price_book(self, driver: Driver, price: PriceReference) -> int:
         """Give the id of a price book."""
         return self._id(driver, *_PRICE_BOOK, (price.book, price.sha256))
 
-    def _id(self, driver: sqlite3.Connection, table: str, columns: tuple[str, ...], values: tuple[str, ...]) -> int:
+    def _id(self, driver: Driver, table: str, columns: tuple[str, ...], values: tuple[str, ...]) -> int:
         known = self._ids.get((table, *values))
         if known is not None:
             return known

@@ -1,16 +1,16 @@
-"""The ledger on SQLite: charges and counters in one transaction, each call counted once.
+"""The ledger: charges and counters in one transaction, each call counted once.
 
-This is the hot path, so it speaks to the driver directly. A batch of new charges goes in with one statement; only when
-some row was there already, or a span may belong to a call that another span reports too, are rows taken one by one.
+This is the hot path, so it speaks to the driver (`storage.driver`). A batch of new charges goes in with one statement;
+only when some row was there already, or a span may belong to a call that another span reports too, are rows taken one by
+one.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -19,18 +19,20 @@ from p402.collector.pipeline.records import OtherSpan, Recordable, SpanRecord, W
 from p402.collector.storage.charge_rows import CHARGE_COLUMNS, USAGE_COLUMNS, row_of, to_millis
 from p402.collector.storage.counters import add_to_counters
 from p402.collector.storage.database import Database
+from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.interned import Interned
 from p402.collector.storage.lineage import depths, has_links, knows_trace, remember
 from p402.collector.storage.same_call import charge_of_same_call, charge_of_span, free_answer_key
 from p402.vocabulary import MAX_ID_LENGTH, UsageSource
 from p402.vocabulary.attributes import GEN_AI_REQUEST_MODEL
 
-__all__ = ["SqliteLedger"]
+__all__ = ["SqlLedger"]
 
 _INSERT = (
     f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) VALUES ({', '.join('?' * len(CHARGE_COLUMNS))})"
     " ON CONFLICT DO NOTHING"
 )
+_INSERT_ONE = f"{_INSERT} RETURNING seq"
 _USAGE_AT = slice(CHARGE_COLUMNS.index(USAGE_COLUMNS[0]), CHARGE_COLUMNS.index(USAGE_COLUMNS[-1]) + 1)
 _CALL_KEY_AT = CHARGE_COLUMNS.index("call_key")
 _MODEL_AT = CHARGE_COLUMNS.index("model_id")
@@ -38,7 +40,7 @@ _MODEL_AT = CHARGE_COLUMNS.index("model_id")
 Row = tuple[Any, ...]
 
 
-class SqliteLedger:
+class SqlLedger:
     """Implements `pipeline.ports.Ledger`."""
 
     def __init__(self, database: Database) -> None:
@@ -64,27 +66,27 @@ class SqliteLedger:
         others: Sequence[OtherSpan],
         at: datetime,
     ) -> list[Outcome]:
-        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        sql = driver(connection)
         around: list[OtherSpan | WithoutUsage] = [*others, *without_usage]
         if around:
-            remember(driver, ((other.span, other.key_id, None) for other in around), at)
-        rows = [self._row(driver, call, at) for call in calls]
-        outcomes = self._insert_together(driver, calls, rows)
+            remember(sql, ((other.span, other.key_id, None) for other in around), at)
+        rows = [self._row(sql, call, at) for call in calls]
+        outcomes = self._insert_together(sql, calls, rows)
         if outcomes is None:
             found: dict[int, Outcome] = {}
             for number in _innermost_first(calls, [other.span for other in around]):
-                found[number] = self._insert_one(driver, calls[number], rows[number], at)
+                found[number] = self._insert_one(sql, calls[number], rows[number], at)
             outcomes = [found[number] for number in range(len(calls))]
         charged = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome is Outcome.CHARGED]
-        add_to_counters(driver, [call.charge for call in charged])
+        add_to_counters(sql, [call.charge for call in charged])
         for span in without_usage:
             model = span.span.attributes.get(GEN_AI_REQUEST_MODEL)
             detail = {"model": model[:MAX_ID_LENGTH] if isinstance(model, str) else None}
-            _set_aside(driver, span.span.key, span.organisation, Outcome.NO_USAGE, None, detail, at)
+            _set_aside(sql, span.span.key, span.organisation, Outcome.NO_USAGE, None, detail, at)
             outcomes.append(Outcome.NO_USAGE)
         return outcomes
 
-    def _row(self, driver: sqlite3.Connection, call: Recordable, at: datetime) -> Row:
+    def _row(self, driver: Driver, call: Recordable, at: datetime) -> Row:
         charge = call.charge
         return row_of(
             call,
@@ -95,9 +97,7 @@ class SqliteLedger:
         )
 
     @staticmethod
-    def _insert_together(
-        driver: sqlite3.Connection, calls: Sequence[Recordable], rows: list[Row]
-    ) -> list[Outcome] | None:
+    def _insert_together(driver: Driver, calls: Sequence[Recordable], rows: list[Row]) -> list[Outcome] | None:
         """Insert all rows at once; None, and nothing inserted, when they must be looked at one by one."""
         if any(call.may_nest for call in calls):
             return None
@@ -111,7 +111,7 @@ class SqliteLedger:
         return [Outcome.CHARGED] * len(rows) if inserted == len(rows) else None
 
     @staticmethod
-    def _insert_one(driver: sqlite3.Connection, call: Recordable, row: Row, at: datetime) -> Outcome:
+    def _insert_one(driver: Driver, call: Recordable, row: Row, at: datetime) -> Outcome:
         if (known := charge_of_span(driver, call)) is not None:
             same = known.key_id == call.key_id and known.usage == row[_USAGE_AT] and known.model_id == row[_MODEL_AT]
             outcome = Outcome.REPEATED if same else Outcome.QUARANTINED
@@ -119,7 +119,7 @@ class SqliteLedger:
             outcome = Outcome.QUARANTINED if known.contradicts(call) else Outcome.DUPLICATE
         else:
             key = free_answer_key(driver, call)
-            seq = driver.execute(_INSERT, (*row[:_CALL_KEY_AT], key, *row[_CALL_KEY_AT + 1 :])).lastrowid
+            [(seq,)] = driver.execute(_INSERT_ONE, (*row[:_CALL_KEY_AT], key, *row[_CALL_KEY_AT + 1 :])).fetchall()
             if not call.ours:
                 remember(driver, [(call.span, call.key_id, seq)], at)
             return Outcome.CHARGED
@@ -152,7 +152,7 @@ def _innermost_first(calls: Sequence[Recordable], around: Sequence[SpanRecord]) 
 
 
 def _set_aside(
-    driver: sqlite3.Connection,
+    driver: Driver,
     span_key: bytes,
     organisation: str,
     reason: Outcome,

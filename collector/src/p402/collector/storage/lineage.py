@@ -8,12 +8,12 @@ of the API key and the trace.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from p402.collector.pipeline.records import SpanRecord
 from p402.collector.storage.charge_rows import to_millis
+from p402.collector.storage.driver import Driver
 
 __all__ = [
     "Link",
@@ -38,7 +38,7 @@ Link = tuple[SpanRecord, str | None, int | None]
 _ANY_SPAN = b"\xff" * 8
 
 
-def remember(driver: sqlite3.Connection, links: Iterable[Link], at: datetime) -> None:
+def remember(driver: Driver, links: Iterable[Link], at: datetime) -> None:
     """Keep links, and let go of old ones, twice as many at most."""
     now = to_millis(at)
     rows = []
@@ -62,39 +62,39 @@ def trace_of(span: SpanRecord, key_id: str | None) -> bytes:
     return hashlib.sha256((key_id or "").encode() + b"\0" + span.trace_id).digest()[:8]
 
 
-def has_links(driver: sqlite3.Connection) -> bool:
+def has_links(driver: Driver) -> bool:
     """Tell whether there are any links; none where all spans are our own."""
     return driver.execute("SELECT 1 FROM span_links LIMIT 1").fetchone() is not None
 
 
-def knows_trace(driver: sqlite3.Connection, span: SpanRecord, key_id: str | None) -> bool:
+def knows_trace(driver: Driver, span: SpanRecord, key_id: str | None) -> bool:
     """Tell whether there are links of the span's trace."""
     trace = trace_of(span, key_id)
     query = "SELECT 1 FROM span_links WHERE span BETWEEN ? AND ? LIMIT 1"
     return driver.execute(query, (trace, trace + _ANY_SPAN)).fetchone() is not None
 
 
-def reported_by(driver: sqlite3.Connection, span: SpanRecord, key_id: str | None) -> set[tuple[int, str]]:
+def reported_by(driver: Driver, span: SpanRecord, key_id: str | None) -> set[tuple[int, str]]:
     """Give the charges of the span's trace whose calls others reported, each with the scope of a reporter."""
     trace = trace_of(span, key_id)
     query = "SELECT charge_seq, scope FROM span_links WHERE span BETWEEN ? AND ? AND charge_seq IS NOT NULL"
     return set(driver.execute(query, (trace, trace + _ANY_SPAN)))
 
 
-def reported_before(driver: sqlite3.Connection, span: SpanRecord, key_id: str | None) -> int | None:
+def reported_before(driver: Driver, span: SpanRecord, key_id: str | None) -> int | None:
     """Give the charge whose call this very span was found to report when it came before."""
     query = "SELECT charge_seq FROM span_links WHERE span = ?"
     found = driver.execute(query, (trace_of(span, key_id) + span.span_id,)).fetchone()
     return found[0] if found else None
 
 
-def relatives(driver: sqlite3.Connection, span: SpanRecord, key_id: str | None) -> Iterator[tuple[int, bytes]]:
+def relatives(driver: Driver, span: SpanRecord, key_id: str | None) -> Iterator[tuple[int, bytes]]:
     """Give the charges whose calls the nearest spans around and inside this one report, with the reporting span's id."""
     yield from _around(driver, span, key_id)
     yield from _inside(driver, span, key_id)
 
 
-def _around(driver: sqlite3.Connection, span: SpanRecord, key_id: str | None) -> Iterator[tuple[int, bytes]]:
+def _around(driver: Driver, span: SpanRecord, key_id: str | None) -> Iterator[tuple[int, bytes]]:
     trace, at = trace_of(span, key_id), span.parent_span_id
     for _ in range(_DEEPEST):
         if at is None:
@@ -110,7 +110,7 @@ def _around(driver: sqlite3.Connection, span: SpanRecord, key_id: str | None) ->
         at = parent[8:] if parent else None
 
 
-def _inside(driver: sqlite3.Connection, span: SpanRecord, key_id: str | None) -> Iterator[tuple[int, bytes]]:
+def _inside(driver: Driver, span: SpanRecord, key_id: str | None) -> Iterator[tuple[int, bytes]]:
     trace, first, last = trace_of(span, key_id), span.trace_id, span.trace_id + _ANY_SPAN
     query = (
         "SELECT substr(span, 9), charge_seq FROM span_links WHERE parent = ? UNION ALL SELECT substr(span_key, 17), seq"

@@ -8,12 +8,12 @@ charges of the same API key and organisation; a response id is theirs anyway (`p
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from p402.collector.pipeline.records import Recordable
 from p402.collector.storage.charge_rows import USAGE_COLUMNS, to_millis
+from p402.collector.storage.driver import Driver
 from p402.collector.storage.lineage import relatives, reported_before, reported_by
 
 __all__ = ["Known", "charge_of_same_call", "charge_of_span", "free_answer_key"]
@@ -52,19 +52,19 @@ _SELECT = f"SELECT {_COLUMNS}, {', '.join(USAGE_COLUMNS)} FROM charges JOIN scop
 _USAGE_AT = 9
 
 
-def charge_of_span(driver: sqlite3.Connection, call: Recordable) -> Known | None:
+def charge_of_span(driver: Driver, call: Recordable) -> Known | None:
     """Find the charge of the very same span, whoever sent it."""
     return next(_select(driver, "span_key = ?", call.span.key), None)
 
 
-def charge_of_same_call(driver: sqlite3.Connection, call: Recordable) -> Known | None:
+def charge_of_same_call(driver: Driver, call: Recordable) -> Known | None:
     """Find the charge of the call that a span reports; None when nothing tells that there is one."""
     if (seq := reported_before(driver, call.span, call.key_id)) is not None:
         return next(_select(driver, "charges.seq = ?", seq))
     return _by_answer(driver, call) or _by_nesting(driver, call) or _by_time(driver, call)
 
 
-def free_answer_key(driver: sqlite3.Connection, call: Recordable) -> bytes | None:
+def free_answer_key(driver: Driver, call: Recordable) -> bytes | None:
     """Give the key under which the call's answer can be charged; None without response id, or if both are taken."""
     for key in _answer_keys(call):
         if next(_select(driver, "call_key = ?", key), None) is None:
@@ -79,7 +79,7 @@ def _answer_keys(call: Recordable) -> tuple[bytes, ...]:
     return call.call_key, hashlib.sha256(call.call_key + call.span.trace_id).digest()[:16]
 
 
-def _by_answer(driver: sqlite3.Connection, call: Recordable) -> Known | None:
+def _by_answer(driver: Driver, call: Recordable) -> Known | None:
     for key in _answer_keys(call):
         for known in _select(driver, "call_key = ?", key):
             same_trace = known.span_key[:16] == call.span.trace_id
@@ -88,7 +88,7 @@ def _by_answer(driver: sqlite3.Connection, call: Recordable) -> Known | None:
     return None
 
 
-def _by_nesting(driver: sqlite3.Connection, call: Recordable) -> Known | None:
+def _by_nesting(driver: Driver, call: Recordable) -> Known | None:
     """Find the charge that a span around or inside this one reports; the one that it agrees with, if there are several.
 
     Two response ids are two calls (the attempts inside the span of a retrying client), unless the one charged span lies
@@ -108,7 +108,7 @@ def _by_nesting(driver: sqlite3.Connection, call: Recordable) -> Known | None:
     return disagreeing
 
 
-def _by_time(driver: sqlite3.Connection, call: Recordable) -> Known | None:
+def _by_time(driver: Driver, call: Recordable) -> Known | None:
     """Find, in the same trace, a charge of the same usage during whose call this one ran, or the other way round.
 
     This is for spans between them that nobody sent. One of the two must have no response id, and each instrumentation
@@ -138,7 +138,7 @@ def _sender(call: Recordable) -> tuple[str | None, str]:
     return call.key_id, call.charge.attribution.organisation or ""
 
 
-def _select(driver: sqlite3.Connection, condition: str, *values: object) -> Iterator[Known]:
+def _select(driver: Driver, condition: str, *values: object) -> Iterator[Known]:
     for row in driver.execute(f"{_SELECT}{condition} ORDER BY charges.seq", values).fetchall():
         yield Known._make((*row[:_USAGE_AT], tuple(row[_USAGE_AT:])))
 

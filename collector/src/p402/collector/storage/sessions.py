@@ -1,4 +1,4 @@
-"""Sessions on SQLite: implements `sessions.ports.SessionStore`."""
+"""Sessions: implements `sessions.ports.SessionStore`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from p402.collector.sessions.ports import MakeReceipt, OpenPart
 from p402.collector.sessions.track import SessionRules, due_at
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.charges import charges_joined, charges_of
 from p402.collector.storage.database import Database
+from p402.collector.storage.driver import upsert
 from p402.collector.storage.log import Signers, append_entry
 from p402.collector.storage.tables import charges, closings, cursors, disclosures, receipts, scopes, sessions
 from p402.receipts import RECEIPT_TYPE, ClosedBy, SealedReceipt
 from p402.receipts.errors import NotSealable
 from p402.vocabulary import Level
 
-__all__ = ["SqliteSessions"]
+__all__ = ["SqlSessions"]
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -29,7 +29,7 @@ _FOLLOWER = "sessions"
 _LEVELS_DOWN = {level.value: depth for depth, level in enumerate(Level)}
 
 
-class SqliteSessions:
+class SqlSessions:
     """The sessions, and their receipts in the log."""
 
     def __init__(self, database: Database, signers: Signers) -> None:
@@ -44,8 +44,10 @@ class SqliteSessions:
         """Note that a session is over."""
 
         def change(connection: Connection) -> int:
-            closing = upsert(closings).values(organisation=organisation, session=session, requested_at=to_millis(at))
-            connection.execute(closing.on_conflict_do_update(set_={"requested_at": closing.excluded.requested_at}))
+            key = {"organisation": organisation, "session": session}
+            closing = upsert(connection, closings).values(**key, requested_at=to_millis(at))
+            latest = {"requested_at": closing.excluded.requested_at}
+            connection.execute(closing.on_conflict_do_update(index_elements=list(key), set_=latest))
             open_parts = connection.execute(
                 select(sessions)
                 .join(scopes)
@@ -127,8 +129,9 @@ def _follow(connection: Connection, rules: SessionRules, limit: int) -> int:
         by_scope.setdefault(row.scope_id, []).append(row)
     for scope_id, new in by_scope.items():
         _saw(connection, rules, scope_id, new)
-    cursor = upsert(cursors).values(follower=_FOLLOWER, seq=rows[-1].seq)
-    connection.execute(cursor.on_conflict_do_update(set_={"seq": cursor.excluded.seq}))
+    cursor = upsert(connection, cursors).values(follower=_FOLLOWER, seq=rows[-1].seq)
+    moved = {"seq": cursor.excluded.seq}
+    connection.execute(cursor.on_conflict_do_update(index_elements=["follower"], set_=moved))
     return len(rows)
 
 

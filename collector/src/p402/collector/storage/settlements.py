@@ -1,4 +1,4 @@
-"""Settlements on SQLite: implements `settlement.ports.SettlementStore`."""
+"""Settlements: implements `settlement.ports.SettlementStore`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from p402.collector.settlement.ports import Covered, MakeStatement, Settlement, SettlementState, Sign
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
+from p402.collector.storage.driver import upsert
 from p402.collector.storage.log import Signers, append_entry, latest_checkpoint
 from p402.collector.storage.tables import lanes as lane_table
 from p402.collector.storage.tables import receipts, settlements
@@ -20,12 +20,12 @@ from p402.receipts import Anchor, Entry, SettlementStatement, parse_checkpoint, 
 from p402.receipts.settlement import Lane, SignedSettlement
 from p402.vocabulary import Money
 
-__all__ = ["SqliteSettlements", "settlement_by_id", "settlements_page"]
+__all__ = ["SqlSettlements", "settlement_by_id", "settlements_page"]
 
 _UNDER_WAY = (SettlementState.PLANNED.value, SettlementState.SIGNED.value)
 
 
-class SqliteSettlements:
+class SqlSettlements:
     """The settlements of this collector."""
 
     def __init__(self, database: Database, signers: Signers) -> None:
@@ -70,8 +70,9 @@ class SqliteSettlements:
                 return None
             statement = settlement.statement
             place = {"chain_id": statement.chain_id, "payer": statement.payer, "nonce_key": str(lane.nonce_key)}
-            used = upsert(lane_table).values(**place, next_nonce=lane.next_nonce + 1)
-            connection.execute(used.on_conflict_do_update(set_={"next_nonce": used.excluded.next_nonce}))
+            used = upsert(connection, lane_table).values(**place, next_nonce=lane.next_nonce + 1)
+            following = {"next_nonce": used.excluded.next_nonce}
+            connection.execute(used.on_conflict_do_update(index_elements=list(place), set_=following))
             return _store_signed(connection, settlement, sign(settlement, lane), head_block)
 
         return await self._database.write(change)
