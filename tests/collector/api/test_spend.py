@@ -15,7 +15,14 @@ MAY = "from=2026-05-01T00:00:00Z&to=2026-06-01T00:00:00Z"
 
 
 async def test_a_charge_says_everything_about_its_call(server: Server) -> None:
-    span = ASpan.of({"p402.client": None, "p402.task_type": "review", "gen_ai.usage.cache_read.input_tokens": 0})
+    span = ASpan.of(
+        {
+            "p402.client": None,
+            "p402.task_type": "review",
+            "gen_ai.usage.cache_read.input_tokens": 0,
+            "p402.service_tier": "standard",
+        }
+    )
     await server.send(span)
     [charge] = (await server.get("/v1/charges?organisation=acme")).json["charges"]
     expected: dict[str, Any] = {
@@ -37,6 +44,7 @@ async def test_a_charge_says_everything_about_its_call(server: Server) -> None:
         "cost_usd": "0.264235",
         "unpriced_reason": None,
         "task_type": "review",
+        "service_tier": "standard",
     }  # fmt: skip
     assert {name: charge[name] for name in expected} == expected
     assert charge["price_book"]["id"].startswith("genai-prices/")

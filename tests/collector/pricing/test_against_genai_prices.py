@@ -145,14 +145,16 @@ def test_models_are_found_by_the_names_by_which_genai_prices_finds_them(provider
             assert schedule == _schedule(seller, model)
 
 
-def test_another_providers_model_is_priced_without_its_variants(book: PriceBook) -> None:
+def test_another_providers_model_is_priced_without_its_variants_and_unpriced_where_these_would_count(
+    book: PriceBook,
+) -> None:
     azure = next(provider for provider in providers if provider.id == "azure")
     gpt = azure.find_model("gpt-4o", all_providers=providers)
     assert gpt is not None
-    batch = {"processing": "batch"}
-    result = book.price("azure.ai.openai", "gpt-4o", PLAIN, NOW, batch)
+    result = book.price("azure.ai.openai", "gpt-4o", PLAIN, NOW, "standard")
     assert isinstance(result, Priced)
-    assert result.cost == theirs(gpt, azure, PLAIN, NOW, batch)
+    assert result.cost == theirs(gpt, azure, PLAIN, NOW, {})
+    assert isinstance(book.price("azure.ai.openai", "gpt-4o", PLAIN, NOW, "batch"), Unpriced)
 
 
 counts = st.integers(0, 2_000_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -14,13 +13,12 @@ from p402.vocabulary import Money, Usage
 
 MAY = datetime(2026, 5, 15, 12, tzinfo=UTC)
 NOVEMBER = datetime(2026, 11, 23, 12, tzinfo=UTC)
-Context = Mapping[str, str] | None
 
 
 def cost(
-    book: PriceBook, provider: str, model: str, usage: Usage, at: datetime = MAY, context: Context = None
+    book: PriceBook, provider: str, model: str, usage: Usage, at: datetime = MAY, tier: str | None = None
 ) -> Money | str:
-    result = book.price(provider, model, usage, at, context)
+    result = book.price(provider, model, usage, at, tier)
     return result.cost if isinstance(result, Priced) else result.reason
 
 
@@ -158,25 +156,100 @@ def test_the_price_is_that_of_the_time_of_the_day(book: PriceBook, at: str, expe
 
 
 @pytest.mark.parametrize(
-    ("provider", "model", "at", "context", "expected"),
+    ("provider", "model", "tier", "expected"),
     [
-        # Opus 4.5 in a batch, known since 14 October 2026: 2.50 in, 12.50 out. 7,117.5 + 125,000 millionths.
-        ("anthropic", "claude-opus-4-5", NOVEMBER, {"processing": "batch"}, "0.1321175"),
-        ("anthropic", "claude-opus-4-5", MAY, {"processing": "batch"}, "0.264235"),
-        ("anthropic", "claude-opus-4-5", NOVEMBER, {"processing": "interactive"}, "0.264235"),
-        # gpt-4o, priority since 12 October 2026: 4.25 in, 17 out. 12,099.75 + 170,000 millionths.
-        ("openai", "gpt-4o", NOVEMBER, {"service_tier": "priority"}, "0.18209975"),
+        # Of each 2,847 in and 10,000 out.
+        # Opus 4.5 in a batch: 2.50 in, 12.50 out. 7,117.5 + 125,000 millionths.
+        ("anthropic", "claude-opus-4-5", "batch", "0.1321175"),
+        # standard: 5 in, 25 out. 14,235 + 250,000 millionths.
+        ("anthropic", "claude-opus-4-5", "standard", "0.264235"),
+        # Opus 5 in fast mode: 10 in, 50 out. 28,470 + 500,000 millionths.
+        ("anthropic", "claude-opus-5", "fast", "0.52847"),
+        # gpt-4o with priority: 4.25 in, 17 out. 12,099.75 + 170,000 millionths; "fast" is its other name.
+        ("openai", "gpt-4o", "priority", "0.18209975"),
+        ("openai", "gpt-4o", "fast", "0.18209975"),
+        # in a batch: 1.25 in, 5 out. 3,558.75 + 50,000 millionths.
+        ("openai", "gpt-4o", "batch", "0.05355875"),
         # standard: 2.50 in, 10 out. 7,117.5 + 100,000 millionths.
-        ("openai", "gpt-4o", NOVEMBER, {"service_tier": "default"}, "0.1071175"),
-        # Azure sells it at the standard price, and what OpenAI grants its own customers does not hold there.
-        ("azure.ai.openai", "gpt-4o", NOVEMBER, {"service_tier": "priority"}, "0.1071175"),
+        ("openai", "gpt-4o", "standard", "0.1071175"),
+        ("azure.ai.openai", "gpt-4o", "standard", "0.1071175"),
+        # o3, flex: 1 in, 4 out. 2,847 + 40,000 millionths. gpt-5, flex: 0.625 in, 5 out. 1,779.375 + 50,000 millionths.
+        ("openai", "o3", "flex", "0.042847"),
+        ("openai", "gpt-5", "flex", "0.051779375"),
+        # gemini-2.5-flash in a batch: 0.15 in, 1.25 out. 427.05 + 12,500 millionths.
+        ("gcp.gemini", "gemini-2.5-flash", "batch", "0.01292705"),
+        ("gcp.vertex_ai", "gemini-2.5-flash", "batch", "0.01292705"),
+        # Groq's flex costs what its on-demand does: 0.59 in, 0.79 out. 1,679.73 + 7,900 millionths.
+        ("groq", "llama-3.3-70b-versatile", "flex", "0.00957973"),
+        ("groq", "llama-3.3-70b-versatile", "standard", "0.00957973"),
     ],
 )
-def test_the_context_of_a_call_can_change_its_price(
-    book: PriceBook, provider: str, model: str, at: datetime, context: Context, expected: str
+def test_the_service_tier_can_change_the_price(
+    book: PriceBook, provider: str, model: str, tier: str, expected: str
 ) -> None:
     usage = Usage(input_tokens=2_847, output_tokens=10_000)
-    assert cost(book, provider, model, usage, at, context) == Money.parse(expected)
+    assert cost(book, provider, model, usage, NOVEMBER, tier) == Money.parse(expected)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tier", "at"),
+    [
+        ("anthropic", "claude-opus-4-5", "batch", MAY),  # known since 14 October 2026
+        ("anthropic", "claude-opus-4-5", "priority", NOVEMBER),  # capacity bought beforehand: no list price
+        ("openai", "gpt-4o", "flex", NOVEMBER),  # not offered
+        ("openai", "gpt-4o", "scale", NOVEMBER),
+        # Azure sells it at the standard price, and what OpenAI grants its own customers does not hold there.
+        ("azure.ai.openai", "gpt-4o", "priority", NOVEMBER),
+        ("gcp.vertex_ai", "gemini-2.5-pro", "provisioned_throughput", NOVEMBER),
+        ("aws.bedrock", "us.anthropic.claude-opus-4-5-20251101-v1:0", "flex", NOVEMBER),
+    ],
+)
+def test_a_tier_without_a_price_is_unpriced_and_never_standard_in_its_stead(
+    book: PriceBook, provider: str, model: str, tier: str, at: datetime
+) -> None:
+    assert cost(book, provider, model, Usage(input_tokens=1), at, tier) == (
+        f"the price book has no price of model {model!r} of provider {provider!r} for service tier {tier!r} "
+        "at the time of the call"
+    )
+
+
+def test_a_batch_has_its_own_prices_for_the_cache(book: PriceBook) -> None:
+    # Opus 4.5 in a batch: in 2.50, read 0.25, write for 5 minutes 3.125, for an hour 5, out 12.50. Of 10,000 in:
+    # 6,000 read -> 1,500; 2,000 written for 5 min -> 6,250; 1,000 for an hour -> 5,000; 1,000 plain -> 2,500;
+    # 500 out -> 6,250. Together 21,500 millionths.
+    usage = Usage(
+        input_tokens=10_000,
+        output_tokens=500,
+        cache_read_input_tokens=6_000,
+        cache_write_input_tokens=3_000,
+        cache_write_1h_input_tokens=1_000,
+    )
+    assert cost(book, "anthropic", "claude-opus-4-5", usage, NOVEMBER, "batch") == Money.parse("0.0215")
+
+
+def test_sound_that_is_made_has_its_own_price(book: PriceBook) -> None:
+    # gpt-audio: text 2.50 in, 10 out; audio 32 in, 64 out. 100 * 2.50 + 400 * 32 + 50 * 10 + 200 * 64
+    # = 250 + 12,800 + 500 + 12,800 = 26,350 millionths.
+    usage = Usage(input_tokens=500, output_tokens=250, audio_input_tokens=400, audio_output_tokens=200)
+    assert cost(book, "openai", "gpt-audio", usage) == Money.parse("0.02635")
+
+
+@pytest.mark.parametrize("provider", ["openai", "azure.ai.openai"])
+@pytest.mark.parametrize("kind", ["audio_input_tokens", "audio_output_tokens"])
+def test_sound_is_not_priced_as_text_where_it_is_known_to_be_dearer(book: PriceBook, provider: str, kind: str) -> None:
+    # gpt-4o-audio-preview: 2.50 in and 10 out for text; audio is 40 and 80, which the list does not have.
+    usage = Usage(input_tokens=500, output_tokens=250)
+    assert cost(book, provider, "gpt-4o-audio-preview", usage) == Money.parse("0.00375")  # 1,250 + 2,500 millionths
+    assert cost(book, provider, "gpt-4o-audio-preview", usage + Usage(**{kind: 200})) == (
+        f"the price book has no price of the model's {kind}, which do not cost what text does"
+    )
+
+
+def test_images_that_are_seen_and_made_have_their_own_price(book: PriceBook) -> None:
+    # gemini-3-pro-image-preview: 2 in, images included, 12 out, image out 120. 1,300 * 2 + 80 * 12 + 1,120 * 120
+    # = 2,600 + 960 + 134,400 = 137,960 millionths.
+    usage = Usage(input_tokens=1_300, output_tokens=1_200, image_input_tokens=1_100, image_output_tokens=1_120)
+    assert cost(book, "gcp.gemini", "gemini-3-pro-image-preview", usage) == Money.parse("0.13796")
 
 
 @pytest.mark.parametrize(

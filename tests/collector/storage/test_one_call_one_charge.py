@@ -118,6 +118,29 @@ def with_a_lie(liar: int) -> list[ASpan]:
     return spans
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        ("standard", None, "duplicate"),
+        (None, "standard", "duplicate"),
+        ("standard", "standard", "duplicate"),
+        (None, "batch", "quarantined"),  # cheaper than what is charged: somebody shall look at it
+        ("batch", "standard", "quarantined"),
+        ("batch", None, "quarantined"),  # says nothing of it, and would cost more
+    ],
+)
+async def test_another_service_tier_of_a_call_is_never_passed_over(
+    tmp_path: Path, first: str | None, second: str | None, outcome: str
+) -> None:
+    tiers = [{"p402.service_tier": tier} if tier else {} for tier in (first, second)]
+    outer = at(1, None, "vendor.sdk", {"gen_ai.response.id": ANSWER, **tiers[1]})
+    async with open_books(tmp_path) as books:
+        await books.send(at(2, 1, OWN_SCOPE, {"gen_ai.response.id": ANSWER, **tiers[0]}))
+        await books.send(outer)
+        assert reasons(books) == [outcome]
+        assert books.value("SELECT service_tier FROM charges") == first
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 async def test_attempts_inside_one_span_are_each_charged(data: st.DataObject) -> None:

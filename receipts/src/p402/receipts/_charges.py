@@ -42,6 +42,8 @@ def charge_line(charge: Charge) -> bytes:
             "price_book": None if charge.price is None else {"id": charge.price.book, "sha256": charge.price.sha256},
             "rationale": charge.rationale,
             "task_type": charge.task_type,
+            # Left out where unknown, so that the lines of older charges stay what they were.
+            **({} if charge.service_tier is None else {"service_tier": charge.service_tier}),
         }
     )
 

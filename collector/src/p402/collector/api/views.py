@@ -46,6 +46,7 @@ def charge_view(seq: int, charge: Charge) -> dict[str, Any]:
         "price_book": None if charge.price is None else {"id": charge.price.book, "sha256": charge.price.sha256},
         "routing_rationale": charge.rationale,
         "task_type": charge.task_type,
+        "service_tier": charge.service_tier,
     }
 
 

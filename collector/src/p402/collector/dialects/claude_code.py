@@ -39,4 +39,5 @@ def read(span: SpanRecord) -> ModelCall | NotCharged:
         response_model=reading.text(found, attributes.GEN_AI_RESPONSE_MODEL) or model,
         response_id=found.get(attributes.GEN_AI_RESPONSE_ID),
         used=replace(used, input_tokens=total),
+        tier=found.get("speed"),
     )

@@ -11,7 +11,7 @@ from p402.collector.dialects import reading
 from p402.collector.pipeline.records import ModelCall, NotCharged, SkipReason, SpanRecord
 from p402.vocabulary import attributes
 
-__all__ = ["USAGE", "read"]
+__all__ = ["SERVICE_TIER", "USAGE", "read"]
 
 USAGE: reading.Names = {
     "input_tokens": (attributes.GEN_AI_USAGE_INPUT_TOKENS, "gen_ai.usage.prompt_tokens"),
@@ -40,6 +40,13 @@ USAGE: reading.Names = {
     "image_output_tokens": (attributes.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS,),
 }
 
+SERVICE_TIER = (
+    attributes.P402_SERVICE_TIER,
+    attributes.OPENAI_RESPONSE_SERVICE_TIER,
+    "gen_ai.openai.response.service_tier",
+    "anthropic.response.service_tier",
+)
+
 
 def read(span: SpanRecord) -> ModelCall | NotCharged:
     """Read a span as a model call, or say why it is none."""
@@ -57,4 +64,5 @@ def read(span: SpanRecord) -> ModelCall | NotCharged:
         response_model=reading.text(found, attributes.GEN_AI_RESPONSE_MODEL),
         response_id=found.get(attributes.GEN_AI_RESPONSE_ID),
         used=reading.usage(found, USAGE),
+        tier=reading.text(found, *SERVICE_TIER),
     )

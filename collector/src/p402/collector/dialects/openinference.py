@@ -1,7 +1,7 @@
 """OpenInference (Arize): ``openinference.span.kind`` says what a span is, and only LLM and EMBEDDING call a model.
 
-Source: openinference-semantic-conventions 0.1. It has no attribute for the provider's response id; the beginning of
-``output.value``, the raw answer, is looked at for it. Nothing else of the content is read.
+Source: openinference-semantic-conventions 0.1. It has no attributes for the provider's response id and service tier;
+``output.value``, the raw answer, is looked at for them. Nothing else of the content is read.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _USAGE: reading.Names = {
 }
 
 _ID_FIRST = re.compile(r'\{\s*"id"\s*:\s*"([\w.:-]{1,200})"', re.ASCII)
+_TIER = re.compile(r'(?<!\\)"service_tier"\s{0,8}:\s{0,8}"(\w{1,64})"', re.ASCII)
+"""As a field of the answer: inside a text in it, quotes are escaped."""
 
 
 def read(span: SpanRecord) -> ModelCall | NotCharged:
@@ -41,6 +43,7 @@ def read(span: SpanRecord) -> ModelCall | NotCharged:
         return reading.without_usage(span)
     answer = found.get("output.value")
     identified = _ID_FIRST.match(answer) if isinstance(answer, str) else None
+    served = _TIER.search(answer) if isinstance(answer, str) else None
     return reading.model_call(
         span,
         provider=reading.text(found, "llm.provider", "llm.system"),
@@ -49,4 +52,5 @@ def read(span: SpanRecord) -> ModelCall | NotCharged:
         response_model=reading.text(found, "llm.response.model_name", "llm.model_name", "embedding.model_name"),
         response_id=identified.group(1) if identified else None,
         used=reading.including_cached(reading.usage(found, _USAGE)),
+        tier=served.group(1) if served else None,
     )

@@ -38,4 +38,5 @@ def read(span: SpanRecord) -> ModelCall | NotCharged:
         response_model=reading.text(found, attributes.GEN_AI_RESPONSE_MODEL, "llm.response.model"),
         response_id=found.get(attributes.GEN_AI_RESPONSE_ID),
         used=reading.including_cached(reading.usage(found, _USAGE)),
+        tier=reading.text(found, *genai_semconv.SERVICE_TIER),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from p402.collector.dialects.service_tier import service_tier
 from p402.collector.pipeline.records import MAX_TOKENS, ModelCall, NotCharged, SkipReason, SpanRecord
 from p402.vocabulary import MAX_ID_LENGTH, Usage, UsageSource, attributes
 
@@ -56,8 +57,12 @@ def model_call(
     response_model: str | None,
     response_id: str | None,
     used: Usage,
+    tier: object = None,
 ) -> ModelCall:
-    """Make a model call of what a dialect read, with what we ourselves write on spans of any dialect."""
+    """Make a model call of what a dialect read, with what we ourselves write on spans of any dialect.
+
+    ``tier`` is how the provider served it, in whatever words.
+    """
     found = span.attributes
     estimated = found.get(attributes.P402_USAGE_SOURCE) == UsageSource.ESTIMATED
     name = (provider or "unknown").lower()
@@ -73,6 +78,7 @@ def model_call(
         request=_id(found.get(attributes.P402_REQUEST)) or f"{span.trace_id.hex()}-{span.span_id.hex()}",
         rationale=text(found, attributes.P402_DECISION_RATIONALE),
         task_type=text(found, attributes.P402_TASK_TYPE),
+        service_tier=service_tier(tier),
     )
 
 

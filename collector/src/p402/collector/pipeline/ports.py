@@ -17,8 +17,10 @@ __all__ = ["Ledger", "Outcome", "Prices"]
 class Prices(Protocol):
     """A price book."""
 
-    def price(self, provider: str, model: str, usage: Usage, at: datetime) -> Priced | Unpriced:
-        """Price a usage at the prices in force at a moment."""
+    def price(
+        self, provider: str, model: str, usage: Usage, at: datetime, service_tier: str | None = None
+    ) -> Priced | Unpriced:
+        """Price a usage at the prices in force at a moment, for a service tier (`Charge.service_tier`)."""
         ...
 
 

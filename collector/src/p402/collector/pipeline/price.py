@@ -42,6 +42,7 @@ def charge(call: ModelCall, owner: Attributed, prices: Prices, key_id: str | Non
             price=outcome.reference if isinstance(outcome, Priced) else None,
             rationale=call.rationale,
             task_type=call.task_type,
+            service_tier=call.service_tier,
         ),
         span=span,
         verified_through=owner.verified_through,
@@ -61,7 +62,7 @@ def _price(call: ModelCall, prices: Prices, at: datetime) -> Priced | Unpriced:
     model = call.response_model or call.request_model
     if model is None:
         return Unpriced("the span names no model")
-    return prices.price(call.provider, model, call.usage, at)
+    return prices.price(call.provider, model, call.usage, at, call.service_tier)
 
 
 def call_key(call: ModelCall, owner: Attributed, key_id: str | None) -> bytes | None:

@@ -81,6 +81,8 @@ class ModelCall:
     request: str
     rationale: str | None
     task_type: str | None
+    service_tier: str | None
+    """As in `Charge.service_tier`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from p402.collector.pricing.card import RateCard, UnpriceableUsage, Unpriced
+from p402.collector.pricing.audio import unpriced_audio
 from p402.collector.pricing.schedule import Schedule
+from p402.collector.pricing.tiers import context_of
+from p402.decisions import RateCard, UnpriceableUsage, Unpriced
 from p402.vocabulary import MAX_ID_LENGTH, Money, PriceReference, Usage
 
 __all__ = ["FindSchedule", "PriceBook", "Priced"]
@@ -36,7 +38,7 @@ class PriceBook:
         self._find = lru_cache(maxsize=remembered)(find)
 
     def price(
-        self, provider: str, model: str, usage: Usage, at: datetime, context: Mapping[str, str] | None = None
+        self, provider: str, model: str, usage: Usage, at: datetime, service_tier: str | None = None
     ) -> Priced | Unpriced:
         """Price one call.
 
@@ -45,22 +47,29 @@ class PriceBook:
             model: The model that answered, in the provider's spelling.
             usage: What the call consumed.
             at: When it was made (aware): prices are dated.
-            context: What else a price may depend on, in genai-prices' words: ``{"processing": "batch"}``,
-                ``{"service_tier": "priority"}``. What the list does not know changes nothing.
+            service_tier: How it was served (`Charge.service_tier`); None counts as ``standard``.
         """
-        card = self.card(provider, model, at, context)
+        card = self.card(provider, model, at, service_tier)
         if isinstance(card, Unpriced):
             return card
+        if (usage.audio_input_tokens or usage.audio_output_tokens) and (gap := unpriced_audio(provider, card, usage)):
+            return Unpriced(gap)
         try:
             return Priced(card.cost(usage), self.reference)
         except UnpriceableUsage as refusal:
             return Unpriced(str(refusal))
 
-    def card(
-        self, provider: str, model: str, at: datetime, context: Mapping[str, str] | None = None
-    ) -> RateCard | Unpriced:
+    def card(self, provider: str, model: str, at: datetime, service_tier: str | None = None) -> RateCard | Unpriced:
         """Give the rate card of a model at a time, for computing several costs such as upper bounds."""
         if len(model) > MAX_ID_LENGTH or len(provider) > MAX_ID_LENGTH:
             return Unpriced(f"the name of the model or of its provider is longer than {MAX_ID_LENGTH} characters")
         schedule = self._find(provider, model)
-        return schedule if isinstance(schedule, Unpriced) else schedule.card(at, context)
+        if isinstance(schedule, Unpriced):
+            return schedule
+        context = context_of(provider, service_tier)
+        if context is not None and not schedule.has_prices_for(at, context):
+            return Unpriced(
+                f"the price book has no price of model {model!r} of provider {provider!r} for service tier "
+                f"{service_tier!r} at the time of the call"
+            )
+        return schedule.card(at, context)

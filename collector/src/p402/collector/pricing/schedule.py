@@ -8,8 +8,8 @@ from datetime import datetime
 
 from genai_prices.types import StartDateConstraint, TimeOfDateConstraint
 
-from p402.collector.pricing.card import RateCard, Unpriced
 from p402.collector.pricing.compile import Prices, compile_card
+from p402.decisions import RateCard, Unpriced
 
 __all__ = ["Period", "Schedule", "Variant"]
 
@@ -61,6 +61,10 @@ class Schedule:
         if card is None:
             card = self._cards[period, chosen] = compile_card(self._merged(period, chosen))
         return card
+
+    def has_prices_for(self, at: datetime, context: Mapping[str, str]) -> bool:
+        """Tell whether there are prices of their own for a context at a time."""
+        return bool(self._chosen(at, context))
 
     def _chosen(self, at: datetime, context: Mapping[str, str]) -> tuple[int, ...]:
         return tuple(

@@ -34,6 +34,7 @@ CHARGE_COLUMNS = (
     "unpriced_reason",
     "rationale",
     "task_type",
+    "service_tier",
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,6 +74,7 @@ def row_of(call: Recordable, at: datetime, scope_id: int, model_id: int, price_b
         charge.unpriced_reason,
         charge.rationale,
         charge.task_type,
+        charge.service_tier,
     )
 
 
@@ -98,4 +100,5 @@ def charge_of(row: Mapping[str, Any]) -> Charge:
         price=None if row["book"] is None else PriceReference(row["book"], row["sha256"]),
         rationale=row["rationale"],
         task_type=row["task_type"],
+        service_tier=row["service_tier"],
     )

@@ -31,10 +31,11 @@ class Known(NamedTuple):
     started_at: int
     ended_at: int
     cost_nano_usd: int | None
+    service_tier: str | None
     usage: tuple[int, ...]
 
     def contradicts(self, call: Recordable) -> bool:
-        """Tell whether a report claims another usage, or a dearer call, than what is charged.
+        """Tell whether a report claims another usage, another service tier, or a dearer call, than what is charged.
 
         A report may leave details out, but not if it would cost more without them: no forged early span shall hide what
         the real one costs.
@@ -44,12 +45,16 @@ class Known(NamedTuple):
             return True
         if any(detail not in (0, known) for detail, known in zip(claimed, self.usage, strict=True)):
             return True
+        if call.charge.service_tier is not None and call.charge.service_tier != (self.service_tier or "standard"):
+            return True
         return cost is not None and (self.cost_nano_usd is None or cost.nano_usd > self.cost_nano_usd)
 
 
-_COLUMNS = "charges.seq, key_id, span_key, call_key, response_id, model_id, started_at, ended_at, cost_nano_usd"
+_COLUMNS = (
+    "charges.seq, key_id, span_key, call_key, response_id, model_id, started_at, ended_at, cost_nano_usd, service_tier"
+)
 _SELECT = f"SELECT {_COLUMNS}, {', '.join(USAGE_COLUMNS)} FROM charges JOIN scopes ON scopes.id = scope_id WHERE "
-_USAGE_AT = 9
+_USAGE_AT = 10
 
 
 def charge_of_span(driver: Driver, call: Recordable) -> Known | None:

@@ -115,6 +115,7 @@ charges = Table(
     Column("unpriced_reason", String),
     Column("rationale", String),
     Column("task_type", String),
+    Column("service_tier", String),
     Index("charges_of_scope", "scope_id", "seq"),
 )
 
