@@ -1,0 +1,207 @@
+"""Question, rules and funds → decision (pure): first the policy, then the money, and at a cap the policy's ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from p402.decisions._bound import covers, longest_output, most_input, most_that, output_that_fits
+from p402.decisions._catalogue import Catalogue
+from p402.decisions._policy import DEFAULT_POLICY, Mode, Policy, Rung
+from p402.decisions._question import Code, Decision, Measure, Question, Verdict
+from p402.decisions._route import CardFor, Route, route, suitable, tiers_of
+from p402.vocabulary import Money
+
+__all__ = ["Funds", "Rules", "decide"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What applies to the calls of a department, apart from money."""
+
+    policy: Policy
+    catalogue: Catalogue
+    card_for: CardFor
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What can be held for a call. A measure that is missing is not limited."""
+
+    left: Mapping[Measure, int] = field(default_factory=dict)
+    """What the tightest budget of the path has left: its cap less what is spent, held and unreconciled."""
+    pending: Mapping[Measure, int] = field(default_factory=dict)
+    """What others hold there now and may give back."""
+    ceiling: Mapping[Measure, int] = field(default_factory=dict)
+    """The most that any one call may take."""
+    budget: Mapping[Measure, str] = field(default_factory=dict)
+    """Names of the budgets that limit."""
+    hard: bool = False
+    """Whether some budget must hold for every call, so that one without a known price is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A model for the call, and what it may take."""
+
+    model: str
+    input_tokens: int
+    output_tokens: int
+    holds: Mapping[Measure, int]
+
+
+def decide(question: Question, rules: Rules, funds: Funds, at: datetime) -> Decision:
+    """Decide about one attempt at a call."""
+    routed = route(question, rules.policy, rules.catalogue, rules.card_for, at)
+    would: str | None = None
+    if rules.policy.mode is Mode.OBSERVE:
+        if routed.refused or routed.model != question.model:
+            would = f"block: {routed.refused}" if routed.refused else f"model: {routed.model}"
+        routed = Route(question.model, None, routed.rule)
+    said = _facts(question, rules.policy, routed)
+    if routed.refused:
+        why = f"{said}, refused={routed.refused}"
+        return Decision(
+            verdict=Verdict.BLOCK,
+            code=routed.code or Code.RULE,
+            rationale=why,
+            model=question.model,
+            holds={},
+            would=would,
+        )
+    plan = _plan(question, rules, routed.model)
+    moved = routed.model != question.model
+    code = (routed.code if moved else None) or (Code.WITHIN_BUDGET if funds.left or funds.ceiling else Code.NO_BUDGET)
+    if Measure.COST not in plan.holds and (Measure.COST in funds.left or Measure.COST in funds.ceiling):
+        code = Code.UNPRICED_MODEL
+        if funds.hard:
+            why = f"{said}, refused=the model has no known price and a hard budget applies"
+            return Decision(
+                verdict=Verdict.BLOCK, code=code, rationale=why, model=question.model, holds={}, would=would
+            )
+    left = _least(funds.left, funds.ceiling)
+    if not covers(left, plan.holds):
+        decision = _at_cap(question, rules, funds, left, plan, said, at)
+        return replace(decision, would=would)
+    verdict = Verdict.DOWNGRADE if moved and _is_lower(question, rules, routed.model) else Verdict.ALLOW
+    return Decision(verdict=verdict, code=code, rationale=said, model=plan.model, holds=plan.holds, would=would)
+
+
+def _plan(question: Question, rules: Rules, name: str) -> _Plan:
+    model = rules.catalogue.find(question.provider, name)
+    provider = model.provider if model else question.provider
+    card = rules.card_for(provider, name, question.service_tier)
+    inputs, outputs = most_input(question, model), longest_output(question, model)
+    return _Plan(name, inputs, outputs, most_that(question, card, inputs, outputs))
+
+
+def _at_cap(
+    question: Question, rules: Rules, funds: Funds, left: Mapping[Measure, int], plan: _Plan, said: str, at: datetime
+) -> Decision:
+    """Go down the policy's ladder; what does not help ends in a refusal that names the budget."""
+    short = next(measure for measure, amount in plan.holds.items() if measure in left and amount > left[measure])
+    by_ceiling = short in funds.ceiling and plan.holds[short] > funds.ceiling[short]
+    said = f"{said}, {_shortage(short, funds, left, plan, by_ceiling=by_ceiling)}"
+    code = Code.REQUEST_CEILING if by_ceiling else Code.BUDGET_EXHAUSTED
+    coming = {measure: amount + funds.pending.get(measure, 0) for measure, amount in funds.left.items()}
+    for rung in rules.policy.at_cap.rungs:
+        if rung is Rung.CLAMP and (clamped := _clamped(question, rules, plan, left)):
+            return _going(
+                Verdict.CLAMP, code, f"{said}, max_output_tokens={clamped.output_tokens}", clamped, limit=True
+            )
+        if rung is Rung.DOWNGRADE and (lower := _lower(question, rules, plan, left, at)):
+            limited = lower.output_tokens < longest_output(
+                question, rules.catalogue.find(question.provider, lower.model)
+            )
+            return _going(Verdict.DOWNGRADE, code, f"{said}, model={lower.model}", lower, limit=limited)
+        if rung is Rung.WAIT:
+            hoped = _least(coming, funds.ceiling)
+            clamps = Rung.CLAMP in rules.policy.at_cap.rungs and _clamped(question, rules, plan, hoped)
+            if any(funds.pending.values()) and (covers(hoped, plan.holds) or clamps):
+                why = f"{said}, waiting_for={_amount(short, funds.pending.get(short, 0))}"
+                return Decision(
+                    verdict=Verdict.WAIT, code=Code.HOLDS_PENDING, rationale=why, model=plan.model, holds={}
+                )
+    return Decision(verdict=Verdict.BLOCK, code=code, rationale=said, model=question.model, holds={})
+
+
+def _going(verdict: Verdict, code: Code, said: str, plan: _Plan, *, limit: bool) -> Decision:
+    return Decision(
+        verdict=verdict,
+        code=code,
+        rationale=said,
+        model=plan.model,
+        output_tokens=plan.output_tokens if limit else None,
+        holds=plan.holds,
+    )
+
+
+def _clamped(question: Question, rules: Rules, plan: _Plan, left: Mapping[Measure, int]) -> _Plan | None:
+    """Shorten the answer to what is left; None if that would be too short to be of use."""
+    if not question.can_clamp:
+        return None
+    model = rules.catalogue.find(question.provider, plan.model)
+    least = max(rules.policy.at_cap.least_output_tokens, model.least_output_tokens if model else 0)
+    card = rules.card_for(model.provider if model else question.provider, plan.model, question.service_tier)
+    fits = output_that_fits(question, card, plan.input_tokens, plan.output_tokens, left)
+    if fits < min(least, plan.output_tokens):
+        return None
+    return _Plan(plan.model, plan.input_tokens, fits, most_that(question, card, plan.input_tokens, fits))
+
+
+def _lower(question: Question, rules: Rules, plan: _Plan, left: Mapping[Measure, int], at: datetime) -> _Plan | None:
+    """Find a cheaper model that the policy permits, that can do the call, and that what is left suffices for."""
+    if not question.can_change_model:
+        return None
+    low, high = tiers_of(rules.policy, rules.policy.rule_for(question, at))
+    for model in suitable(question, rules.policy, low, high, rules.catalogue, rules.card_for):
+        other = _plan(question, rules, model.model)
+        if model.model == plan.model or other.holds.get(Measure.COST, 0) >= plan.holds.get(Measure.COST, 0):
+            continue
+        if covers(left, other.holds):
+            return other
+        if Rung.CLAMP in rules.policy.at_cap.rungs and (clamped := _clamped(question, rules, other, left)):
+            return clamped
+    return None
+
+
+def _is_lower(question: Question, rules: Rules, name: str) -> bool:
+    asked, given = (rules.catalogue.find(question.provider, model) for model in (question.model, name))
+    if asked is None or given is None:
+        return True
+    return given.tier.rank <= asked.tier.rank
+
+
+def _least(one: Mapping[Measure, int], other: Mapping[Measure, int]) -> dict[Measure, int]:
+    return {
+        measure: min(limits[measure] for limits in (one, other) if measure in limits)
+        for measure in (*one, *(measure for measure in other if measure not in one))
+    }
+
+
+def _facts(question: Question, policy: Policy, routed: Route) -> str:
+    """Write what a decision rests on in one line."""
+    parts = []
+    if question.complexity is not None:
+        parts.append(f"complexity={question.complexity}")
+    if policy is not DEFAULT_POLICY:
+        parts.append(f"dept_policy={policy.strategy}")
+        parts.append(f"policy={policy.name}@{policy.version}")
+    if routed.rule is not None:
+        parts.append(f"rule={routed.rule.name}")
+    if routed.code is not None:
+        parts.append(f"because={routed.code}")
+    if routed.model != question.model:
+        parts.append(f"model={routed.model}")
+    return ", ".join(parts) or "no_policy"
+
+
+def _shortage(short: Measure, funds: Funds, left: Mapping[Measure, int], plan: _Plan, *, by_ceiling: bool) -> str:
+    name = funds.budget.get(short, "budget")
+    kind = "ceiling" if by_ceiling else "left"
+    return f"budget={name}, {kind}={_amount(short, left[short])}, needed={_amount(short, plan.holds[short])}"
+
+
+def _amount(measure: Measure, amount: int) -> str:
+    return f"${Money(amount)}" if measure is Measure.COST else f"{amount} {measure}"
