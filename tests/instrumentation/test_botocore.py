@@ -63,12 +63,17 @@ def test_the_same_bytes_are_sent_as_without_us(runtime: Bedrock) -> None:
 
 
 def test_a_body_that_tells_nothing_is_counted_from_the_headers(spans: Spans, runtime: Bedrock) -> None:
-    counts = {"x-amzn-bedrock-input-token-count": "7", "x-amzn-bedrock-output-token-count": "0"}
+    counts = {
+        "x-amzn-bedrock-input-token-count": "7",
+        "x-amzn-bedrock-output-token-count": "0",
+        "x-amzn-bedrock-service-tier": "flex",
+    }
     runtime.answer = {"content-type": "application/json", **counts}, b'{"embeddings": [[0.1]]}'
     body = json.dumps({"texts": ["A clause."], "input_type": "search_document"})
     runtime.client().invoke_model(modelId="cohere.embed-multilingual-v3", body=body)["body"].read()
     attributes = spans.only()
     assert (attributes["gen_ai.operation.name"], attributes["gen_ai.usage.input_tokens"]) == ("embeddings", 7)
+    assert attributes["p402.service_tier"] == "flex"
     assert attributes["p402.usage.source"] == "provider"
 
 

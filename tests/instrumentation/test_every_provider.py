@@ -85,6 +85,8 @@ def check(case: Recorded, spans: Spans) -> None:
     assert told == (expected["usage"] or {})
     assert attributes.get("p402.usage.source") == ("provider" if expected["usage"] else None)
     assert attributes.get("p402.usage.cache_write_1h.input_tokens") == expected.get("cache_write_1h")
+    served = {attributes.get("openai.response.service_tier"), attributes.get("p402.service_tier")} - {None}
+    assert served == ({expected["service_tier"]} if "service_tier" in expected else set())
     assert attributes["p402.stream.end"] == "read"
     assert "error.type" not in attributes
 

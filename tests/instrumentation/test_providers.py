@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from p402.instrumentation.providers import Answer, RequestFacts, anthropic, gemini, is_provider, openai, recognise
+from p402.instrumentation.providers import (
+    Answer,
+    RequestFacts,
+    anthropic,
+    bedrock,
+    gemini,
+    is_provider,
+    openai,
+    recognise,
+)
 from p402.vocabulary import Usage
 
 
@@ -275,3 +284,27 @@ def test_gemini_output_includes_thoughts_and_input_includes_tools() -> None:
 def test_counts_that_are_no_counts_are_zero(value: object) -> None:
     answer = read(openai, {"choices": [], "usage": {"prompt_tokens": value, "completion_tokens": 3}})
     assert answer.usage == Usage(output_tokens=3)
+
+
+@pytest.mark.parametrize(
+    ("told", "tier"),
+    [
+        ({"service_tier": "batch"}, "batch"),
+        ({"service_tier": "priority"}, "priority"),
+        ({"service_tier": "standard", "speed": "standard"}, "standard"),
+        ({"service_tier": "standard", "speed": "fast"}, "fast"),
+        ({"service_tier": None}, None),
+        ({}, None),
+    ],
+)
+def test_anthropic_tells_how_it_served(told: dict[str, Any], tier: str | None) -> None:
+    answer = Answer()
+    anthropic.read({"type": "message", "usage": {"input_tokens": 1, "output_tokens": 1, **told}}, answer)
+    assert answer.service_tier == tier
+
+
+def test_bedrocks_tier_goes_before_that_of_the_model_behind_it() -> None:
+    answer = Answer()
+    bedrock.read({"serviceTier": {"type": "flex"}}, answer)  # from the headers
+    bedrock.read({"type": "message", "usage": {"input_tokens": 1, "service_tier": "standard"}}, answer)
+    assert (answer.service_tier, answer.usage) == ("flex", Usage(input_tokens=1))

@@ -132,7 +132,7 @@ class Call:
             attributes.GEN_AI_RESPONSE_ID: answer.id,
             attributes.GEN_AI_RESPONSE_MODEL: answer.model,
             attributes.GEN_AI_RESPONSE_FINISH_REASONS: answer.finish_reasons or None,
-            attributes.OPENAI_RESPONSE_SERVICE_TIER: answer.service_tier,
+            _tier_name(self._dialect): answer.service_tier,
             attributes.GEN_AI_USAGE_COST_AMOUNT: answer.cost_usd,
             attributes.GEN_AI_USAGE_COST_CURRENCY: None if answer.cost_usd is None else "USD",
             attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: self._first_chunk if self._facts.stream else None,
@@ -178,6 +178,11 @@ class Call:
 
 def _with_output(usage: Usage, output_tokens: int) -> Usage:
     return usage + Usage(output_tokens=output_tokens - usage.output_tokens)
+
+
+def _tier_name(dialect: Dialect) -> str:
+    """Name the attribute for the service tier: the conventions have one for OpenAI's dialect only."""
+    return attributes.OPENAI_RESPONSE_SERVICE_TIER if dialect.PROVIDER == "openai" else attributes.P402_SERVICE_TIER
 
 
 def _name(error: BaseException) -> str:

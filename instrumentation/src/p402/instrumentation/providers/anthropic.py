@@ -72,6 +72,10 @@ def _add_counts(usage: object, answer: Answer) -> None:
     if isinstance(usage, Mapping):
         answer.counts.update((name, value) for name, value in usage.items() if value is not None)
         answer.usage = _usage(answer.counts)
+        fast = (
+            answer.counts.get("speed") == "fast"
+        )  # has its own price, as a tier has, and goes with the standard one only
+        answer.service_tier = "fast" if fast else text_of(answer.counts.get("service_tier"))
 
 
 def _usage(counts: Mapping[str, Any]) -> Usage:

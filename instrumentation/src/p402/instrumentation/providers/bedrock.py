@@ -51,6 +51,8 @@ def read(document: Mapping[str, Any], answer: Answer) -> None:
     """Read a body, or one event; an event of ``converse-stream`` is one field, named as the event is."""
     if _METRICS in document and answer.usage is None:
         answer.usage = _usage(document[_METRICS])
+    told = document.get("serviceTier") or (document.get("metadata") or {}).get("serviceTier")
+    tier = (text_of(told.get("type")) if isinstance(told, Mapping) else None) or answer.service_tier
     if isinstance(document.get("type"), str):  # Claude
         anthropic.read(document, answer)
     elif "prompt_token_count" in document or "generation" in document:
@@ -59,14 +61,17 @@ def read(document: Mapping[str, Any], answer: Answer) -> None:
         _read_titan(document, answer)
     else:
         _read_converse(document, answer)
+    answer.service_tier = tier or answer.service_tier  # Bedrock's goes before that of Anthropic's body
     if _METRICS in document:
         answer.usage_is_final = True
 
 
 def metrics_of(headers: Mapping[str, str]) -> bytes | None:
-    """Write the counts in the headers of ``invoke`` as the event that Bedrock's streams end with; None without any."""
+    """Write the counts and the tier in the headers of ``invoke`` as an event of Bedrock's streams; None without any."""
     counts = {name: int(value) for name, header in _HEADERS.items() if (value := headers.get(header, "")).isdecimal()}
-    return json.dumps({_METRICS: counts}).encode() if counts else None
+    tier = headers.get("x-amzn-bedrock-service-tier")
+    event = {**({_METRICS: counts} if counts else {}), **({"serviceTier": {"type": tier}} if tier else {})}
+    return json.dumps(event).encode() if event else None
 
 
 def _read_converse(document: Mapping[str, Any], answer: Answer) -> None:

@@ -36,7 +36,7 @@ class Answer:
     model: str | None = None
     finish_reasons: list[str] = field(default_factory=list)
     service_tier: str | None = None
-    """OpenAI's only: it changes the price."""
+    """How it was served, in the provider's word: it changes the price."""
     error: str | None = None
     """The provider's word for what went wrong, when that came inside a stream."""
     usage: Usage | None = None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from p402.instrumentation.providers.facts import Answer, RequestFacts, count
+from p402.instrumentation.providers.facts import Answer, RequestFacts, count, text_of
 from p402.vocabulary import Usage
 
 __all__ = ["PATH", "PROVIDER", "read", "read_request"]
@@ -43,6 +43,7 @@ def read(document: Mapping[str, Any], answer: Answer) -> None:
     usage = document.get("usageMetadata")
     if isinstance(usage, Mapping):
         answer.usage = _usage(usage)
+        answer.service_tier = text_of(usage.get("serviceTier")) or text_of(usage.get("trafficType"))  # Vertex AI's
         answer.usage_is_final = not candidates or bool(answer.finish_reasons)
 
 
