@@ -18,10 +18,10 @@ def delivery_to_collector(settings: Settings, environment: Mapping[str, str]) ->
 
     def exporter() -> SpanExporter:
         # Imported here: whoever only marks attribution needs no exporter.
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from p402.instrumentation.exporter import CallExporter  # noqa: PLC0415
 
         headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-        return OTLPSpanExporter(endpoint=_traces_url(settings.collector_url), headers=headers)
+        return CallExporter(endpoint=_traces_url(settings.collector_url), headers=headers)
 
     return Delivery(exporter, settings.collector_url, Limits.from_environment(environment))
 
