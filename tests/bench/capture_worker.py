@@ -120,13 +120,19 @@ def cpu(run: Callable[[], Coroutine[Any, Any, None]], times: int) -> float:
     return (time.process_time() - started) / times * 1e6
 
 
+def trace_to(variant: str, sink: str) -> None:
+    """Make the application's own TracerProvider, with its export; ours makes one itself, and needs none but its export."""
+    if variant == "ours":
+        return
+    provider = TracerProvider()
+    if variant != "bare":
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{sink}/v1/traces")))
+    trace.set_tracer_provider(provider)
+
+
 def main() -> None:
     variant, sink = sys.argv[1:]
-    if variant != "ours":  # which makes its own, and needs no exporter but its own
-        provider = TracerProvider()
-        if variant != "bare":
-            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{sink}/v1/traces")))
-        trace.set_tracer_provider(provider)
+    trace_to(variant, sink)
     switch_on(variant)
 
     def client() -> openai.AsyncOpenAI:
