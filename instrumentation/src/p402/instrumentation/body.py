@@ -31,7 +31,8 @@ class Body:
         self.call = call
         self._decode = decoder(content_encoding)
         kind = content_type.lower().partition(";")[0].strip()
-        self._parser = _PARSERS[kind]() if kind in _PARSERS else None
+        make = call.framing or _PARSERS.get(kind)
+        self._parser = make() if make else None
         self._whole = bytearray()
         self._reading = self._decode is not None and not kind.startswith(_MEDIA)
         # Only a stream whose bytes are the events themselves can be handed on without one of them.

@@ -15,11 +15,12 @@ from opentelemetry.trace import Span, Status, StatusCode
 from p402.instrumentation.content import Content
 from p402.instrumentation.estimate import count_tokens, estimate
 from p402.instrumentation.guard import guard
+from p402.instrumentation.lines import LineParser
 from p402.instrumentation.providers import Answer, Dialect, RequestFacts
 from p402.instrumentation.providers.openai import is_usage_event
 from p402.vocabulary import Usage, UsageSource, attributes
 
-__all__ = ["Call", "StreamEnd"]
+__all__ = ["Call", "StreamEnd", "usage_attributes"]
 
 _FIRST_ERROR = 400
 _MAY_BE_RETRIED = frozenset({408, 409, 425, 429})
@@ -38,6 +39,9 @@ class StreamEnd(StrEnum):
 
 class Call:
     """One attempt and its span. Methods may be called from several threads; after `finish` they change nothing."""
+
+    framing: Callable[[], LineParser] | None = None
+    """Makes what takes the body apart, where its content type does not tell."""
 
     def __init__(
         self,
@@ -145,7 +149,7 @@ class Call:
                 self._span.set_attributes(self._content.of(self._body, answer.text, reason))
         usage, source = self._usage()
         if usage is not None:
-            self._span.set_attributes({**_usage_attributes(usage), attributes.P402_USAGE_SOURCE: source.value})
+            self._span.set_attributes({**usage_attributes(usage), attributes.P402_USAGE_SOURCE: source.value})
 
     def _conclude_error(self, end: StreamEnd, error: BaseException | None) -> None:
         """Say that it failed and of what kind the error is; its message may quote the prompt, so it is left out."""
@@ -168,7 +172,7 @@ class Call:
         if usage is not None and self._answer.usage_is_final:
             return usage, UsageSource.PROVIDER
         answered = self._status is not None and self._status < _FIRST_ERROR
-        if not answered or not self._readable or not self._facts.countable:
+        if not answered or not self._readable or not self._facts.countable or self._answer.deferred:
             return usage, UsageSource.PROVIDER
         if usage is None:
             return estimate(self._body, text, self._facts.model), UsageSource.ESTIMATED
@@ -190,7 +194,7 @@ def _name(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _usage_attributes(usage: Usage) -> dict[str, int]:
+def usage_attributes(usage: Usage) -> dict[str, int]:
     """Give the totals always, the details where there are any."""
     details = {
         attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cache_read_input_tokens,

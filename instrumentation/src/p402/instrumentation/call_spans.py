@@ -36,7 +36,11 @@ class CallSpans:
         theirs = self._tracer.start_span(name, context=here, kind=SpanKind.CLIENT, attributes=attributes)
         if theirs.is_recording():
             return theirs, theirs
-        return self._own_tracer.start_span(name, context=here, kind=SpanKind.CLIENT, attributes=attributes), theirs
+        return self.start_apart(name, here, attributes), theirs
+
+    def start_apart(self, name: str, here: Context, attributes: Mapping[str, str | int | bool]) -> Span:
+        """Start a span of kind CLIENT that goes to the collector only, whatever the host's tracing does."""
+        return self._own_tracer.start_span(name, context=here, kind=SpanKind.CLIENT, attributes=attributes)
 
     @cached_property
     def _own_tracer(self) -> Tracer:

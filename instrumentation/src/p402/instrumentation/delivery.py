@@ -100,6 +100,10 @@ class Delivery:
             if len(self._queue) >= self._limits.batch:
                 self._wake.set()
 
+    def has_room(self) -> bool:
+        """Tell whether one more span would fit into the queue now."""
+        return len(self._queue) < self._limits.queue
+
     def flush(self) -> None:
         """Send what is queued, now and on this thread."""
         with self._sending:

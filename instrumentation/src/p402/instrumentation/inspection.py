@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
 
 from p402.instrumentation.attribution import labels, without_baggage
+from p402.instrumentation.batches import Downloads, ResultsDownload
 from p402.instrumentation.call import Call
 from p402.instrumentation.call_spans import CallSpans
 from p402.instrumentation.content import Content, ContentMode
@@ -28,8 +29,10 @@ from p402.instrumentation.messages import ends_of
 from p402.instrumentation.outer_span import outer_span_scope, trace_of
 from p402.instrumentation.providers import RequestFacts, Route, is_provider, recognise
 from p402.instrumentation.providers.openai import asks_for_usage
+from p402.instrumentation.providers.results import results_at
 from p402.instrumentation.retries import Attempts
 from p402.instrumentation.task_type import infer
+from p402.instrumentation.unseen import warn_of_request, warn_of_websocket
 from p402.vocabulary import attributes, new_id
 
 __all__ = ["Inspected", "Inspector", "Outgoing"]
@@ -80,11 +83,13 @@ class Inspector:
         baggage_hosts: frozenset[str],
         openai_hosts: Mapping[str, str] = MappingProxyType({}),
         content: Content | None = None,
+        downloads: Downloads | None = None,
     ) -> None:
         self._spans = spans
         self._baggage_hosts = baggage_hosts
         self._openai_hosts = openai_hosts
         self._content = content or Content(ContentMode.METADATA, None)
+        self._downloads = downloads
         self._do_not_ask: set[tuple[str, int | None]] = set()
         self._attempts = Attempts(time.monotonic, lambda: new_id("req", datetime.now(UTC)))
 
@@ -95,17 +100,40 @@ class Inspector:
             return None
         host, port, own = outgoing.host, outgoing.port, self._openai_hosts
         route = recognise(host, outgoing.path, port, own) if outgoing.method == "POST" else None
-        if route is None and not is_provider(host, port, own):
-            return None
+        download = None
+        if route is None:
+            with guard("looking at what is no call of a model"):
+                download = self._other(outgoing, here)
+            if download is None and not is_provider(host, port, own):
+                return None
         trusted = host.lower() in self._baggage_hosts
         inspected = Inspected(
             context=context.set_value(_IN_CALL, True, here if trusted else _private(here)),  # noqa: FBT003 - its API
+            call=download,
             dropped_headers=() if trusted else _not_signed(_KEPT_BACK, outgoing.headers),
         )
         if route is not None and outgoing.body and is_instrumentation_enabled():
             with guard("inspecting a request"):
                 return self._start(route, outgoing, inspected, here)
         return inspected
+
+    def _other(self, outgoing: Outgoing, here: Context) -> ResultsDownload | None:
+        """Begin to read results of calls that were made earlier; warn of calls that are not seen."""
+        host, port, own = outgoing.host, outgoing.port, self._openai_hosts
+        if outgoing.method == "POST":
+            warn_of_request(host, outgoing.path, port, own)
+        elif outgoing.method == "GET":
+            if outgoing.headers.get("upgrade", "").lower() == "websocket":
+                warn_of_websocket(host, outgoing.path, port, own)
+            elif (
+                self._downloads
+                and (found := results_at(host, outgoing.path, port, own))
+                and is_instrumentation_enabled()
+            ):
+                source, provider, name = found
+                known = {attributes.GEN_AI_PROVIDER_NAME: provider, attributes.SERVER_ADDRESS: host, **labels(here)}
+                return ResultsDownload(self._downloads, source, name, here, known)
+        return None
 
     def refused(self, outgoing: Outgoing) -> None:
         """Note that a server does not know ``stream_options``: it is not asked for usage again."""

@@ -14,8 +14,10 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.sdk.trace import TracerProvider
 
 from p402.instrumentation.attribution import set_defaults
+from p402.instrumentation.batches import Downloads
 from p402.instrumentation.call_spans import CallSpans
 from p402.instrumentation.clients import Hook, hook_clients, uncovered_sdks
+from p402.instrumentation.clients.websockets import WebsocketsHook
 from p402.instrumentation.content import Content
 from p402.instrumentation.delivery import Delivery
 from p402.instrumentation.guard import guard
@@ -41,6 +43,8 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
     _switch: Switch | None = None
     _delivery: Delivery | None = None
     _hooks: Mapping[str, Hook] = {}
+    _downloads: Downloads | None = None
+    _websockets: WebsocketsHook | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Require nothing: each client is hooked if it is there."""
@@ -60,8 +64,10 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
             destination = self._add_processors(provider, delivery, settings, environment, is_ours=is_ours)
             spans = CallSpans(provider, CollectorProcessor(delivery))
             content = Content(settings.content_mode, settings.fingerprint_key)
-            inspector = Inspector(spans, settings.baggage_hosts, settings.openai_hosts, content)
+            self._downloads = Downloads(spans.start_apart, delivery.has_room)
+            inspector = Inspector(spans, settings.baggage_hosts, settings.openai_hosts, content, self._downloads)
             self._hooks = hook_clients(inspector)
+            self._websockets = WebsocketsHook(settings.openai_hosts)
             _report(self._hooks, destination)
 
     def _uninstrument(self, **kwargs: Any) -> None:
@@ -70,6 +76,13 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
             with guard(f"unhooking {name}"):
                 hook.remove()
         self._hooks = {}
+        if self._websockets is not None:
+            with guard("unhooking websockets"):
+                self._websockets.remove()
+            self._websockets = None
+        if self._downloads is not None:
+            self._downloads.shutdown()
+            self._downloads = None
         if self._switch is not None:
             self._switch.turn_off()
             self._switch = None

@@ -122,6 +122,7 @@ def _read_response(response: Mapping[str, Any], answer: Answer, *, with_text: bo
     answer.service_tier = text_of(response.get("service_tier")) or answer.service_tier
     answer.failed(response.get("error"), "code", "type")
     status = response.get("status")
+    answer.deferred = response.get("background") is True and status in {"queued", "in_progress"}
     if status in _FINAL_STATUSES:
         reason = (response.get("incomplete_details") or {}).get("reason")
         answer.finished(reason or status)
