@@ -59,6 +59,8 @@ class Charge:
     rationale: str | None = None
     """Why this model was used, for example ``complexity=7, dept_policy=quality-first``."""
     task_type: str | None = None
+    verdict: str | None = None
+    """What was decided about the call before it was made, such as ``clamp``; None if nobody was asked."""
     service_tier: str | None = None
     """How the provider served the call, where that is known: ``standard``, ``flex``, ``priority``, ``fast``, ``batch``, or
     the provider's own word for another. It changes the price."""

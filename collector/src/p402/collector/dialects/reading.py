@@ -31,6 +31,7 @@ Names = Mapping[str, tuple[str, ...]]
 
 _TOO_MANY_DIGITS = 20  # for 64 bits
 
+_BLOCK = "block"  # see p402.decisions.Verdict
 _PROVIDERS = {  # what dialects and their older versions say, in lower case → gen_ai.provider.name
     "aws": "aws.bedrock",
     "aws_bedrock": "aws.bedrock",
@@ -79,11 +80,15 @@ def model_call(
         rationale=text(found, attributes.P402_DECISION_RATIONALE),
         task_type=text(found, attributes.P402_TASK_TYPE),
         service_tier=service_tier(tier),
+        verdict=text(found, attributes.P402_DECISION_VERDICT),
+        lease_id=_id(found.get(attributes.P402_LEASE)),
     )
 
 
 def without_usage(span: SpanRecord) -> NotCharged:
     """Say why a model call that reports no usage is not charged."""
+    if span.attributes.get(attributes.P402_DECISION_VERDICT) == _BLOCK:
+        return NotCharged(span, SkipReason.REFUSED)
     failed = span.failed or attributes.ERROR_TYPE in span.attributes
     return NotCharged(span, SkipReason.FAILED if failed else SkipReason.NO_USAGE)
 

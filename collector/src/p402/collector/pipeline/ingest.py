@@ -9,7 +9,15 @@ from p402.collector.pipeline.attribute import attribute
 from p402.collector.pipeline.normalise import Dialect, normalise
 from p402.collector.pipeline.ports import Ledger, Outcome, Prices
 from p402.collector.pipeline.price import charge
-from p402.collector.pipeline.records import NotCharged, OtherSpan, Recordable, SkipReason, SpanRecord, WithoutUsage
+from p402.collector.pipeline.records import (
+    NotCharged,
+    OtherSpan,
+    Recordable,
+    Refused,
+    SkipReason,
+    SpanRecord,
+    WithoutUsage,
+)
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Attribution, Clock
 
@@ -50,9 +58,15 @@ class Ingest:
         calls: list[Recordable] = []
         without_usage: list[WithoutUsage] = []
         others: list[OtherSpan] = []
+        refused: list[Refused] = []
         counts: Counter[str] = Counter()
         for span in spans:
             read = normalise(span, self._dialects)
+            if isinstance(read, NotCharged) and read.reason is SkipReason.REFUSED:
+                counts[read.reason] += 1
+                owner = attribute(span, bound_to, self._default_organisation)
+                refused.append(Refused(span, owner.attribution, key_id))
+                continue
             if isinstance(read, NotCharged) and read.reason is not SkipReason.NO_USAGE:
                 counts[read.reason] += 1
                 others.append(OtherSpan(span, key_id))
@@ -63,8 +77,8 @@ class Ingest:
                 without_usage.append(WithoutUsage(span, organisation, key_id))
             else:
                 calls.append(charge(read, owner, self._prices, key_id, now))
-        if calls or without_usage or others:
-            outcomes = await self._ledger.record(calls, without_usage, now, others)
+        if calls or without_usage or others or refused:
+            outcomes = await self._ledger.record(calls, without_usage, now, others, refused)
             counts.update(outcomes)
             pairs = zip(calls, outcomes, strict=False)
             self._metrics.charged([call.charge for call, outcome in pairs if outcome is Outcome.CHARGED])

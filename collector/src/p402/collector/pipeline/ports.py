@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from p402.collector.pipeline.records import OtherSpan, Recordable, WithoutUsage
+from p402.collector.pipeline.records import OtherSpan, Recordable, Refused, WithoutUsage
 from p402.collector.pricing import Priced, Unpriced
 from p402.vocabulary import Usage
 
@@ -47,10 +47,11 @@ class Ledger(Protocol):
         without_usage: Sequence[WithoutUsage],
         at: datetime,
         others: Sequence[OtherSpan] = (),
+        refused: Sequence[Refused] = (),
     ) -> list[Outcome]:
         """Record a batch; returns what became of each span, first of ``calls``, then of ``without_usage``.
 
-        ``others`` only help to see which calls are the same.
+        ``others`` only help to see which calls are the same; ``refused`` are kept among the decisions.
 
         Raises:
             Transient: nothing was recorded; the sender should try again.

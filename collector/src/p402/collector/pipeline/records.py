@@ -16,6 +16,7 @@ __all__ = [
     "NotCharged",
     "OtherSpan",
     "Recordable",
+    "Refused",
     "SkipReason",
     "SpanRecord",
     "WithoutUsage",
@@ -54,6 +55,8 @@ class SkipReason(StrEnum):
     """Nothing to do with a model, or a wrapper around calls (an agent, a tool, a workflow)."""
     FAILED = "failed"
     """The call failed and reported no usage; providers do not bill such calls."""
+    REFUSED = "refused"
+    """The call was never made: a budget or a policy forbade it."""
     NO_USAGE = "no_usage"
     """A model call that succeeded but whose span carries no usage: seen, kept apart, not priced."""
 
@@ -83,6 +86,10 @@ class ModelCall:
     task_type: str | None
     service_tier: str | None
     """As in `Charge.service_tier`."""
+    verdict: str | None
+    """As in `Charge.verdict`."""
+    lease_id: str | None
+    """The lease or the single decision that holds the money for the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,8 @@ class Recordable:
     """Digest of the provider's own id for the answer, see `pipeline.price.call_key`; None when there is none."""
     may_nest: bool
     """Whether another span of the same call may lie around or inside this one."""
+    lease_id: str | None = None
+    """As in `ModelCall.lease_id`."""
     ours: bool
     """Whether our own instrumentation made the span, at the HTTP request itself: inside all others."""
 
@@ -117,6 +126,15 @@ class WithoutUsage:
     span: SpanRecord
     organisation: str
     key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that was not made, because whoever held a lease decided so by the rules."""
+
+    span: SpanRecord
+    attribution: Attribution
+    key_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

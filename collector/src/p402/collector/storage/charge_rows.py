@@ -35,6 +35,8 @@ CHARGE_COLUMNS = (
     "rationale",
     "task_type",
     "service_tier",
+    "lease_id",
+    "verdict",
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,6 +77,8 @@ def row_of(call: Recordable, at: datetime, scope_id: int, model_id: int, price_b
         charge.rationale,
         charge.task_type,
         charge.service_tier,
+        call.lease_id,
+        charge.verdict,
     )
 
 
@@ -101,4 +105,5 @@ def charge_of(row: Mapping[str, Any]) -> Charge:
         rationale=row["rationale"],
         task_type=row["task_type"],
         service_tier=row["service_tier"],
+        verdict=row["verdict"],
     )

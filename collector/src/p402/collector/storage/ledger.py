@@ -15,13 +15,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from p402.collector.pipeline.ports import Outcome
-from p402.collector.pipeline.records import OtherSpan, Recordable, SpanRecord, WithoutUsage
+from p402.collector.pipeline.records import OtherSpan, Recordable, Refused, SpanRecord, WithoutUsage
 from p402.collector.storage.charge_rows import CHARGE_COLUMNS, USAGE_COLUMNS, row_of, to_millis
 from p402.collector.storage.counters import add_to_counters
 from p402.collector.storage.database import Database
+from p402.collector.storage.decision_rows import record_refusals
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.interned import Interned
 from p402.collector.storage.lineage import depths, has_links, knows_trace, remember
+from p402.collector.storage.postings import Postings
 from p402.collector.storage.same_call import charge_of_same_call, charge_of_span, free_answer_key
 from p402.vocabulary import MAX_ID_LENGTH, UsageSource
 from p402.vocabulary.attributes import GEN_AI_REQUEST_MODEL
@@ -43,8 +45,9 @@ Row = tuple[Any, ...]
 class SqlLedger:
     """Implements `pipeline.ports.Ledger`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, postings: Postings) -> None:
         self._database = database
+        self._postings = postings
         self._interned = Interned()
         database.on_rollback(self._interned.forget)
 
@@ -54,9 +57,15 @@ class SqlLedger:
         without_usage: Sequence[WithoutUsage],
         at: datetime,
         others: Sequence[OtherSpan] = (),
+        refused: Sequence[Refused] = (),
     ) -> list[Outcome]:
         """Record a batch, see `pipeline.ports.Ledger`."""
-        return await self._database.write(lambda connection: self._record(connection, calls, without_usage, others, at))
+
+        def change(connection: Connection) -> list[Outcome]:
+            record_refusals(driver(connection), refused, at)
+            return self._record(connection, calls, without_usage, others, at)
+
+        return await self._database.write(change)
 
     def _record(
         self,
@@ -78,6 +87,7 @@ class SqlLedger:
                 found[number] = self._insert_one(sql, calls[number], rows[number], at)
             outcomes = [found[number] for number in range(len(calls))]
         charged = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome is Outcome.CHARGED]
+        self._postings.post(sql, charged, at)  # before the counters: a new account begins with what they say
         add_to_counters(sql, [call.charge for call in charged])
         for span in without_usage:
             model = span.span.attributes.get(GEN_AI_REQUEST_MODEL)

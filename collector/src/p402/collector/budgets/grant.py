@@ -1,0 +1,64 @@
+"""Balances → funds for a decision, and how much more than one call a lease holds (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from p402.collector.budgets.budget import Balance, OnPath
+from p402.decisions import Funds, Measure, Mode
+from p402.vocabulary import Level
+
+__all__ = ["Position", "funds", "lease_amounts"]
+
+_CALLS_AHEAD = 16  # a lease covers so many calls like the one it was asked for
+_SHARE = 32  # and no more than this part of what is left, so that others find something, and the last cent too
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A budget on a call's path with the balance of its account."""
+
+    on: OnPath
+    balance: Balance
+
+    def left(self, at: datetime) -> int:
+        """Give what may still be held; never negative."""
+        return max(0, self.on.budget.cap_at(at) - self.balance.taken)
+
+
+def funds(positions: Sequence[Position], at: datetime, *, observing: bool = False) -> Funds:
+    """Give what the tightest budgets of a path leave.
+
+    Args:
+        positions: all budgets on the path.
+        at: now.
+        observing: count budgets that only observe, instead of leaving them out.
+    """
+    left: dict[Measure, int] = {}
+    pending: dict[Measure, int] = {}
+    ceiling: dict[Measure, int] = {}
+    names: dict[Measure, str] = {}
+    hard = False
+    for position in positions:
+        budget = position.on.budget
+        if budget.mode is Mode.OBSERVE and not observing:
+            continue
+        hard = hard or budget.hard
+        bounds = ceiling if budget.level is Level.REQUEST else left
+        amount = budget.cap_at(at) if budget.level is Level.REQUEST else position.left(at)
+        if budget.measure not in bounds or amount < bounds[budget.measure]:
+            bounds[budget.measure] = amount
+            names[budget.measure] = budget.name
+            if bounds is left:
+                pending[budget.measure] = position.balance.held
+    return Funds(left=left, pending=pending, ceiling=ceiling, budget=names, hard=hard)
+
+
+def lease_amounts(needed: Mapping[Measure, int], left: Mapping[Measure, int]) -> dict[Measure, int]:
+    """Give what a lease holds of each limited measure: the call that asks, and calls to come while much is left."""
+    return {
+        measure: max(needed.get(measure, 0), min(needed.get(measure, 0) * _CALLS_AHEAD, amount // _SHARE))
+        for measure, amount in left.items()
+    }

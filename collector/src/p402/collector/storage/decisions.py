@@ -1,0 +1,212 @@
+"""Decides about calls by what the budgets have left, and holds the money: one change of the database's one writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from p402.collector.budgets.budget import BudgetSet, OnPath
+from p402.collector.budgets.grant import Position, funds, lease_amounts
+from p402.collector.pricing import PriceBook
+from p402.collector.storage.accounts import balance_of
+from p402.collector.storage.budget_rules import BudgetRules
+from p402.collector.storage.decision_rows import Decided, decision_by_idempotency_key, record_decision
+from p402.collector.storage.driver import Driver, driver
+from p402.collector.storage.leases import LeaseKind, lease_by_id, open_lease
+from p402.collector.storage.rule_changes import recall
+from p402.decisions import Catalogue, Decision, Measure, Policy, Question, RateCard, Rules, Verdict, decide
+from p402.vocabulary import Attribution, IdFactory, Money, Permanent
+
+__all__ = ["Asked", "Decisions", "Granted", "PolicyOf", "TooManyLeases"]
+
+PolicyOf = Callable[[Connection, str, str | None], Policy]
+"""Gives the policy of an organisation's department."""
+
+_MOST_OPEN = 10_000  # leases that one key may have at once
+
+
+class TooManyLeases(Permanent):
+    """A key holds as much as one may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question, who asks, and for how long money is to be held."""
+
+    question: Question
+    kind: LeaseKind
+    key_id: str
+    longest: timedelta
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """A decision, and the lease that it opened, if any."""
+
+    id: str
+    decision: Decision
+    lease_id: str | None = None
+    amounts: Mapping[Measure, int] = field(default_factory=dict)
+    expires_at: datetime | None = None
+    budgets: BudgetSet | None = None
+    policy: Policy | None = None
+
+
+class Decisions:
+    """Makes decisions; used by the writer only."""
+
+    def __init__(
+        self, rules: BudgetRules, policy_of: PolicyOf, catalogue: Catalogue, prices: PriceBook, new_id: IdFactory
+    ) -> None:
+        self._rules = rules
+        self._policy_of = policy_of
+        self._catalogue = catalogue
+        self._prices = prices
+        self._new_id = new_id
+
+    def budgets(self, connection: Connection, organisation: str, at: datetime) -> BudgetSet:
+        """Give the budgets of an organisation."""
+        return self._rules.of(driver(connection), organisation, at)
+
+    def ask(self, connection: Connection, asked: Asked, at: datetime) -> Granted:
+        """Decide, hold what the decision needs (a lease: more, for calls to come), and record it.
+
+        Raises:
+            TooManyLeases: if the key has as many open as one may.
+        """
+        sql = driver(connection)
+        if asked.idempotency_key is not None:
+            known = decision_by_idempotency_key(sql, asked.key_id, asked.idempotency_key)
+            if known is not None and known.decision.verdict is not Verdict.WAIT:
+                return _again(sql, known)
+        question = asked.question
+        organisation = question.attribution.organisation or ""
+        budgets = self._rules.of(sql, organisation, at)
+        positions = [Position(on, balance_of(sql, on, at)) for on in budgets.on_path(question.attribution)]
+        policy = self._policy_of(connection, organisation, question.attribution.department)
+        decision = self._decide(asked, policy, positions, at)
+        granted = Granted(id=self._new_id("dec", at), decision=decision, budgets=budgets, policy=policy)
+        if decision.goes_ahead:
+            granted = self._hold(sql, asked, granted, [position.on for position in positions], positions, at)
+        elif decision.verdict is Verdict.WAIT:
+            recall(connection, organisation)
+        if decision.verdict is not Verdict.WAIT:  # who waits asks again
+            record_decision(
+                sql,
+                id_=granted.id,
+                question=question,
+                decision=decision,
+                key_id=asked.key_id,
+                idempotency_key=asked.idempotency_key,
+                lease_id=granted.lease_id,
+                at=at,
+            )
+        return granted
+
+    def authorize(
+        self,
+        connection: Connection,
+        attribution: Attribution,
+        amount: Money,
+        key_id: str,
+        longest: timedelta,
+        at: datetime,
+    ) -> str | None:
+        """Hold an amount for a call that nobody describes; gives None, or which budget has too little left.
+
+        The hold only expires: the call itself is seen, if at all, as a span.
+        """
+        sql = driver(connection)
+        organisation = attribution.organisation or ""
+        path = self._rules.of(sql, organisation, at).on_path(attribution)
+        positions = [Position(on, balance_of(sql, on, at)) for on in path]
+        needed = {Measure.COST: amount.nano_usd, Measure.REQUESTS: 1, Measure.CONCURRENCY: 0, Measure.TOKENS: 0}
+        available = funds(positions, at)
+        short = next((measure for measure, left in available.left.items() if needed[measure] > left or not left), None)
+        if short is not None:
+            recall(connection, organisation)
+            return available.budget[short]
+        if available.left:
+            open_lease(
+                sql,
+                id_=self._new_id("dec", at),
+                kind=LeaseKind.AUTHORIZE,
+                key_id=key_id,
+                attribution=attribution,
+                path=path,
+                amounts=needed,
+                at=at,
+                longest=longest,
+            )
+        return None
+
+    def card(self, provider: str, model: str, service_tier: str | None, at: datetime) -> RateCard | None:
+        """Give the prices of a model; None if they are not known."""
+        card = self._prices.card(provider, model, at, service_tier)
+        return card if isinstance(card, RateCard) else None
+
+    def rules(self, policy: Policy, at: datetime) -> Rules:
+        """Give what decides apart from money."""
+        return Rules(policy, self._catalogue, lambda provider, model, tier: self.card(provider, model, tier, at))
+
+    def _decide(self, asked: Asked, policy: Policy, positions: Sequence[Position], at: datetime) -> Decision:
+        rules = self.rules(policy, at)
+        decision = decide(asked.question, rules, funds(positions, at), at)
+        strict = funds(positions, at, observing=True)
+        if strict.left or strict.ceiling:
+            watched = decide(asked.question, rules, strict, at)
+            if watched.verdict is not decision.verdict and decision.would is None:
+                decision = replace(decision, would=f"{watched.verdict}: {watched.rationale}")
+        return decision
+
+    def _hold(
+        self,
+        sql: Driver,
+        asked: Asked,
+        granted: Granted,
+        path: Sequence[OnPath],
+        positions: Sequence[Position],
+        at: datetime,
+    ) -> Granted:
+        needed = granted.decision.holds
+        counted = funds(positions, at, observing=True).left
+        if not counted:
+            return granted
+        open_now = sql.execute(
+            "SELECT COUNT(*) FROM leases WHERE key_id = ? AND state = 'open'", (asked.key_id,)
+        ).fetchone()[0]
+        if open_now >= _MOST_OPEN:
+            raise TooManyLeases(
+                f"This API key holds {_MOST_OPEN:,} leases at once; give some back, or let them expire, before asking for more."
+            )
+        amounts = {measure: needed.get(measure, 0) for measure in counted}
+        if asked.kind is LeaseKind.LEASE:
+            amounts |= lease_amounts(needed, funds(positions, at).left)
+        lease_id = granted.id if asked.kind is not LeaseKind.LEASE else self._new_id("lease", at)
+        expires_at = open_lease(
+            sql,
+            id_=lease_id,
+            kind=asked.kind,
+            key_id=asked.key_id,
+            attribution=asked.question.attribution,
+            path=path,
+            amounts=amounts,
+            at=at,
+            longest=asked.longest,
+        )
+        return replace(granted, lease_id=lease_id, amounts=amounts, expires_at=expires_at)
+
+
+def _again(sql: Driver, known: Decided) -> Granted:
+    """Give the answer that was given before."""
+    lease = lease_by_id(sql, known.lease_id) if known.lease_id else None
+    return Granted(
+        id=known.id,
+        decision=known.decision,
+        lease_id=known.lease_id,
+        expires_at=lease.expires_at if lease else None,
+    )

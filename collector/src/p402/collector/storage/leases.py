@@ -1,0 +1,268 @@
+"""Leases: money moved from every budget on a path into a hold, before it is spent.
+
+::
+
+    open ──expired──▶ unreconciled ──its spans came, or grace passed, or released──▶ closed
+      └──given back──────────────────────────────────────────────────────────────────▲
+
+A single decision is a lease for one call. Everything here runs inside a change of the database's one writer, so that for
+every budget *spent + unreconciled + held* is looked at and added to without anybody in between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from p402.collector.budgets.budget import BudgetSet, OnPath
+from p402.collector.storage.accounts import AccountKey, Change, change_accounts
+from p402.collector.storage.charge_rows import from_millis, to_millis
+from p402.collector.storage.driver import Driver, driver
+from p402.decisions import Measure
+from p402.vocabulary import Attribution, Level, Permanent
+
+__all__ = [
+    "GivenBack",
+    "Lease",
+    "LeaseKind",
+    "LeaseState",
+    "LeaseUnknown",
+    "expire_leases",
+    "give_back",
+    "holds_of",
+    "lease_by_id",
+    "open_lease",
+    "release",
+]
+
+_LEASE = "id, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at"
+_INSERT = (
+    "INSERT INTO leases (id, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at, changed_at)"
+    " VALUES (?, ?, 'open', ?, ?, ?, 0, ?, ?, ?)"
+)
+_INSERT_HOLD = "INSERT INTO lease_holds (lease_id, budget_id, node, period_start, remaining) VALUES (?, ?, ?, ?, ?)"
+_AT_ONCE = 1_000  # leases that one look expires
+
+
+class LeaseKind(StrEnum):
+    """What a hold is for."""
+
+    LEASE = "lease"
+    """Many calls, decided by its holder."""
+    DECISION = "decision"
+    """One call."""
+    AUTHORIZE = "authorize"
+    """One request of a service that is not instrumented; it only expires."""
+
+
+class LeaseState(StrEnum):
+    """Where a lease is in its life."""
+
+    OPEN = "open"
+    UNRECONCILED = "unreconciled"
+    """Expired with something left: it counts against the caps until it is known what became of it."""
+    CLOSED = "closed"
+
+
+class LeaseUnknown(Permanent):
+    """There is no such lease, or it belongs to another key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A hold and who has it."""
+
+    id: str
+    kind: LeaseKind
+    state: LeaseState
+    key_id: str
+    organisation: str
+    attribution: Attribution
+    calls: int
+    """Charges that have come under it."""
+    opened_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """What became of a lease that its holder gave back, wholly or in part."""
+
+    state: LeaseState
+    missing_calls: int
+    """Charges that the holder says there are and that have not come: nothing is released before they do."""
+
+
+@dataclass(slots=True)
+class Hold:
+    """What a lease still holds of one budget."""
+
+    node: str
+    period_start: int
+    remaining: int
+
+
+def open_lease(
+    sql: Driver,
+    *,
+    id_: str,
+    kind: LeaseKind,
+    key_id: str,
+    attribution: Attribution,
+    path: Sequence[OnPath],
+    amounts: Mapping[Measure, int],
+    at: datetime,
+    longest: timedelta,
+) -> datetime:
+    """Move amounts from the budgets of a path (whose accounts are open) into a new lease; returns when it expires."""
+    accounts = [on for on in path if on.budget.level is not Level.REQUEST and on.budget.measure in amounts]
+    ends = [end for on in accounts if (end := on.budget.period.window(at).end) is not None]
+    expires_at = min([at + longest, *ends])  # money of this month cannot pay for calls of the next
+    now = to_millis(at)
+    known = {level.value: value for level, value in attribution if value is not None}
+    sql.execute(
+        _INSERT, (id_, kind, key_id, attribution.organisation or "", json.dumps(known), now, to_millis(expires_at), now)
+    )
+    changes: dict[AccountKey, Change] = {}
+    rows = []
+    for on in accounts:
+        start, amount = on.budget.period.held_in(at), amounts[on.budget.measure]
+        rows.append((id_, on.budget.id, on.node, start, amount))
+        changes[on.budget.id, on.node, start] = Change(held=amount)
+    if rows:
+        sql.executemany(_INSERT_HOLD, rows)
+    change_accounts(sql, changes)
+    return expires_at
+
+
+def lease_by_id(sql: Driver, lease_id: str) -> Lease | None:
+    """Find a lease."""
+    row = sql.execute(f"SELECT {_LEASE} FROM leases WHERE id = ?", (lease_id,)).fetchone()
+    return None if row is None else _lease(row)
+
+
+def holds_of(sql: Driver, lease_id: str) -> dict[int, Hold]:
+    """Give what a lease still holds, by budget."""
+    rows = sql.execute(
+        "SELECT budget_id, node, period_start, remaining FROM lease_holds WHERE lease_id = ?", (lease_id,)
+    )
+    return {budget_id: Hold(node, int(start), int(remaining)) for budget_id, node, start, remaining in rows}
+
+
+def give_back(
+    connection: Connection,
+    lease_id: str,
+    key_id: str,
+    budgets: BudgetSet,
+    *,
+    calls: int,
+    keep: Mapping[Measure, int],
+    at: datetime,
+) -> GivenBack:
+    """Release what the holder of a lease does not need any more.
+
+    Args:
+        connection: of the change this is part of.
+        lease_id: the lease.
+        key_id: whose it must be.
+        budgets: of its organisation.
+        calls: how many calls under it have been billed; what of them has not come yet keeps everything held.
+        keep: what calls under way still need; nothing closes the lease.
+        at: now.
+
+    Raises:
+        LeaseUnknown: if this key has no such lease.
+    """
+    sql = driver(connection)
+    lease = lease_by_id(sql, lease_id)
+    if lease is None or lease.key_id != key_id:
+        raise LeaseUnknown(f"There is no lease {lease_id[:64]!r} of this API key.")
+    missing = max(0, calls - lease.calls)
+    if missing == 0 and lease.state is not LeaseState.CLOSED:
+        kept = {id_: keep.get(measure, 0) for id_ in holds_of(sql, lease_id) if (measure := budgets.measure_of(id_))}
+        release(sql, lease, kept, at)
+        lease = lease_by_id(sql, lease_id) or lease
+    return GivenBack(lease.state, missing)
+
+
+def release(sql: Driver, lease: Lease, keep: Mapping[int, int], at: datetime) -> None:
+    """Take what a lease holds down to what is kept, by budget; with nothing kept it is closed."""
+    changes: dict[AccountKey, Change] = {}
+    rows = []
+    for budget_id, hold in holds_of(sql, lease.id).items():
+        freed = max(0, hold.remaining - keep.get(budget_id, 0))
+        if freed:
+            changes[budget_id, hold.node, hold.period_start] = _less(lease.state, freed)
+            rows.append((hold.remaining - freed, lease.id, budget_id))
+    change_accounts(sql, changes)
+    if rows:
+        sql.executemany("UPDATE lease_holds SET remaining = ? WHERE lease_id = ? AND budget_id = ?", rows)
+    if not any(keep.values()):
+        _set_state(sql, lease.id, LeaseState.CLOSED, at)
+
+
+def expire_leases(connection: Connection, at: datetime, settle_within: timedelta, grace: timedelta) -> int:
+    """Make leases that are past their time unreconciled, and let go of those whose grace is over; returns how many.
+
+    Args:
+        connection: of the change this is part of.
+        at: now.
+        settle_within: how long after its end the spans of a lease may take to come.
+        grace: how long something unreconciled counts against the caps.
+    """
+    sql = driver(connection)
+    done = 0
+    for lease in _past(sql, LeaseState.OPEN, at - settle_within):
+        holds = holds_of(sql, lease.id)
+        if lease.kind is LeaseKind.AUTHORIZE or not any(hold.remaining for hold in holds.values()):
+            release(sql, lease, {}, at)
+        else:
+            change_accounts(
+                sql,
+                {
+                    (budget_id, hold.node, hold.period_start): Change(held=-hold.remaining, unreconciled=hold.remaining)
+                    for budget_id, hold in holds.items()
+                },
+            )
+            _set_state(sql, lease.id, LeaseState.UNRECONCILED, at)
+        done += 1
+    for lease in _past(sql, LeaseState.UNRECONCILED, at - settle_within - grace):
+        release(sql, lease, {}, at)
+        done += 1
+    return done
+
+
+def _past(sql: Driver, state: LeaseState, before: datetime) -> list[Lease]:
+    rows = sql.execute(
+        f"SELECT {_LEASE} FROM leases WHERE state = ? AND expires_at < ? ORDER BY expires_at LIMIT {_AT_ONCE}",
+        (state.value, to_millis(before)),
+    ).fetchall()
+    return [_lease(row) for row in rows]
+
+
+def _set_state(sql: Driver, lease_id: str, state: LeaseState, at: datetime) -> None:
+    sql.execute("UPDATE leases SET state = ?, changed_at = ? WHERE id = ?", (state.value, to_millis(at), lease_id))
+
+
+def _less(state: LeaseState, amount: int) -> Change:
+    return Change(unreconciled=-amount) if state is LeaseState.UNRECONCILED else Change(held=-amount)
+
+
+def _lease(row: tuple[object, ...]) -> Lease:
+    id_, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at = row
+    return Lease(
+        id=str(id_),
+        kind=LeaseKind(str(kind)),
+        state=LeaseState(str(state)),
+        key_id=str(key_id),
+        organisation=str(organisation),
+        attribution=Attribution(**json.loads(str(attribution))),
+        calls=int(str(calls)),
+        opened_at=from_millis(int(str(opened_at))),
+        expires_at=from_millis(int(str(expires_at))),
+    )
