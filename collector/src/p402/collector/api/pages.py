@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TypeVar
+
 from aiohttp import web
 
 from p402.collector.api.auth import Principal
 from p402.collector.api.problem import BadRequest, Forbidden
 from p402.vocabulary import is_valid_id
 
-__all__ = ["MAX_LIMIT", "integer", "organisation_of"]
+__all__ = ["MAX_LIMIT", "choice", "identifier", "integer", "organisation_of"]
 
 MAX_LIMIT = 1000
+OneOf = TypeVar("OneOf", bound=StrEnum)
 
 
 def integer(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:
@@ -30,6 +34,31 @@ def integer(request: web.Request, name: str, default: int, *, least: int, most: 
     return value
 
 
+def choice(request: web.Request, name: str, choices: type[OneOf]) -> OneOf | None:
+    """Read one of several words from the query; None if it is not there.
+
+    Raises:
+        BadRequest: naming the parameter and the words.
+    """
+    text = request.query.get(name)
+    if text is not None and text not in set(choices):
+        words = ", ".join(choices)
+        raise BadRequest(f"The query parameter {name} must be one of {words}; got {text[:40]!r}.")
+    return None if text is None else choices(text)
+
+
+def identifier(request: web.Request, name: str) -> str | None:
+    """Read the id of a node from the query; None if it is not there.
+
+    Raises:
+        BadRequest: naming the parameter.
+    """
+    text = request.query.get(name)
+    if text is not None and not is_valid_id(text):
+        raise BadRequest(f"The query parameter {name} must be 1 to 256 printable characters.")
+    return text
+
+
 def organisation_of(request: web.Request, principal: Principal, default: str) -> str:
     """Tell which organisation a request is about: the key's, else the query's, else the collector's default.
 
@@ -37,9 +66,7 @@ def organisation_of(request: web.Request, principal: Principal, default: str) ->
         BadRequest: if the parameter is no id.
         Forbidden: if the key is bound to another organisation.
     """
-    asked = request.query.get("organisation")
-    if asked is not None and not is_valid_id(asked):
-        raise BadRequest("The query parameter organisation must be 1 to 256 printable characters.")
+    asked = identifier(request, "organisation")
     bound = principal.bound_to.organisation
     if bound is not None and asked not in (None, bound):
         raise Forbidden("The API key is bound to another organisation.")

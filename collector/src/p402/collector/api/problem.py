@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from p402.vocabulary import P402Error, Permanent, Transient
 
-__all__ = ["BadRequest", "Forbidden", "NotFound", "Unauthorised", "problem_middleware", "status_of"]
+__all__ = ["BadRequest", "Conflict", "Forbidden", "NotFound", "Unauthorised", "problem_middleware", "status_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,11 @@ class NotFound(Permanent):
     """There is no such thing, or the key may not know of it."""
 
 
-_STATUS: dict[type[P402Error], int] = {BadRequest: 400, Unauthorised: 401, Forbidden: 403, NotFound: 404}
+class Conflict(Permanent):
+    """What is asked for does not go with what was done before."""
+
+
+_STATUS: dict[type[P402Error], int] = {BadRequest: 400, Unauthorised: 401, Forbidden: 403, NotFound: 404, Conflict: 409}
 
 
 def status_of(error: P402Error) -> int:

@@ -27,6 +27,9 @@ METRICS: Mapping[str, str] = {
     "p402_receipts_total": "Receipts sealed.",
     "p402_settlements_total": "Settlements, by the state they reached.",
     "p402_sessions_open": "Sessions that will get a receipt.",
+    "p402_anomalies_open": "Flagged sessions that nobody has reviewed.",
+    "p402_event_deliveries_total": "Tries to deliver an event to a channel, by what came of them.",
+    "p402_event_backlog": "Deliveries of events that are pending.",
 }
 """Every metric and what it counts."""
 
@@ -48,7 +51,10 @@ class CollectorMetrics:
         self._tokens = self._counter("p402_tokens_total", "provider", "direction")
         self._receipts = self._counter("p402_receipts_total")
         self._settlements = self._counter("p402_settlements_total", "state")
-        self._sessions = Gauge("p402_sessions_open", METRICS["p402_sessions_open"], registry=self._registry)
+        self._sessions = self._gauge("p402_sessions_open")
+        self._anomalies = self._gauge("p402_anomalies_open")
+        self._deliveries = self._counter("p402_event_deliveries_total", "outcome")
+        self._backlog = self._gauge("p402_event_backlog")
 
     def spans(self, outcomes: Mapping[str, int]) -> None:
         """Count spans by outcome."""
@@ -95,12 +101,27 @@ class CollectorMetrics:
         """Say how many sessions are open."""
         self._sessions.set(count)
 
+    def anomalies_open(self, count: int) -> None:
+        """Say how many flagged sessions wait for a review."""
+        self._anomalies.set(count)
+
+    def event_delivery(self, outcome: str) -> None:
+        """Count one try to deliver an event: delivered, retried later, or failed."""
+        self._deliveries.labels(outcome=outcome).inc()
+
+    def event_backlog(self, count: int) -> None:
+        """Say how many deliveries are pending."""
+        self._backlog.set(count)
+
     def exposition(self) -> bytes:
         """Write all metrics in the text format."""
         return generate_latest(self._registry)
 
     def _counter(self, name: str, *labels: str) -> Counter:
         return Counter(name, METRICS[name], labels, registry=self._registry)
+
+    def _gauge(self, name: str) -> Gauge:
+        return Gauge(name, METRICS[name], registry=self._registry)
 
     def _bounded(self, provider: str) -> str:
         if provider not in self._providers and len(self._providers) < _MAX_PROVIDERS:

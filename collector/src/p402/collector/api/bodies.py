@@ -1,0 +1,38 @@
+"""Bodies of requests that change something: small, JSON, and of a known shape."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from p402.collector.api.problem import BadRequest
+
+__all__ = ["json_body"]
+
+Body = TypeVar("Body", bound=BaseModel)
+_LARGEST = 64 * 1024
+
+
+async def json_body(request: web.Request, shape: type[Body]) -> Body:
+    """Read the body of a request.
+
+    Raises:
+        BadRequest: naming each field that is wrong, and what it should be.
+    """
+    if request.content_type != "application/json":
+        raise BadRequest("The body must be JSON, sent with Content-Type: application/json.")
+    body = await request.content.read(_LARGEST + 1)
+    while len(body) <= _LARGEST and (more := await request.content.read(_LARGEST + 1)):
+        body += more
+    if len(body) > _LARGEST:
+        raise BadRequest(f"The body is larger than {_LARGEST} bytes.")
+    try:
+        return shape.model_validate_json(body)
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise BadRequest(f"The body is not as it must be. {'; '.join(wrong)}.") from error
