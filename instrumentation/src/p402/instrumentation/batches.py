@@ -177,9 +177,10 @@ class Downloads:
             download.given_up = True
             return
         for result in results:
-            self._charge(download, result)
+            with guard("reading a result"):
+                self._meter(download, result)
 
-    def _charge(self, download: ResultsDownload, result: Result) -> None:
+    def _meter(self, download: ResultsDownload, result: Result) -> None:
         answer = Answer()
         download.source.dialect.read(result.body, answer)
         if answer.usage is None:

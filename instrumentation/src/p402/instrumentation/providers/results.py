@@ -87,9 +87,10 @@ def _of_gemini_file(line: Mapping[str, Any], name: str) -> Sequence[Result] | No
 
 
 def _of_gemini_batch(operation: Mapping[str, Any], name: str) -> Sequence[Result] | None:
-    output = (operation.get("metadata") or {}).get("output") or operation.get("response") or {}
-    inlined = (output.get("inlinedResponses") or {}).get("inlinedResponses") or ()
-    answers = [item.get("response") for item in inlined]
+    inlined: Any = operation
+    for field in ("metadata", "output", "inlinedResponses", "inlinedResponses"):  # others' batches may have some of these
+        inlined = inlined.get(field) if isinstance(inlined, Mapping) else None
+    answers = [item.get("response") for item in inlined] if isinstance(inlined, list) else []
     return [Result(answer, f"{name}/{n}") for n, answer in enumerate(answers) if isinstance(answer, Mapping)]
 
 
@@ -101,7 +102,7 @@ _SOURCES = (
     Source(re.compile(r"/v1/messages/(batches/[^/]+)/results/?$"), anthropic, _of_anthropic),
     Source(re.compile(r"/(files/[^/]+)/content/?$"), openai, _of_openai),
     Source(re.compile(r"/(files/[^/:]+):download$"), gemini, _of_gemini_file),
-    Source(re.compile(r"/v1(?:alpha|beta)\d?/(batches/[^/:]+)$"), gemini, _of_gemini_batch, lines=False),
+    Source(re.compile(r"/v1(?:(?:alpha|beta)\d?)?/(batches/[^/:]+)$"), gemini, _of_gemini_batch, lines=False),
     Source(re.compile(r"/(responses/resp_[^/]+)/?$"), openai, _of_background, lines=False, service_tier=None),
 )
 _ANY = re.compile(r"/(?:batches|files|responses)/")
