@@ -7,6 +7,8 @@ what was wrong, where, and what to do.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -14,7 +16,16 @@ from aiohttp.typedefs import Handler
 
 from p402.vocabulary import P402Error, Permanent, Transient
 
-__all__ = ["BadRequest", "Conflict", "Forbidden", "NotFound", "Unauthorised", "problem_middleware", "status_of"]
+__all__ = [
+    "BadRequest",
+    "Conflict",
+    "Forbidden",
+    "NotFound",
+    "PaymentRequired",
+    "Unauthorised",
+    "problem_middleware",
+    "status_of",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +46,26 @@ class NotFound(Permanent):
     """There is no such thing, or the key may not know of it."""
 
 
+class PaymentRequired(Permanent):
+    """A budget or a policy forbids the call; the problem has the members of the decision too."""
+
+    def __init__(self, detail: str, decision: Mapping[str, Any]) -> None:
+        super().__init__(detail)
+        self.decision = decision
+
+
 class Conflict(Permanent):
     """What is asked for does not go with what was done before."""
 
 
-_STATUS: dict[type[P402Error], int] = {BadRequest: 400, Unauthorised: 401, Forbidden: 403, NotFound: 404, Conflict: 409}
+_STATUS: dict[type[P402Error], int] = {
+    BadRequest: 400,
+    Unauthorised: 401,
+    PaymentRequired: 402,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+}
 
 
 def status_of(error: P402Error) -> int:
@@ -47,13 +73,20 @@ def status_of(error: P402Error) -> int:
     return _STATUS.get(type(error), 503 if isinstance(error, Transient) else 400)
 
 
-def _problem(status: int, kind: str, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+def _problem(
+    status: int,
+    kind: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> web.Response:
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower()
     body = {
         "type": f"about:p402/{name}",
         "title": name.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
+        **(more or {}),
     }
     return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
 
@@ -68,7 +101,8 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorised) else {}
         if isinstance(error, Transient):
             headers["Retry-After"] = "1"
-        return _problem(status, type(error).__name__, str(error), headers)
+        more = error.decision if isinstance(error, PaymentRequired) else None
+        return _problem(status, type(error).__name__, str(error), headers, more)
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         detail = f"{request.method} is not possible here; {request.path} takes {allowed}."

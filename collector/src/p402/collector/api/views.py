@@ -44,6 +44,7 @@ def charge_view(seq: int, charge: Charge) -> dict[str, Any]:
         "cost_usd": None if charge.cost is None else str(charge.cost),
         "unpriced_reason": charge.unpriced_reason,
         "price_book": None if charge.price is None else {"id": charge.price.book, "sha256": charge.price.sha256},
+        "verdict": charge.verdict,
         "routing_rationale": charge.rationale,
         "task_type": charge.task_type,
         "service_tier": charge.service_tier,

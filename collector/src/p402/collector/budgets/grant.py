@@ -10,7 +10,7 @@ from p402.collector.budgets.budget import Balance, OnPath
 from p402.decisions import Funds, Measure, Mode
 from p402.vocabulary import Level
 
-__all__ = ["Position", "funds", "lease_amounts"]
+__all__ = ["Position", "ceilings", "funds", "lease_amounts"]
 
 _CALLS_AHEAD = 16  # a lease covers so many calls like the one it was asked for
 _SHARE = 32  # and no more than this part of what is left, so that others find something, and the last cent too
@@ -54,6 +54,17 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
             if bounds is left:
                 pending[budget.measure] = position.balance.held
     return Funds(left=left, pending=pending, ceiling=ceiling, budget=names, hard=hard)
+
+
+def ceilings(path: Sequence[OnPath], at: datetime) -> dict[Measure, int]:
+    """Give the most that any single call of a path may take."""
+    found: dict[Measure, int] = {}
+    for on in path:
+        budget = on.budget
+        if budget.level is Level.REQUEST and budget.mode is Mode.ENFORCE:
+            cap = budget.cap_at(at)
+            found[budget.measure] = min(cap, found.get(budget.measure, cap))
+    return found
 
 
 def lease_amounts(needed: Mapping[Measure, int], left: Mapping[Measure, int]) -> dict[Measure, int]:

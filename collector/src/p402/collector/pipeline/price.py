@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from p402.collector.pipeline.ports import Prices
-from p402.collector.pipeline.records import MAX_TOKENS, Attributed, ModelCall, Recordable
+from p402.collector.pipeline.records import DECISION_PREFIX, MAX_TOKENS, Attributed, ModelCall, Recordable
 from p402.collector.pricing import Priced, Unpriced
 from p402.vocabulary import Charge, attributes
 
@@ -50,7 +50,9 @@ def charge(call: ModelCall, owner: Attributed, prices: Prices, key_id: str | Non
         key_id=key_id,
         call_key=call_key(call, owner, key_id),
         lease_id=call.lease_id,
-        may_nest=span.scope != _OWN_SCOPE or attributes.P402_OUTER_SPAN_SCOPE in span.attributes,
+        may_nest=span.scope != _OWN_SCOPE
+        or attributes.P402_OUTER_SPAN_SCOPE in span.attributes
+        or (call.lease_id or "").startswith(DECISION_PREFIX),
         ours=span.scope == _OWN_SCOPE,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from p402.vocabulary import Attribution, Charge, Level, Usage, UsageSource
 
 __all__ = [
+    "DECISION_PREFIX",
     "MAX_TOKENS",
     "Attributed",
     "ModelCall",
@@ -24,6 +25,10 @@ __all__ = [
 
 MAX_TOKENS = 10**9
 """More than any call can have. A count is cut to it, so that sums fit in 64 bits, and such a call has no price."""
+
+
+DECISION_PREFIX = "dec_"
+"""What the id of a decision begins with: of a hold that is for one call, so that one charge at most comes of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
+from p402.collector.storage.rule_changes import RULES_TOPIC
+from p402.collector.storage.signals import signal
 from p402.collector.storage.tables import api_keys
 from p402.vocabulary import Attribution, IdFactory, Level, Permanent, is_valid_id
 
@@ -110,6 +112,7 @@ class Keys:
         change = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
 
         def revoke(connection: Connection) -> int:
+            signal(connection, RULES_TOPIC)  # streams look again whether their key is still valid
             return connection.execute(change.values(revoked_at=to_millis(at))).rowcount
 
         if not await self._database.write(revoke):

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from p402.collector.pipeline.records import Recordable
+from p402.collector.pipeline.records import DECISION_PREFIX, Recordable
 from p402.collector.storage.charge_rows import USAGE_COLUMNS, to_millis
 from p402.collector.storage.driver import Driver
 from p402.collector.storage.lineage import relatives, reported_before, reported_by
@@ -66,7 +66,7 @@ def charge_of_same_call(driver: Driver, call: Recordable) -> Known | None:
     """Find the charge of the call that a span reports; None when nothing tells that there is one."""
     if (seq := reported_before(driver, call.span, call.key_id)) is not None:
         return next(_select(driver, "charges.seq = ?", seq))
-    return _by_answer(driver, call) or _by_nesting(driver, call) or _by_time(driver, call)
+    return _by_decision(driver, call) or _by_answer(driver, call) or _by_nesting(driver, call) or _by_time(driver, call)
 
 
 def free_answer_key(driver: Driver, call: Recordable) -> bytes | None:
@@ -82,6 +82,13 @@ def _answer_keys(call: Recordable) -> tuple[bytes, ...]:
     if call.call_key is None:
         return ()
     return call.call_key, hashlib.sha256(call.call_key + call.span.trace_id).digest()[:16]
+
+
+def _by_decision(driver: Driver, call: Recordable) -> Known | None:
+    """Find what was charged for the one call that a decision let go ahead, by a settlement or by a span."""
+    if call.lease_id is None or not call.lease_id.startswith(DECISION_PREFIX):
+        return None
+    return next(_select(driver, f"lease_id = ? AND {_SAME_SENDER}", call.lease_id, *_sender(call)), None)
 
 
 def _by_answer(driver: Driver, call: Recordable) -> Known | None:

@@ -29,6 +29,7 @@ METRICS: Mapping[str, str] = {
     "p402_sessions_open": "Sessions that will get a receipt.",
     "p402_anomalies_open": "Flagged sessions that nobody has reviewed.",
     "p402_event_deliveries_total": "Tries to deliver an event to a channel, by what came of them.",
+    "p402_decisions_total": "Decisions about calls, by verdict and code.",
     "p402_event_backlog": "Deliveries of events that are pending.",
 }
 """Every metric and what it counts."""
@@ -54,6 +55,7 @@ class CollectorMetrics:
         self._sessions = self._gauge("p402_sessions_open")
         self._anomalies = self._gauge("p402_anomalies_open")
         self._deliveries = self._counter("p402_event_deliveries_total", "outcome")
+        self._decisions = self._counter("p402_decisions_total", "verdict", "code")
         self._backlog = self._gauge("p402_event_backlog")
 
     def spans(self, outcomes: Mapping[str, int]) -> None:
@@ -108,6 +110,10 @@ class CollectorMetrics:
     def event_delivery(self, outcome: str) -> None:
         """Count one try to deliver an event: delivered, retried later, or failed."""
         self._deliveries.labels(outcome=outcome).inc()
+
+    def decided(self, verdict: str, code: str) -> None:
+        """Count one decision."""
+        self._decisions.labels(verdict=verdict, code=code).inc()
 
     def event_backlog(self, count: int) -> None:
         """Say how many deliveries are pending."""

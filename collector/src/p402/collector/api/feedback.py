@@ -1,0 +1,315 @@
+"""The feedback API: may this call be made, by which model, how long an answer; and what it used afterwards.
+
+A service that is instrumented asks for leases and decides by itself; anybody else, in any language, asks for each call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.feedback_schema import (
+    AskBody,
+    LeaseSettlement,
+    Settlement,
+    amounts_from,
+    amounts_view,
+    decision_view,
+    read_body,
+)
+from p402.collector.api.problem import BadRequest, NotFound, PaymentRequired
+from p402.collector.budgets.grant import ceilings
+from p402.collector.pipeline.ingest import Ingest
+from p402.collector.pipeline.records import SpanRecord
+from p402.collector.storage.database import Database
+from p402.collector.storage.decision_rows import Decided, decision_by_id
+from p402.collector.storage.decisions import Asked, Decisions, Granted
+from p402.collector.storage.driver import driver
+from p402.collector.storage.leases import GivenBack, LeaseKind, give_back, lease_by_id, release
+from p402.decisions import Catalogue, Question, Verdict, policy_to_wire
+from p402.exporters.prometheus import CollectorMetrics
+from p402.vocabulary import Attribution, Clock, Level, Money, attributes, is_valid_id, rfc3339
+
+__all__ = ["FeedbackApi", "HoldTimes"]
+
+_SCOPE = "p402.settlement"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_BODY = 64 * 1024
+_USAGE = {
+    "input_tokens": attributes.GEN_AI_USAGE_INPUT_TOKENS,
+    "output_tokens": attributes.GEN_AI_USAGE_OUTPUT_TOKENS,
+    "cache_read_input_tokens": attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+    "cache_write_input_tokens": attributes.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
+    "cache_write_1h_input_tokens": attributes.P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS,
+    "reasoning_output_tokens": attributes.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+    "audio_input_tokens": attributes.GEN_AI_USAGE_AUDIO_INPUT_TOKENS,
+    "audio_output_tokens": attributes.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS,
+    "audio_cache_read_input_tokens": attributes.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
+    "image_input_tokens": attributes.GEN_AI_USAGE_IMAGE_INPUT_TOKENS,
+    "image_output_tokens": attributes.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTimes:
+    """How long money is held, unless the asker says otherwise."""
+
+    lease: timedelta
+    decision: timedelta
+    authorize: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackApi:
+    """What the handlers need."""
+
+    database: Database
+    decisions: Decisions
+    catalogue: Catalogue
+    ingest: Ingest
+    authenticator: Authenticator
+    metrics: CollectorMetrics
+    clock: Clock
+    default_organisation: str
+    times: HoldTimes
+    authorize_amount: Money
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes; the README's table is checked against them."""
+        return [
+            web.post("/v1/decisions", self.decide),
+            web.post("/v1/decisions/{decision}/settle", self.settle_decision),
+            web.post("/v1/leases", self.lease),
+            web.post("/v1/leases/{lease}/settle", self.settle_lease),
+            web.get("/v1/authorize", self.authorize, allow_head=False),
+        ]
+
+    # --- asking
+
+    async def decide(self, request: web.Request) -> web.Response:
+        """Decide about one call and hold what it needs; 402 if it may not be made."""
+        principal = await self.authenticator.authenticate(request, "feedback")
+        body = read_body(AskBody, await _json(request))
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not is_valid_id(key):
+            raise BadRequest("The header Idempotency-Key must be 1 to 256 printable characters.")
+        granted, _ = await self._ask(principal, body, LeaseKind.DECISION, self.times.decision, key)
+        view = decision_view(granted, self.clock.now())
+        if granted.decision.verdict is Verdict.BLOCK:
+            raise PaymentRequired(f"The call may not be made: {granted.decision.rationale}.", view)
+        return web.json_response(view)
+
+    async def lease(self, request: web.Request) -> web.Response:
+        """Decide about one call and hold more than it needs, for calls to come; with the rules to decide about them."""
+        principal = await self.authenticator.authenticate(request, "feedback")
+        body = read_body(AskBody, await _json(request))
+        granted, question = await self._ask(principal, body, LeaseKind.LEASE, self.times.lease, None)
+        now = self.clock.now()
+        assert granted.budgets is not None
+        lease = None
+        if granted.lease_id is not None and granted.expires_at is not None:
+            lease = {
+                "id": granted.lease_id,
+                "expires_at": rfc3339(granted.expires_at),
+                "amounts": amounts_view(granted.amounts),
+            }
+        stale = body.rules_version != granted.budgets.version
+        return web.json_response(
+            {
+                "decision": decision_view(granted, now),
+                "lease": lease,
+                "rules": self._rules_view(granted, question, now) if stale else None,
+                "card": self._card_view(question, now),
+            }
+        )
+
+    async def authorize(self, request: web.Request) -> web.Response:
+        """Say 200 or 403 to a proxy that asks about a request it has not read (nginx auth_request, Envoy ext_authz).
+
+        Who it is for comes from the key's binding and from ``X-P402-…`` headers that the proxy sets.
+        """
+        principal = await self.authenticator.authenticate(request, "feedback")
+        named = {level.value: request.headers.get(f"X-P402-{level.value.capitalize()}") for level, _ in Attribution()}
+        asked = Attribution(**{level: value if is_valid_id(value) else None for level, value in named.items()})
+        attribution = principal.bound_to.over(asked).over(Attribution(organisation=self.default_organisation))
+        now = self.clock.now()
+        short = await self.database.write(
+            lambda connection: self.decisions.authorize(
+                connection, attribution, self.authorize_amount, principal.key_id or "", self.times.authorize, now
+            )
+        )
+        if short is None:
+            return web.json_response({"verdict": Verdict.ALLOW.value})
+        refusal = {"verdict": Verdict.BLOCK.value, "budget": short}
+        return web.json_response(refusal, status=403, headers={"X-P402-Budget": short})
+
+    # --- settling
+
+    async def settle_decision(self, request: web.Request) -> web.Response:
+        """Say what a call used: it is priced and charged once, whether this or its span comes first."""
+        principal = await self.authenticator.authenticate(request, "feedback")
+        body = read_body(Settlement, await _json(request))
+        decided = await self._decided(request, principal)
+        if body.outcome == "completed":
+            if body.usage is None:
+                raise BadRequest("A call that was completed is settled with its usage.")
+            span = _span_of(decided, body, self.clock.now())
+            organisation = Attribution(organisation=decided.organisation)
+            counts = await self.ingest.ingest([span], principal.bound_to.over(organisation), principal.key_id)
+            outcome = next(iter(counts))
+        else:
+            outcome = body.outcome
+            await self.database.write(lambda connection: self._let_go(connection, decided))
+        return web.json_response({"id": decided.id, "outcome": outcome})
+
+    async def settle_lease(self, request: web.Request) -> web.Response:
+        """Give back what a lease holds beyond calls under way."""
+        principal = await self.authenticator.authenticate(request, "feedback")
+        body = read_body(LeaseSettlement, await _json(request))
+        lease_id, keep, now = request.match_info["lease"], amounts_from(body.keep), self.clock.now()
+        key_id = principal.key_id or ""
+
+        def change(connection: Connection) -> GivenBack | None:
+            lease = lease_by_id(driver(connection), lease_id)
+            if lease is None or lease.key_id != key_id:
+                return None
+            budgets = self.decisions.budgets(connection, lease.organisation, now)
+            return give_back(connection, lease_id, key_id, budgets, calls=body.calls, keep=keep, at=now)
+
+        given = await self.database.write(change)
+        if given is None:
+            raise NotFound(f"There is no lease {lease_id[:64]!r} of this API key.")
+        return web.json_response({"state": given.state.value, "missing_calls": given.missing_calls})
+
+    # --- shared
+
+    async def _ask(
+        self, principal: Principal, body: AskBody, kind: LeaseKind, longest: timedelta, idempotency_key: str | None
+    ) -> tuple[Granted, Question]:
+        question = body.question.question(principal.bound_to, self.default_organisation)
+        now = self.clock.now()
+        asked = Asked(
+            question=question,
+            kind=kind,
+            key_id=principal.key_id or "",
+            longest=timedelta(seconds=body.expires_in_seconds) if body.expires_in_seconds else longest,
+            idempotency_key=idempotency_key,
+        )
+        granted = await self.database.write(lambda connection: self.decisions.ask(connection, asked, now))
+        self.metrics.decided(granted.decision.verdict.value, granted.decision.code.value)
+        return granted, question
+
+    async def _decided(self, request: web.Request, principal: Principal) -> Decided:
+        decision_id, key_id = request.match_info["decision"], principal.key_id or ""
+        decided = await self.database.read(lambda connection: decision_by_id(driver(connection), decision_id, key_id))
+        if decided is None:
+            raise NotFound(f"There is no decision {decision_id[:64]!r} of this API key.")
+        return decided
+
+    def _let_go(self, connection: Connection, decided: Decided) -> None:
+        sql = driver(connection)
+        lease = lease_by_id(sql, decided.lease_id) if decided.lease_id else None
+        if lease is not None:
+            release(sql, lease, {}, self.clock.now())
+
+    def _rules_view(self, granted: Granted, question: Question, at: datetime) -> dict[str, Any]:
+        assert granted.budgets is not None
+        assert granted.policy is not None
+        cards = []
+        for model in self.catalogue.models:
+            card = self.decisions.card(model.provider, model.model, question.service_tier, at)
+            if card is not None:
+                cards.append(
+                    {
+                        "provider": model.provider,
+                        "model": model.model,
+                        "service_tier": question.service_tier,
+                        "card": card.to_wire(),
+                    }
+                )
+        path = granted.budgets.on_path(question.attribution)
+        return {
+            "organisation": question.attribution.organisation,
+            "department": question.attribution.department,
+            "version": granted.budgets.version,
+            "levels": sorted({*granted.budgets.levels(), Level.DEPARTMENT}),
+            "policy": policy_to_wire(granted.policy),
+            "catalogue": [model.to_wire() for model in self.catalogue.models],
+            "cards": cards,
+            "ceilings": amounts_view(ceilings(path, at)),
+            "hard": any(on.budget.hard for on in path),
+        }
+
+    def _card_view(self, question: Question, at: datetime) -> dict[str, Any] | None:
+        card = self.decisions.card(question.provider, question.model, question.service_tier, at)
+        if card is None:
+            return None
+        named = {"provider": question.provider, "model": question.model, "service_tier": question.service_tier}
+        return {**named, "card": card.to_wire()}
+
+
+def _span_of(decided: Decided, body: Settlement, now: datetime) -> SpanRecord:
+    """Write a settlement as the span that it stands for, so that it takes the way of every call."""
+    assert body.usage is not None
+    digest = hashlib.sha256(f"p402 settlement of {decided.id}".encode()).digest()
+    if body.trace_id is not None and body.span_id is not None:
+        digest = bytes.fromhex(body.trace_id + body.span_id)
+    asked = decided.question
+    counts = {name: count for name, count in body.usage.model_dump().items() if count}
+    found: Mapping[str, Any] = {
+        **Question.from_wire(asked).attribution.to_attributes(),
+        attributes.GEN_AI_OPERATION_NAME: asked.get("operation", "chat"),
+        attributes.GEN_AI_PROVIDER_NAME: asked["provider"],
+        attributes.GEN_AI_REQUEST_MODEL: decided.decision.model,
+        attributes.GEN_AI_RESPONSE_MODEL: body.model,
+        attributes.GEN_AI_RESPONSE_ID: body.response_id,
+        attributes.GEN_AI_USAGE_INPUT_TOKENS: 0,
+        attributes.GEN_AI_USAGE_OUTPUT_TOKENS: 0,
+        **{_USAGE[name]: count for name, count in counts.items()},
+        attributes.P402_TASK_TYPE: asked.get("task_type"),
+        attributes.P402_SERVICE_TIER: body.service_tier or asked.get("service_tier"),
+        attributes.P402_LEASE: decided.id,
+        attributes.P402_DECISION_VERDICT: decided.decision.verdict.value,
+        attributes.P402_DECISION_RATIONALE: decided.decision.rationale,
+    }
+    return SpanRecord(
+        trace_id=digest[:16],
+        span_id=digest[16:24],
+        parent_span_id=None,
+        name=f"{asked.get('operation', 'chat')} {decided.decision.model}",
+        started_ns=_nanoseconds(body.started_at or decided.decided_at),
+        ended_ns=_nanoseconds(body.ended_at or now),
+        failed=False,
+        scope=_SCOPE,
+        attributes={name: value for name, value in found.items() if value is not None},
+        resource={},
+    )
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+async def _json(request: web.Request) -> Any:
+    """Read a small JSON body.
+
+    Raises:
+        BadRequest: if it is none, or too large.
+    """
+    if (request.content_length or 0) > _MOST_BODY:
+        raise BadRequest(f"The body is larger than {_MOST_BODY:,} bytes.")
+    raw = await request.content.read(_MOST_BODY + 1)
+    while len(raw) <= _MOST_BODY and not request.content.at_eof():
+        raw += await request.content.read(_MOST_BODY + 1 - len(raw))
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        raise BadRequest("The body must be a JSON object.") from error
