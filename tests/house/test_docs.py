@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from p402.collector.cli import parser
-from p402.collector.settings import Settings, load_settings
+from p402.collector.settings import FILE_ONLY, Settings, load_settings
 from p402.collector.storage.keys import SCOPES
 from p402.collector.wiring import build
 from p402.exporters.prometheus import METRICS
@@ -22,11 +22,11 @@ INSTRUMENTATION = (ROOT / "instrumentation" / "README.md").read_text()
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_setting_is_in_the_collectors_readme(name: str) -> None:
-    assert f"| `P402_{name.upper()}` |" in COLLECTOR
+    assert f"| `{f'[[{name}]]' if name in FILE_ONLY else f'P402_{name.upper()}'}` |" in COLLECTOR
 
 
 def test_the_readme_names_no_setting_that_does_not_exist() -> None:
-    named = re.findall(r"^\| `P402_(\w+)` \|", COLLECTOR, re.MULTILINE)
+    named = re.findall(r"^\| `(?:P402_|\[\[)(\w+)(?:\]\])?` \|", COLLECTOR, re.MULTILINE)
     assert {name.lower() for name in named} - {"config"} == set(Settings.model_fields)
 
 
@@ -35,7 +35,8 @@ def test_the_example_configuration_has_every_setting_and_loads(monkeypatch: pyte
     monkeypatch.setenv("P402_CONFIG", str(example))
     load_settings()
     for name in Settings.model_fields:
-        assert re.search(rf"^#? ?{name} = ", example.read_text(), re.MULTILINE), name
+        written = rf"\[\[{name}\]\]$" if name in FILE_ONLY else f"{name} = "
+        assert re.search(rf"^#? ?{written}", example.read_text(), re.MULTILINE), name
 
 
 def test_every_endpoint_is_in_the_collectors_readme_and_no_other(tmp_path: Path) -> None:

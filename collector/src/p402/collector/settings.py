@@ -10,6 +10,7 @@ import ipaddress
 import os
 import tomllib
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -22,11 +23,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from p402.collector.channel_settings import ChannelSettings, WebhookSettings
 from p402.vocabulary import Permanent, is_valid_id
 
-__all__ = ["Address", "Settings", "SettingsInvalid", "load_settings"]
+__all__ = ["FILE_ONLY", "Address", "Settings", "SettingsInvalid", "load_settings"]
 
 
+FILE_ONLY = frozenset({"webhooks", "channels"})
+"""What only the file can say: addresses that the collector calls by itself."""
+
+_MOST_USD = 9_000_000_000  # amounts of nano-USD have 64 bits
 _TEN_YEARS = 315_576_000  # in seconds; dates stay within what a calendar holds
 
 
@@ -153,9 +159,41 @@ class Settings(BaseSettings):
     settlement_interval_seconds: Annotated[
         float, Field(ge=0, le=_TEN_YEARS, description="Shortest time between two anchors of one organisation.")
     ] = 600
+    anomaly_factor: Annotated[
+        Decimal,
+        Field(
+            ge=1,
+            le=1000,
+            decimal_places=3,
+            description="How many times the employee's mean a session may cost unflagged.",
+        ),
+    ] = Decimal(3)
+    anomaly_min_sessions: Annotated[
+        int,
+        Field(ge=1, le=1_000_000, description="How many other sessions of the employee a mean needs to say anything."),
+    ] = 5
+    anomaly_min_usd: Annotated[
+        Decimal,
+        Field(
+            ge=0, le=_MOST_USD, decimal_places=9, description="A session of at most this is not compared with the mean."
+        ),
+    ] = Decimal("0.50")
+    anomaly_session_usd: Annotated[
+        Decimal,
+        Field(gt=0, le=_MOST_USD, decimal_places=9, description="A session above this is flagged, whoever's it is."),
+    ] = Decimal(10)
+    webhooks: Annotated[
+        tuple[WebhookSettings, ...], Field(description="Receivers of events, as Standard Webhooks; only in the file.")
+    ] = ()
+    channels: Annotated[
+        tuple[ChannelSettings, ...], Field(description="Chats and mailboxes that are told of events; only in the file.")
+    ] = ()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        names = [table.name for table in (*self.webhooks, *self.channels)]
+        if len(names) != len(set(names)):
+            raise ValueError("webhooks and channels need names of their own: deliveries are kept under them")
         if not is_valid_id(self.default_organisation):
             raise ValueError("default_organisation must be 1 to 256 printable characters")
         if self.database_url is not None and not self.database_url.startswith("sqlite:///"):
@@ -206,16 +244,28 @@ def load_settings(**overrides: object) -> Settings:
     config = os.environ.get("P402_CONFIG")
     if config is not None:
         _check_file(Path(config))
+    for variable in os.environ:
+        if variable.upper().removeprefix("P402_").lower() in FILE_ONLY and variable.upper().startswith("P402_"):
+            raise SettingsInvalid(f"{variable} cannot be set: webhooks and channels come from the file of P402_CONFIG.")
     try:
         return Settings(**overrides)  # type: ignore[arg-type] # overrides are validated by pydantic, as the file is
     except ValidationError as error:
         lines = [
-            "  "
-            + "".join(f"P402_{str(where).upper()}: " for where in problem["loc"][:1])
-            + problem["msg"].removeprefix("Value error, ")
+            "  " + _place(problem["loc"]) + problem["msg"].removeprefix("Value error, ")
             for problem in error.errors(include_url=False, include_input=False)
         ]
         raise SettingsInvalid("The configuration cannot be used:\n" + "\n".join(lines)) from error
+
+
+def _place(where: tuple[int | str, ...]) -> str:
+    """Name the setting that a problem is about; in a table of the file, with its place there."""
+    match where:
+        case ():
+            return ""
+        case (str(table), int(number), *keys) if table in FILE_ONLY:
+            return ", ".join([f"[[{table}]] number {number + 1}", *(str(key) for key in keys)]) + ": "
+        case _:
+            return f"P402_{str(where[0]).upper()}: "
 
 
 def _check_file(file: Path) -> None:

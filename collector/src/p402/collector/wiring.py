@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from fractions import Fraction
+from secrets import SystemRandom
 
 from aiohttp import web
 
+from p402.collector.anomalies.detect import AnomalyRules
+from p402.collector.anomalies.watch import AnomalyWatch
+from p402.collector.api.anomalies import AnomaliesApi
 from p402.collector.api.auth import Authenticator
+from p402.collector.api.events import EventsApi
 from p402.collector.api.handlers import Api
 from p402.collector.app import build_app
 from p402.collector.dashboard.pages import Dashboard
 from p402.collector.dialects import DIALECTS
+from p402.collector.notifications.connect import connect_channels
+from p402.collector.notifications.deliver import Courier
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import load_price_book
 from p402.collector.receiver.intake import Intake
@@ -23,14 +31,16 @@ from p402.collector.sessions.track import SessionRules
 from p402.collector.settings import Settings
 from p402.collector.settlement.connect import connect
 from p402.collector.settlement.worker import SettlementWorker
+from p402.collector.storage.anomalies import SqlAnomalies
 from p402.collector.storage.database import Database
 from p402.collector.storage.keys import Keys
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
+from p402.collector.storage.outbox import SqlDeliveries
 from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
 from p402.exporters.prometheus import CollectorMetrics
-from p402.vocabulary import Clock, IdFactory, SystemClock, new_id
+from p402.vocabulary import Clock, IdFactory, Money, SystemClock, new_id
 
 __all__ = ["Collector", "build"]
 
@@ -43,6 +53,8 @@ class Collector:
     grpc: OtlpGrpc | None
     keys: Keys
     sealer: Sealer
+    watch: AnomalyWatch
+    courier: Courier
     settlement: SettlementWorker | None
     database: Database
     made_signing_key: bool
@@ -81,6 +93,16 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             intake, authenticator, metrics, settings.grpc_listen, settings.max_request_bytes, required=required
         )
 
+    anomaly_rules = AnomalyRules(
+        factor=Fraction(settings.anomaly_factor),
+        min_sessions=settings.anomaly_min_sessions,
+        min_cost=Money.parse(f"{settings.anomaly_min_usd:f}"),
+        session_cost=Money.parse(f"{settings.anomaly_session_usd:f}"),
+    )
+    watch = AnomalyWatch(SqlAnomalies(database, ids), anomaly_rules, metrics, clock)
+    channels = connect_channels(settings)
+    courier = Courier(SqlDeliveries(database), channels, metrics, clock, SystemRandom().random)
+
     network = None
     settlement = None
     if settings.settlement_mode != "off":
@@ -92,15 +114,19 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     async def close() -> None:
         if settlement is not None:
             await settlement.close()
+        await courier.close()
         await database.close()
 
     api = Api(database, authenticator, sealer, signers, metrics, network, clock, settings.default_organisation)
+    names = frozenset(channel.name for channel in channels)
+    events = EventsApi(database, authenticator, names, clock, settings.default_organisation)
+    anomalies = AnomaliesApi(database, authenticator, clock, settings.default_organisation)
     dashboard = Dashboard(database, authenticator, network, clock, settings.default_organisation)
     app = build_app(
-        routes=[*receiver.routes(), *api.routes(), *dashboard.routes()],
-        tasks=[sealer.run, *([settlement.run] if settlement else [])],
+        routes=[*receiver.routes(), *api.routes(), *events.routes(), *anomalies.routes(), *dashboard.routes()],
+        tasks=[sealer.run, watch.run, courier.run, *([settlement.run] if settlement else [])],
         close=close,
         max_request_bytes=settings.max_request_bytes,
     )
     database.start()
-    return Collector(app, grpc, keys, sealer, settlement, database, made_signing_key)
+    return Collector(app, grpc, keys, sealer, watch, courier, settlement, database, made_signing_key)
