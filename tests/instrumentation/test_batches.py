@@ -16,7 +16,6 @@ import requests
 from anthropic import Anthropic, AsyncAnthropic
 from google import genai
 from opentelemetry import baggage, context
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -49,6 +48,7 @@ class Metered:
         self._environment = environment
         self.told: list[dict[str, Any]] = []
         self.names: list[str] = []
+        self.keys: list[bytes] = []
         self.in_the_hosts_tracing = InMemorySpanExporter()
 
     def __enter__(self) -> Self:
@@ -64,6 +64,7 @@ class Metered:
         P402Instrumentor().uninstrument()
         self.told = [attributes(span) for span in self._collector.spans]
         self.names = [span.name for span in self._collector.spans]
+        self.keys = [span.trace_id + span.span_id for span in self._collector.spans]
         self._serving.__exit__(None, None, None)
 
 
@@ -166,11 +167,15 @@ async def test_gemini_tells_its_results_inside_of_the_batch_and_in_files(served:
     assert {one["gen_ai.provider.name"] for one in metered.told} == {"gcp.gemini"}
 
 
-async def test_a_result_keeps_its_id_when_it_is_downloaded_again(served: BatchProviders) -> None:
+async def test_a_result_is_the_same_span_when_it_is_downloaded_again(served: BatchProviders) -> None:
     with Metered() as metered:
         by_anthropic(served.url)
+        by_openai(served.url)
+    with Metered() as again:
+        by_openai(served.url)
         by_anthropic(served.url)
-    assert counted(metered) == ANTHROPIC * 2
+    assert len(set(metered.keys)) == len(ANTHROPIC) + len(OPENAI)
+    assert set(again.keys) == set(metered.keys)
 
 
 async def test_no_baggage_goes_to_a_provider_of_results(served: BatchProviders) -> None:
@@ -275,7 +280,7 @@ def test_what_cannot_be_kept_is_given_up_and_said_once(
     downloads = Downloads(lambda *_: INVALID_SPAN, lambda: has_room.wait(5))
     found = results_at("api.anthropic.com", RESULTS)
     assert found is not None
-    given_up = [ResultsDownload(downloads, found[0], found[2], Context(), {}) for _ in range(2)]
+    given_up = [ResultsDownload(downloads, found[0], found[2], {}) for _ in range(2)]
     with caplog.at_level(logging.WARNING):
         for download in given_up:
             for number in range(100):

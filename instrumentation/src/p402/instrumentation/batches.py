@@ -2,7 +2,7 @@
 
 A file may have a hundred thousand answers, so the bytes that go by are only put on a queue; a thread of ours reads them,
 as fast as the delivery takes the spans. They go to the collector only: the host's own tracing knows nothing of these
-calls. Who downloads a file again, or in another process, is not charged again: an answer is known by its id.
+calls. Who downloads a file again, or in another process, is not charged again: an answer has the same span each time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from queue import SimpleQueue
 
-from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from p402.instrumentation.call import Call, StreamEnd, usage_attributes
@@ -32,8 +31,8 @@ from p402.vocabulary import UsageSource, attributes, new_id
 
 __all__ = ["Downloads", "ResultsDownload", "StartSpan"]
 
-StartSpan = Callable[[str, Context, Mapping[str, "str | int | bool"]], Span]
-"""Starts a span that only the collector sees."""
+StartSpan = Callable[[str, str, Mapping[str, "str | int | bool"]], Span]
+"""Starts the span of an answer (that is the same whenever it is told again), with a name and attributes."""
 
 _logger = logging.getLogger("p402.instrumentation")
 _NO_FACTS = RequestFacts(operation="chat", model="", countable=False)
@@ -48,14 +47,11 @@ _OPERATIONS = {"list": "embeddings", "text_completion": "text_completion"}
 class ResultsDownload(Call):
     """A download of results. It is read like the answer to a call, but has no span of its own."""
 
-    def __init__(
-        self, downloads: Downloads, source: Source, name: str, here: Context, known: Mapping[str, str | int | bool]
-    ) -> None:
+    def __init__(self, downloads: Downloads, source: Source, name: str, known: Mapping[str, str | int | bool]) -> None:
         super().__init__(INVALID_SPAN, source.dialect, _NO_FACTS, b"")
         self.framing = lambda: _Handover(self)
         self.source = source
         self.name = name
-        self.here = here
         self.known = known
         """Attributes of every span: the provider, and whom the download is for."""
         self.rest = bytearray()
@@ -202,8 +198,8 @@ class Downloads:
         }
         self._wait_for_room()
         span = self._start_span(
+            f"{download.known[attributes.GEN_AI_PROVIDER_NAME]} {known[attributes.GEN_AI_RESPONSE_ID]}",
             f"{operation} {answer.model}",
-            download.here,
             {**download.known, **{name: value for name, value in known.items() if value is not None}},
         )
         if answer.finish_reasons:

@@ -132,7 +132,7 @@ class Inspector:
             ):
                 source, provider, name = found
                 known = {attributes.GEN_AI_PROVIDER_NAME: provider, attributes.SERVER_ADDRESS: host, **labels(here)}
-                return ResultsDownload(self._downloads, source, name, here, known)
+                return ResultsDownload(self._downloads, source, name, known)
         return None
 
     def refused(self, outgoing: Outgoing) -> None:

@@ -64,7 +64,7 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
             destination = self._add_processors(provider, delivery, settings, environment, is_ours=is_ours)
             spans = CallSpans(provider, CollectorProcessor(delivery))
             content = Content(settings.content_mode, settings.fingerprint_key)
-            self._downloads = Downloads(spans.start_apart, delivery.has_room)
+            self._downloads = Downloads(spans.start_again, delivery.has_room)
             inspector = Inspector(spans, settings.baggage_hosts, settings.openai_hosts, content, self._downloads)
             self._hooks = hook_clients(inspector)
             self._websockets = WebsocketsHook(settings.openai_hosts)
