@@ -88,7 +88,12 @@ def _of_gemini_file(line: Mapping[str, Any], name: str) -> Sequence[Result] | No
 
 def _of_gemini_batch(operation: Mapping[str, Any], name: str) -> Sequence[Result] | None:
     inlined: Any = operation
-    for field in ("metadata", "output", "inlinedResponses", "inlinedResponses"):  # others' batches may have some of these
+    for field in (
+        "metadata",
+        "output",
+        "inlinedResponses",
+        "inlinedResponses",
+    ):  # others' batches may have some of these
         inlined = inlined.get(field) if isinstance(inlined, Mapping) else None
     answers = [item.get("response") for item in inlined] if isinstance(inlined, list) else []
     return [Result(answer, f"{name}/{n}") for n, answer in enumerate(answers) if isinstance(answer, Mapping)]
