@@ -22,6 +22,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.floors import sink
+from bench.startup import show_startup
 from support.environments import environment
 
 ROUNDS = 5
@@ -71,7 +72,8 @@ def main() -> None:
     console.print(
         f"The bare SDK: {bare}. Every variant exports one span for each call; {TWICE!r} exports it twice, to the"
     )
-    console.print("collector and, beside it, by the BatchSpanProcessor of an application that has traces of its own.")
+    console.print("collector and, beside it, by the BatchSpanProcessor of an application that has traces of its own.\n")
+    show_startup(console)
 
 
 def _added(median: dict[str, dict[str, float]], variant: str, what: str) -> float:
