@@ -29,8 +29,9 @@ class Watched:
     def look(self, *charges: PricedCharge) -> list[Flag]:
         baselines = Baselines(self._stored)
         flags = take(charges, self.sessions, baselines, self.rules)
-        for (employee, day), (sessions, cost) in baselines.new.items():
-            self.days[employee, day] = self.days[employee, day].plus(sessions, cost)
+        for employee, days in baselines.new.items():
+            for day, (sessions, cost) in days.items():
+                self.days[employee, day] = self.days[employee, day].plus(sessions, cost)
         return flags
 
     def history(self, *costs: int, employee: Employee = ANNA, day: int = 100) -> None:

@@ -59,16 +59,17 @@ class Baselines:
     def __init__(self, stored: StoredTotals) -> None:
         self._stored = stored
         self._asked: dict[tuple[Employee, int], Totals] = {}
-        self._new: dict[tuple[Employee, int], Totals] = {}
+        self._new: dict[Employee, dict[int, Totals]] = {}
 
     @property
-    def new(self) -> Mapping[tuple[Employee, int], Totals]:
+    def new(self) -> Mapping[Employee, Mapping[int, Totals]]:
         """What is to be added to the stored totals, by employee and day."""
         return self._new
 
     def add(self, employee: Employee, day: int, sessions: int, cost: int) -> None:
         """Count a new session, or a further cost of one, on the day on which it began."""
-        self._new[employee, day] = self._new.get((employee, day), NOTHING).plus(sessions, cost)
+        days = self._new.setdefault(employee, {})
+        days[day] = days.get(day, NOTHING).plus(sessions, cost)
 
     def besides(self, employee: Employee, day: int, cost: int) -> Baseline:
         """Give what a session of an employee is compared with; the session itself is counted already and left out.
@@ -82,7 +83,7 @@ class Baselines:
         if (employee, day) not in self._asked:
             self._asked[employee, day] = self._stored(employee, first, day)
         sessions, total = self._asked[employee, day]
-        for each in range(first, day + 1):
-            new = self._new.get((employee, each), NOTHING)
-            sessions, total = sessions + new.sessions, total + new.cost
+        for each, new in self._new[employee].items():
+            if first <= each <= day:
+                sessions, total = sessions + new.sessions, total + new.cost
         return Baseline(sessions - 1, total - cost)

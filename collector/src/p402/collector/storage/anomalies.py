@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
@@ -13,7 +14,7 @@ from p402.collector.anomalies.detect import AnomalyRules, Flag, PricedCharge, Ru
 from p402.collector.anomalies.ports import AnomalyState
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
-from p402.collector.storage.driver import upsert
+from p402.collector.storage.driver import Driver, driver, upsert
 from p402.collector.storage.event_tables import anomalies, employee_days, session_costs
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.reviews import anomaly_by_seq, detected
@@ -24,6 +25,10 @@ __all__ = ["SqlAnomalies"]
 
 _FOLLOWER = "anomalies"
 _DAY = 86_400_000  # milliseconds
+_TOTALS = (
+    "SELECT coalesce(sum(sessions), 0), coalesce(sum(cost_nano_usd), 0) FROM employee_days"
+    " WHERE organisation = ? AND employee = ? AND day BETWEEN ? AND ?"
+)
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -52,7 +57,7 @@ class SqlAnomalies:
             return 0, 0
         sessions = _known_sessions(connection, rows)
         before = {scope_id: session.cost for scope_id, session in sessions.items()}
-        baselines = Baselines(lambda employee, first, last: _totals(connection, employee, first, last))
+        baselines = Baselines(partial(_totals, driver(connection)))
         flags = take(_priced(rows), sessions, baselines, rules)
         _store_costs(connection, {key: session for key, session in sessions.items() if session.cost != before.get(key)})
         _store_days(connection, baselines.new)
@@ -115,14 +120,9 @@ def _known_sessions(connection: Connection, rows: Sequence[AnyRow]) -> dict[int,
     return sessions
 
 
-def _totals(connection: Connection, employee: Employee, first: int, last: int) -> Totals:
-    query = select(func.sum(employee_days.c.sessions), func.sum(employee_days.c.cost_nano_usd)).where(
-        employee_days.c.organisation == employee.organisation,
-        employee_days.c.employee == employee.employee,
-        employee_days.c.day.between(first, last),
-    )
-    sessions, cost = connection.execute(query).one()
-    return Totals(int(sessions or 0), int(cost or 0))
+def _totals(sql: Driver, employee: Employee, first: int, last: int) -> Totals:
+    sessions, cost = sql.execute(_TOTALS, (*employee, first, last)).fetchone()
+    return Totals(int(sessions), int(cost))
 
 
 def _store_costs(connection: Connection, sessions: Mapping[int, SessionCost]) -> None:
@@ -133,10 +133,11 @@ def _store_costs(connection: Connection, sessions: Mapping[int, SessionCost]) ->
         connection.execute(change.on_conflict_do_update(index_elements=["scope_id"], set_=newer), rows)
 
 
-def _store_days(connection: Connection, new: Mapping[tuple[Employee, int], Totals]) -> None:
+def _store_days(connection: Connection, new: Mapping[Employee, Mapping[int, Totals]]) -> None:
     rows = [
         {**employee._asdict(), "day": day, "sessions": totals.sessions, "cost_nano_usd": totals.cost}
-        for (employee, day), totals in new.items()
+        for employee, days in new.items()
+        for day, totals in days.items()
     ]
     if rows:
         change = upsert(connection, employee_days)
