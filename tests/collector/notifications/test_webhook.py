@@ -145,6 +145,14 @@ async def test_people_are_told_through_apprise(there: Receiver, tmp_path: Any) -
     assert b"Look." in there.received[-1].body
 
 
+async def test_channels_of_people_follow_no_redirect_either(there: Receiver) -> None:
+    settings = {"name": "chat", "apprise_url": f"json://{there.authority}/chat"}
+    chat = PeopleChannel(ChannelSettings.model_validate(settings))
+    there.statuses, there.location = [307], f"{there.url}/elsewhere"
+    assert (await chat.send(EVENT, datetime.now(UTC))).problem is not None
+    assert [got.path for got in there.received] == ["/chat"]
+
+
 def test_an_address_that_apprise_does_not_know_is_refused_without_repeating_it(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

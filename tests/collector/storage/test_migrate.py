@@ -10,6 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from p402.collector.storage import budget_tables, event_tables  # noqa: F401 - their tables are part of the metadata
 from p402.collector.storage.database import open_engine
 from p402.collector.storage.migrate import DatabaseUnusable, upgrade
 from p402.collector.storage.tables import metadata

@@ -33,7 +33,7 @@ class PeopleChannel:
         """
         self.name = settings.name
         self.subscribed: frozenset[EventType] = settings.subscribed
-        self._apprise = apprise.Apprise()
+        self._apprise = apprise.Apprise(asset=apprise.AppriseAsset(app_id="P402 Meter", http_redirects=False))
         if not self._apprise.add(settings.read_url()):
             raise ValueError("apprise cannot use this address; its documentation lists what each service needs")
 
