@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from p402.decisions._bound import covers, longest_output, most_input, most_that, output_that_fits
-from p402.decisions._catalogue import Catalogue
+from p402.decisions._catalogue import Catalogue, Model
 from p402.decisions._policy import DEFAULT_POLICY, Mode, Policy, Rung
 from p402.decisions._question import Code, Decision, Measure, Question, Verdict
+from p402.decisions._rate_card import RateCard
 from p402.decisions._route import CardFor, Route, route, suitable, tiers_of
 from p402.vocabulary import Money
 
@@ -46,6 +47,9 @@ class _Plan:
     """A model for the call, and what it may take."""
 
     model: str
+    known: Model | None
+    card: RateCard | None
+    least_output_tokens: int
     input_tokens: int
     output_tokens: int
     holds: Mapping[Measure, int]
@@ -53,47 +57,47 @@ class _Plan:
 
 def decide(question: Question, rules: Rules, funds: Funds, at: datetime) -> Decision:
     """Decide about one attempt at a call."""
+    if rules.policy.mode is not Mode.OBSERVE:
+        return _decide(question, rules, funds, at)
+    meant = _decide(question, rules, funds, at)
+    without = Policy(name=rules.policy.name, version=rules.policy.version, mode=Mode.OBSERVE)
+    made = _decide(question, replace(rules, policy=without), funds, at)
+    if (meant.verdict, meant.model, meant.output_tokens) == (made.verdict, made.model, made.output_tokens):
+        return made
+    return replace(made, would=f"{meant.verdict}: {meant.rationale}")
+
+
+def _decide(question: Question, rules: Rules, funds: Funds, at: datetime) -> Decision:
     routed = route(question, rules.policy, rules.catalogue, rules.card_for, at)
-    would: str | None = None
-    if rules.policy.mode is Mode.OBSERVE:
-        if routed.refused or routed.model != question.model:
-            would = f"block: {routed.refused}" if routed.refused else f"model: {routed.model}"
-        routed = Route(question.model, None, routed.rule)
     said = _facts(question, rules.policy, routed)
     if routed.refused:
-        why = f"{said}, refused={routed.refused}"
-        return Decision(
-            verdict=Verdict.BLOCK,
-            code=routed.code or Code.RULE,
-            rationale=why,
-            model=question.model,
-            holds={},
-            would=would,
-        )
+        return _refusal(question, routed.code or Code.RULE, f"{said}, refused={routed.refused}")
     plan = _plan(question, rules, routed.model)
+    code = Code.WITHIN_BUDGET if funds.left or funds.ceiling else Code.NO_BUDGET
     moved = routed.model != question.model
-    code = (routed.code if moved else None) or (Code.WITHIN_BUDGET if funds.left or funds.ceiling else Code.NO_BUDGET)
+    if moved:
+        code = routed.code or code
     if Measure.COST not in plan.holds and (Measure.COST in funds.left or Measure.COST in funds.ceiling):
         code = Code.UNPRICED_MODEL
         if funds.hard:
-            why = f"{said}, refused=the model has no known price and a hard budget applies"
-            return Decision(
-                verdict=Verdict.BLOCK, code=code, rationale=why, model=question.model, holds={}, would=would
-            )
-    left = _least(funds.left, funds.ceiling)
+            return _refusal(question, code, f"{said}, refused=the model has no known price and a hard budget applies")
+    left = _least(funds.left, funds.ceiling) if funds.ceiling else funds.left
     if not covers(left, plan.holds):
-        decision = _at_cap(question, rules, funds, left, plan, said, at)
-        return replace(decision, would=would)
-    verdict = Verdict.DOWNGRADE if moved and _is_lower(question, rules, routed.model) else Verdict.ALLOW
-    return Decision(verdict=verdict, code=code, rationale=said, model=plan.model, holds=plan.holds, would=would)
+        return _at_cap(question, rules, funds, left, plan, said, at)
+    verdict = Verdict.DOWNGRADE if moved and _is_lower(question, rules, plan) else Verdict.ALLOW
+    return Decision(verdict=verdict, code=code, rationale=said, model=plan.model, holds=plan.holds)
+
+
+def _refusal(question: Question, code: Code, why: str) -> Decision:
+    return Decision(verdict=Verdict.BLOCK, code=code, rationale=why, model=question.model, holds={})
 
 
 def _plan(question: Question, rules: Rules, name: str) -> _Plan:
-    model = rules.catalogue.find(question.provider, name)
-    provider = model.provider if model else question.provider
-    card = rules.card_for(provider, name, question.service_tier)
+    model = rules.catalogue.find(question.provider, name, any_provider=question.any_provider)
+    card = rules.card_for(question.provider, name, question.service_tier)
     inputs, outputs = most_input(question, model), longest_output(question, model)
-    return _Plan(name, inputs, outputs, most_that(question, card, inputs, outputs))
+    least = max(rules.policy.at_cap.least_output_tokens, model.least_output_tokens if model else 0)
+    return _Plan(name, model, card, least, inputs, outputs, most_that(question, card, inputs, outputs))
 
 
 def _at_cap(
@@ -106,18 +110,16 @@ def _at_cap(
     code = Code.REQUEST_CEILING if by_ceiling else Code.BUDGET_EXHAUSTED
     coming = {measure: amount + funds.pending.get(measure, 0) for measure, amount in funds.left.items()}
     for rung in rules.policy.at_cap.rungs:
-        if rung is Rung.CLAMP and (clamped := _clamped(question, rules, plan, left)):
+        if rung is Rung.CLAMP and (clamped := _clamped(question, plan, left)):
             return _going(
                 Verdict.CLAMP, code, f"{said}, max_output_tokens={clamped.output_tokens}", clamped, limit=True
             )
         if rung is Rung.DOWNGRADE and (lower := _lower(question, rules, plan, left, at)):
-            limited = lower.output_tokens < longest_output(
-                question, rules.catalogue.find(question.provider, lower.model)
-            )
+            limited = lower.output_tokens < longest_output(question, lower.known)
             return _going(Verdict.DOWNGRADE, code, f"{said}, model={lower.model}", lower, limit=limited)
         if rung is Rung.WAIT:
             hoped = _least(coming, funds.ceiling)
-            clamps = Rung.CLAMP in rules.policy.at_cap.rungs and _clamped(question, rules, plan, hoped)
+            clamps = Rung.CLAMP in rules.policy.at_cap.rungs and _clamped(question, plan, hoped)
             if any(funds.pending.values()) and (covers(hoped, plan.holds) or clamps):
                 why = f"{said}, waiting_for={_amount(short, funds.pending.get(short, 0))}"
                 return Decision(
@@ -137,17 +139,14 @@ def _going(verdict: Verdict, code: Code, said: str, plan: _Plan, *, limit: bool)
     )
 
 
-def _clamped(question: Question, rules: Rules, plan: _Plan, left: Mapping[Measure, int]) -> _Plan | None:
+def _clamped(question: Question, plan: _Plan, left: Mapping[Measure, int]) -> _Plan | None:
     """Shorten the answer to what is left; None if that would be too short to be of use."""
     if not question.can_clamp:
         return None
-    model = rules.catalogue.find(question.provider, plan.model)
-    least = max(rules.policy.at_cap.least_output_tokens, model.least_output_tokens if model else 0)
-    card = rules.card_for(model.provider if model else question.provider, plan.model, question.service_tier)
-    fits = output_that_fits(question, card, plan.input_tokens, plan.output_tokens, left)
-    if fits < min(least, plan.output_tokens):
+    fits = output_that_fits(question, plan.card, plan.input_tokens, plan.output_tokens, left)
+    if fits < min(plan.least_output_tokens, plan.output_tokens):
         return None
-    return _Plan(plan.model, plan.input_tokens, fits, most_that(question, card, plan.input_tokens, fits))
+    return replace(plan, output_tokens=fits, holds=most_that(question, plan.card, plan.input_tokens, fits))
 
 
 def _lower(question: Question, rules: Rules, plan: _Plan, left: Mapping[Measure, int], at: datetime) -> _Plan | None:
@@ -155,22 +154,25 @@ def _lower(question: Question, rules: Rules, plan: _Plan, left: Mapping[Measure,
     if not question.can_change_model:
         return None
     low, high = tiers_of(rules.policy, rules.policy.rule_for(question, at))
-    for model in suitable(question, rules.policy, low, high, rules.catalogue, rules.card_for):
-        other = _plan(question, rules, model.model)
-        if model.model == plan.model or other.holds.get(Measure.COST, 0) >= plan.holds.get(Measure.COST, 0):
+    most = plan.holds.get(Measure.COST, 0)
+    for choice in suitable(question, rules.policy, low, high, rules.catalogue, rules.card_for):
+        other = _plan(question, rules, choice.name)
+        if choice.name == plan.model or other.holds.get(Measure.COST, 0) >= most:
             continue
         if covers(left, other.holds):
             return other
-        if Rung.CLAMP in rules.policy.at_cap.rungs and (clamped := _clamped(question, rules, other, left)):
+        if Rung.CLAMP in rules.policy.at_cap.rungs and (clamped := _clamped(question, other, left)):
             return clamped
     return None
 
 
-def _is_lower(question: Question, rules: Rules, name: str) -> bool:
-    asked, given = (rules.catalogue.find(question.provider, model) for model in (question.model, name))
-    if asked is None or given is None:
-        return True
-    return given.tier.rank <= asked.tier.rank
+def _is_lower(question: Question, rules: Rules, given: _Plan) -> bool:
+    """Tell whether a model is below the one that was asked for: of no higher tier, and no dearer."""
+    asked = _plan(question, rules, question.model)
+    if asked.known and given.known and given.known.tier.rank > asked.known.tier.rank:
+        return False
+    cost, asked_cost = given.holds.get(Measure.COST), asked.holds.get(Measure.COST)
+    return cost is not None and asked_cost is not None and cost <= asked_cost
 
 
 def _least(one: Mapping[Measure, int], other: Mapping[Measure, int]) -> dict[Measure, int]:

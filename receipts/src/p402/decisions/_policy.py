@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from p402.decisions._catalogue import Tier
@@ -157,12 +158,21 @@ class Policy:
         """Find the first rule that applies."""
         return next((rule for rule in self.rules if rule.when.holds(question, at)), None)
 
-    def permits(self, provider: str, model: str, data_class: str | None) -> bool:
-        """Tell whether a model may be used at all, whatever its tier."""
-        return not (
-            (self.allowed_models and not matches(model, self.allowed_models))
-            or matches(model, self.denied_models)
-            or not self.permits_provider(provider, data_class)
+    @property
+    def restricts_names(self) -> bool:
+        """Whether anything is said about models or providers by name."""
+        return bool(
+            self.allowed_models
+            or self.denied_models
+            or self.allowed_providers
+            or self.denied_providers
+            or self.data_classes
+        )
+
+    def permits_model(self, *names: str) -> bool:
+        """Tell whether a model may be used, whatever its tier: one of its names is allowed and none is denied."""
+        return not any(matches(name, self.denied_models) for name in names) and (
+            not self.allowed_models or any(matches(name, self.allowed_models) for name in names)
         )
 
     def permits_provider(self, provider: str, data_class: str | None) -> bool:
@@ -182,4 +192,9 @@ DEFAULT_POLICY = Policy(name="none")
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:
     """Tell whether a name is one of some patterns in which ``*`` stands for any characters."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return bool(patterns) and _pattern(patterns).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=1024)
+def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns), re.DOTALL)

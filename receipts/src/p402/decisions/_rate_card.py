@@ -9,7 +9,7 @@ to the price of its total: with input at $3 and cached reads at $0.30 per millio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter, mul
 from typing import Any
 
@@ -83,6 +83,10 @@ class RateCard:
     """What must not be negative, apart from what `Usage.contradiction` checks."""
     unknown_overlaps: tuple[tuple[str, str], ...] = ()
     """Pairs of kinds whose overlap has a price of its own while usage does not count it."""
+    _dearest: dict[tuple[int, bool, bool], tuple[int, int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """The dearest rates of input and of output, remembered by what they depend on."""
 
     def cost(self, usage: Usage) -> Money:
         """Compute the exact cost and round it half-even to a nano-dollar.
@@ -119,20 +123,11 @@ class RateCard:
             writes_cache: whether the request may write to a cache that has a price of its own.
             media: whether there may be audio or images, in or out.
         """
-        dearest_in = dearest_out = 0
-        for rates in (self.rates, *(band.rates for band in self.long_prompts if input_tokens > band.above)):
-            by_kind = dict(zip(KINDS, rates, strict=True))
-            written = by_kind["cache_write_input_tokens"]
-            more_in = [max(written, written + by_kind["cache_write_1h_input_tokens"])] if writes_cache else []
-            more_out = [by_kind["reasoning_output_tokens"]]
-            if media:
-                more_in += [by_kind["audio_input_tokens"], by_kind["image_input_tokens"]]
-                more_out += [by_kind["audio_output_tokens"], by_kind["image_output_tokens"]]
-            # What a detail adds to the price of its total can add up with what another one adds.
-            dearest_in = max(dearest_in, by_kind["input_tokens"] + sum(more for more in more_in if more > 0))
-            dearest_out = max(dearest_out, by_kind["output_tokens"] + sum(more for more in more_out if more > 0))
+        bands = sum(1 for band in self.long_prompts if input_tokens > band.above) if self.long_prompts else 0
+        known = self._dearest.get((bands, writes_cache, media))
+        dearest_in, dearest_out = known or self._find_dearest(bands, writes_cache, media)
         total = self.per_call + dearest_in * input_tokens + dearest_out * output_tokens
-        return Money(-(-total // 10**self.decimals))
+        return Money(-(-total // 10**self.decimals) if self.decimals else total)
 
     def to_wire(self) -> dict[str, Any]:
         """Write the card as JSON values, for those who decide elsewhere by the same prices."""
@@ -158,6 +153,22 @@ class RateCard:
             long_prompts=tuple(LongPrompt(int(above), _weights(rates)) for above, rates in card["long_prompts"]),
             prices_output=bool(card["prices_output"]),
         )
+
+    def _find_dearest(self, bands: int, writes_cache: bool, media: bool) -> tuple[int, int]:  # noqa: FBT001 - a key
+        dearest_in = dearest_out = 0
+        for rates in (self.rates, *(band.rates for band in self.long_prompts[len(self.long_prompts) - bands :])):
+            by_kind = dict(zip(KINDS, rates, strict=True))
+            written = by_kind["cache_write_input_tokens"]
+            more_in = [max(written, written + by_kind["cache_write_1h_input_tokens"])] if writes_cache else []
+            more_out = [by_kind["reasoning_output_tokens"]]
+            if media:
+                more_in += [by_kind["audio_input_tokens"], by_kind["image_input_tokens"]]
+                more_out += [by_kind["audio_output_tokens"], by_kind["image_output_tokens"]]
+            # What a detail adds to the price of its total can add up with what another one adds.
+            dearest_in = max(dearest_in, by_kind["input_tokens"] + sum(more for more in more_in if more > 0))
+            dearest_out = max(dearest_out, by_kind["output_tokens"] + sum(more for more in more_out if more > 0))
+        self._dearest[bands, writes_cache, media] = dearest_in, dearest_out
+        return dearest_in, dearest_out
 
     def _check(self, usage: Usage, counts: tuple[int, ...]) -> None:
         """Refuse counts that cannot be true or do not suffice."""

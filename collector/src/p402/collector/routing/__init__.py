@@ -1,0 +1,1 @@
+"""Routing: the catalogue of models, and the policies of departments."""
