@@ -32,6 +32,7 @@ class Told:
 
     name: str = "ops"
     subscribed: frozenset[EventType] = ALL
+    at_once: int = 10
     answers: list[Answer] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     sending: asyncio.Event = field(default_factory=asyncio.Event)

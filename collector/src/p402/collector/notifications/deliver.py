@@ -20,7 +20,6 @@ from p402.vocabulary import Clock, Transient
 __all__ = ["Courier"]
 
 _PAUSE_SECONDS = 1.0  # between two looks
-_AT_ONCE = 10  # tries under way at one channel
 _LEASE = timedelta(minutes=2)  # longer than any try, and than clocks of two collectors differ
 
 log = structlog.get_logger(__name__)
@@ -71,7 +70,7 @@ class Courier:
     def _deliveries(self, channel: Channel) -> Callable[[], Awaitable[int]]:
         async def deliver_due() -> int:
             tries = 0
-            while claims := await self._store.claim(channel.name, self._clock.now(), _LEASE, _AT_ONCE):
+            while claims := await self._store.claim(channel.name, self._clock.now(), _LEASE, channel.at_once):
                 await asyncio.gather(*(self._try(channel, claim) for claim in claims))
                 tries += len(claims)
             return tries

@@ -24,6 +24,8 @@ logging.getLogger("apprise").propagate = False
 class PeopleChannel:
     """One channel."""
 
+    at_once = 1  # services of people limit their rate, and apprise waits for that
+
     def __init__(self, settings: ChannelSettings) -> None:
         """Read the address.
 

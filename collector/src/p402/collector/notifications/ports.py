@@ -44,6 +44,11 @@ class Channel(Protocol):
         """The types of event that are sent there."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """How many events may be under way there together."""
+        ...
+
     async def send(self, event: StoredEvent, at: datetime) -> Answer:
         """Send an event once; what goes wrong is in the answer."""
         ...

@@ -23,6 +23,8 @@ _TIMEOUT_SECONDS = 10.0
 class Webhook:
     """One receiver. No redirect is followed, no proxy or cookie used, no answer read beyond its status."""
 
+    at_once = 10
+
     def __init__(self, settings: WebhookSettings) -> None:
         """Read the secrets.
 
