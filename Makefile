@@ -1,5 +1,5 @@
 # The list of commands. Each installs what it needs first.
-.PHONY: install demo test lint format bench bench-capture lock clean
+.PHONY: install demo test lint format bench bench-budgets bench-capture lock clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/tests/node_modules/.bin:$(CURDIR)/$(BIN):$(PATH)
@@ -29,6 +29,9 @@ bench: install ## measure, beside the floors
 
 bench-capture: install ## what instrumenting a call costs, beside everybody else's
 	@python tests/bench/capture.py
+
+bench-budgets: install ## what a decision about a call costs, beside the floors
+	@python tests/bench/budgets.py
 
 lock: install ## lock the environment anew (hashes, no index address)
 	.ci/lock --upgrade

@@ -182,3 +182,63 @@ def _swallow(pipe: Connection) -> None:
         await asyncio.Event().wait()
 
     asyncio.run(run())
+
+
+@contextmanager
+def decisions(file: Path | None) -> Iterator[str]:
+    """A server that answers a question: at once, or after it has put a row into a file; in a process of its own."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_answer, args=(file, theirs), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}"
+    finally:
+        process.kill()
+        process.join()
+
+
+def _answer(file: Path | None, pipe: Connection) -> None:
+    asyncio.run(_run_answers(file, pipe))
+
+
+async def _run_answers(file: Path | None, pipe: Connection) -> None:
+    loop = asyncio.get_running_loop()
+    waiting: queue.SimpleQueue[tuple[str, asyncio.Future[None]]] = queue.SimpleQueue()
+    answer = json.dumps({"id": "dec_" + "0" * 26, "verdict": "allow", "code": "within_budget"}).encode()
+
+    def write_forever() -> None:
+        assert file is not None
+        database = sqlite3.connect(file, isolation_level=None)
+        for statement in (
+            "PRAGMA journal_mode=WAL",
+            "PRAGMA synchronous=FULL",
+            "CREATE TABLE d (id INTEGER PRIMARY KEY, q)",
+        ):
+            database.execute(statement)
+        while True:
+            group = [waiting.get()]
+            while not waiting.empty():
+                group.append(waiting.get())
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("INSERT INTO d (q) VALUES (?)", [(question,) for question, _ in group])
+            database.execute("COMMIT")
+            for _, done in group:
+                loop.call_soon_threadsafe(done.set_result, None)
+
+    async def decide(request: web.Request) -> web.Response:
+        question = json.loads(await request.read())
+        if file is not None:
+            done: asyncio.Future[None] = loop.create_future()
+            waiting.put((question["question"]["model"], done))
+            await done
+        return web.Response(body=answer, content_type="application/json")
+
+    if file is not None:
+        threading.Thread(target=write_forever, daemon=True).start()
+    app = web.Application()
+    app.router.add_post("/v1/decisions", decide)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    pipe.send(runner.addresses[0][1])
+    await asyncio.Event().wait()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,8 +16,8 @@ from p402.collector.storage.rule_changes import rules_changed
 from support.server import Server
 
 _PUT = (
-    "INSERT INTO budgets (organisation, name, definition, changed_at) VALUES (?, ?, ?, 0)"
-    " ON CONFLICT (organisation, name) DO UPDATE SET definition = excluded.definition"
+    "INSERT INTO budgets (organisation, name, definition, made_at, changed_at) VALUES (?, ?, ?, 4102444800000, 0)"
+    " ON CONFLICT (organisation, name) WHERE retired_at IS NULL DO UPDATE SET definition = excluded.definition"
 )
 
 
@@ -28,3 +30,14 @@ async def put_budget(server: Server, name: str, definition: Mapping[str, Any], o
         rules_changed(connection, organisation)
 
     await server.collector.database.write(put)
+
+
+def stored_budgets_in(folder: Path, definitions: Mapping[str, Mapping[str, Any]], organisation: str = "acme") -> None:
+    """Make budgets in the SQLite file of a collector that runs in another process."""
+    database = sqlite3.connect(folder / "p402.sqlite3", timeout=20)
+    with database:
+        for name, definition in definitions.items():
+            written = json.dumps(read_definition({**definition, "name": name}).to_json())
+            database.execute(_PUT, (organisation, name, written))
+        database.execute("INSERT INTO rule_versions VALUES (?, 1)", (organisation,))
+    database.close()

@@ -71,10 +71,13 @@ class AskedQuestion(BaseModel):
 
     def question(self, bound_to: Attribution, default_organisation: str) -> Question:
         """Give the question, attributed as the key is bound."""
-        asked = Attribution(**{level.value: getattr(self, level.value) for level, _ in Attribution()})
+        asked = Attribution(self.organisation, self.department, self.project, self.client, self.employee, self.session)
         fallback = Attribution(organisation=default_organisation)
-        values = {name: getattr(self, name) for name in type(self).model_fields if name not in set(Level)}
+        values = {name: getattr(self, name) for name in _NOT_LEVELS}
         return Question(attribution=bound_to.over(asked).over(fallback), **values)
+
+
+_NOT_LEVELS = tuple(name for name in AskedQuestion.model_fields if name not in set(Level))
 
 
 class AskBody(BaseModel):

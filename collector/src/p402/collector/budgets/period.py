@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 __all__ = ["HELD", "Period", "PeriodKind", "Window"]
@@ -19,6 +20,7 @@ HELD = -1
 
 _SLICES = 60
 _HOUR = timedelta(hours=1)
+_QUARTER = timedelta(minutes=15)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -58,17 +60,7 @@ class Period:
             return Window(_EPOCH, None)
         if self.kind is PeriodKind.ROLLING:
             return Window(_EPOCH + self._first_slice(at) * self._slice(), None)
-        zone = ZoneInfo(self.time_zone)
-        local = at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
-        if self.kind is PeriodKind.DAY:
-            start, end = local, local + timedelta(days=1)
-        elif self.kind is PeriodKind.WEEK:
-            start = local - timedelta(days=local.weekday())
-            end = start + timedelta(days=7)
-        else:
-            start = local.replace(day=1)
-            end = (start + timedelta(days=32)).replace(day=1)
-        return Window(_first_instant(start, zone), _first_instant(end, zone))
+        return _calendar_window(self.kind, self.time_zone, (at - _EPOCH) // _QUARTER)
 
     @property
     def rolls(self) -> bool:
@@ -76,9 +68,9 @@ class Period:
         return self.kind is PeriodKind.ROLLING
 
     @property
-    def slices_are_hours(self) -> bool:
-        """Whether a rolling span is kept hour by hour, as spend is counted, so that it can begin with what was before."""
-        return self.rolls and self._slice() == _HOUR
+    def slice_millis(self) -> int | None:
+        """How long the slices of a rolling span are, in milliseconds; None for other periods."""
+        return _millis(self._slice()) if self.rolls else None
 
     def account(self, at: datetime) -> int:
         """Give the start of the account that something spent at a moment belongs to, in milliseconds since 1970."""
@@ -96,6 +88,10 @@ class Period:
             return self._first_slice(at) * _millis(self._slice())
         return self.account(at)
 
+    def forgets_at(self, at: datetime) -> datetime | None:
+        """Give when something that happens at a moment counts no more; None if it is for its account to say."""
+        return at + self.length if self.length is not None else None
+
     def _slice(self) -> timedelta:
         assert self.length is not None, "a rolling period has a length"
         slice_ = max(self.length / _SLICES, timedelta(seconds=1))
@@ -106,6 +102,23 @@ class Period:
     def _first_slice(self, at: datetime) -> int:
         assert self.length is not None, "a rolling period has a length"
         return (at - self.length - _EPOCH) // self._slice()
+
+
+@lru_cache(maxsize=4096)
+def _calendar_window(kind: PeriodKind, time_zone: str, quarter: int) -> Window:
+    """Give the window that a quarter of an hour since 1970 lies in: no zone has begun its days between two since then."""
+    zone = ZoneInfo(time_zone)
+    at = (_EPOCH + quarter * _QUARTER).astimezone(zone)
+    local = at.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
+    if kind is PeriodKind.DAY:
+        start, end = local, local + timedelta(days=1)
+    elif kind is PeriodKind.WEEK:
+        start = local - timedelta(days=local.weekday())
+        end = start + timedelta(days=7)
+    else:
+        start = local.replace(day=1)
+        end = (start + timedelta(days=32)).replace(day=1)
+    return Window(_first_instant(start, zone), _first_instant(end, zone))
 
 
 def _first_instant(midnight: datetime, zone: ZoneInfo) -> datetime:

@@ -1,7 +1,8 @@
 """Accounts of budgets: what each node has spent, holds, and has not reconciled in each period.
 
 An account is opened when it is first needed, with what was spent before: so a budget that is made in the middle of a
-month counts the whole month.
+month counts the whole month. From then on every charge is added to it; so the charges of a change are recorded after
+the accounts that they belong to were opened.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from p402.collector.storage.driver import Driver
 from p402.decisions import Measure
 from p402.vocabulary import Level
 
-__all__ = ["AccountKey", "Change", "balance_of", "change_accounts", "open_account"]
+__all__ = ["AccountKey", "Change", "balance_of", "balance_seen", "change_accounts", "open_account"]
 
 AccountKey = tuple[int, str, int]
 """Budget, node, and start of the period (or of the slice of a rolling one)."""
@@ -31,6 +32,9 @@ _OPEN = (
     "INSERT INTO budget_accounts (budget_id, node, period_start, spent, held, unreconciled) VALUES (?, ?, ?, ?, 0, 0)"
     " ON CONFLICT DO NOTHING"
 )
+_DROP_OLD_SLICES = (
+    f"DELETE FROM budget_accounts WHERE budget_id = ? AND node = ? AND period_start > {HELD} AND period_start < ?"
+)
 _CHANGE = (
     "UPDATE budget_accounts SET spent = spent + ?, held = held + ?, unreconciled = unreconciled + ?"
     " WHERE budget_id = ? AND node = ? AND period_start = ?"
@@ -42,7 +46,10 @@ _IN_COUNTERS = {
 }
 _IN_CHARGES = {
     Measure.COST: "COALESCE(charges.cost_nano_usd, 0)",
-    Measure.TOKENS: "charges.input_tokens + charges.output_tokens",
+    Measure.TOKENS: (  # a usage that contradicts itself takes nothing away
+        "CASE WHEN charges.input_tokens > 0 THEN charges.input_tokens ELSE 0 END"
+        " + CASE WHEN charges.output_tokens > 0 THEN charges.output_tokens ELSE 0 END"
+    ),
     Measure.REQUESTS: "1",
 }
 _HOUR = 3_600_000  # milliseconds
@@ -60,15 +67,25 @@ class Change:
 
 def balance_of(sql: Driver, on: OnPath, at: datetime) -> Balance:
     """Give what counts against a budget's cap at a moment, opening its account if need be."""
-    budget = on.budget
-    if budget.level is Level.REQUEST:
+    if on.budget.level is Level.REQUEST:
         return Balance(0, 0, 0)
-    period = budget.period
-    open_account(sql, on, period.held_in(at))
-    if period.rolls:
-        found = sql.execute(_READ_SINCE, (budget.id, on.node, period.accounts_since(at))).fetchone()
-        return Balance(*(int(amount or 0) for amount in found))
-    return Balance(*map(int, sql.execute(_READ, (budget.id, on.node, period.account(at))).fetchone()))
+    period = on.budget.period
+    if not period.rolls:
+        row = sql.execute(_READ, (on.budget.id, on.node, period.account(at))).fetchone()
+        if row is not None:  # as always but once
+            return Balance(*row)
+    open_account(sql, on, period.held_in(at), at)
+    return _stored(sql, on, at)
+
+
+def balance_seen(sql: Driver, on: OnPath, at: datetime) -> Balance:
+    """Give the same without opening an account, for queries."""
+    period = on.budget.period
+    if on.budget.level is Level.REQUEST:
+        return Balance(0, 0, 0)
+    if sql.execute(_READ, (on.budget.id, on.node, period.held_in(at))).fetchone() is not None:
+        return _stored(sql, on, at)
+    return Balance(sum(_spent_before(sql, on, period.accounts_since(at)).values()), 0, 0)
 
 
 def change_accounts(sql: Driver, changes: Mapping[AccountKey, Change]) -> None:
@@ -78,36 +95,47 @@ def change_accounts(sql: Driver, changes: Mapping[AccountKey, Change]) -> None:
         sql.executemany(_CHANGE, rows)
 
 
-def open_account(sql: Driver, on: OnPath, start: int) -> None:
+def open_account(sql: Driver, on: OnPath, start: int, at: datetime) -> None:
     """Open an account with what was spent in its period so far; one that is open stays as it is."""
     budget = on.budget
     key = (budget.id, on.node, start)
     if sql.execute(_READ, key).fetchone() is not None:
         return
-    if budget.period.rolls:
-        if start != HELD:
-            open_account(sql, on, HELD)
-        elif budget.period.slices_are_hours:
-            _open_hours(sql, on)
-        sql.execute(_OPEN, (*key, 0))
+    if not budget.period.rolls:
+        sql.execute(_OPEN, (*key, sum(_spent_before(sql, on, start).values())))
         return
-    end = budget.period.window(from_millis(start)).end
-    sql.execute(_OPEN, (*key, sum(_spent(sql, on, start, to_millis(end) if end else _FOREVER).values())))
+    since = budget.period.accounts_since(at)
+    if start == HELD:
+        for slice_start, spent in _spent_before(sql, on, since).items():
+            sql.execute(_OPEN, (budget.id, on.node, slice_start, spent))
+    else:
+        open_account(sql, on, HELD, at)
+        sql.execute(_DROP_OLD_SLICES, (budget.id, on.node, since))
+    sql.execute(_OPEN, (*key, 0))
 
 
-def _open_hours(sql: Driver, on: OnPath) -> None:
-    """Open the hours of a rolling budget that is looked at for the first time, with what was spent in them."""
-    for hour, spent in _spent(sql, on, 0, _FOREVER).items():
-        sql.execute(_OPEN, (on.budget.id, on.node, hour * _HOUR, spent))
-
-
-def _spent(sql: Driver, on: OnPath, start: int, end: int) -> dict[int, int]:
-    """Sum what a node has spent between two times, by the hour; from the hourly counters where they can tell."""
+def _stored(sql: Driver, on: OnPath, at: datetime) -> Balance:
     budget = on.budget
-    if budget.measure is Measure.CONCURRENCY:
-        return {}
+    if budget.period.rolls:
+        row = sql.execute(_READ_SINCE, (budget.id, on.node, budget.period.accounts_since(at))).fetchone()
+    else:
+        row = sql.execute(_READ, (budget.id, on.node, budget.period.account(at))).fetchone()
+    return Balance(*(int(amount or 0) for amount in row))
+
+
+def _spent_before(sql: Driver, on: OnPath, start: int) -> dict[int, int]:
+    """Sum what a node has spent in the period that begins at a time; a rolling one goes on for ever.
+
+    Gives sums by the hour, or by the slices of a rolling period. Comes from the hourly counters where they can tell.
+    """
+    budget = on.budget
+    if budget.measure is Measure.CONCURRENCY or start >= to_millis(budget.made_at):
+        return {}  # whatever came since was added to its account
+    ends = None if budget.period.rolls else budget.period.window(from_millis(start)).end
+    end = to_millis(ends) if ends else _FOREVER
+    slice_ = budget.period.slice_millis or _HOUR
     narrowed = [(level, value) for level, value in budget.within if value is not None]
-    if not narrowed and start % _HOUR == 0 and end % _HOUR == 0:
+    if not narrowed and slice_ == _HOUR and start % _HOUR == 0 and end % _HOUR == 0:
         rows = sql.execute(
             f"SELECT hour, {_IN_COUNTERS[budget.measure]} FROM spend_hourly"
             " WHERE organisation = ? AND level = ? AND node = ? AND hour >= ? AND hour < ?",
@@ -117,9 +145,9 @@ def _spent(sql: Driver, on: OnPath, start: int, end: int) -> dict[int, int]:
         nodes = [(Level.ORGANISATION, budget.organisation), (budget.level, on.node), *narrowed]
         where = " AND ".join(f"scopes.{level.value} = ?" for level, _ in nodes)
         rows = sql.execute(
-            f"SELECT charges.started_at / {_HOUR}, SUM({_IN_CHARGES[budget.measure]})"
+            f"SELECT charges.started_at / {slice_}, SUM({_IN_CHARGES[budget.measure]})"
             f" FROM charges JOIN scopes ON scopes.id = charges.scope_id WHERE {where}"
-            f" AND charges.started_at >= ? AND charges.started_at < ? GROUP BY charges.started_at / {_HOUR}",
+            f" AND charges.started_at >= ? AND charges.started_at < ? GROUP BY charges.started_at / {slice_}",
             (*(node for _, node in nodes), start, end),
         )
-    return {int(hour): int(amount or 0) for hour, amount in rows}
+    return {int(number) * slice_: int(amount or 0) for number, amount in rows}

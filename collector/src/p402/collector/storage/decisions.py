@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from p402.collector.budgets.budget import BudgetSet, OnPath
+from p402.collector.budgets.budget import BudgetSet
 from p402.collector.budgets.grant import Position, funds, lease_amounts
 from p402.collector.pricing import PriceBook
 from p402.collector.storage.accounts import balance_of
@@ -17,8 +17,8 @@ from p402.collector.storage.decision_rows import Decided, decision_by_idempotenc
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.leases import LeaseKind, lease_by_id, open_lease
 from p402.collector.storage.rule_changes import recall
-from p402.decisions import Catalogue, Decision, Measure, Policy, Question, RateCard, Rules, Verdict, decide
-from p402.vocabulary import Attribution, IdFactory, Money, Permanent
+from p402.decisions import Catalogue, Decision, Funds, Measure, Mode, Policy, Question, RateCard, Rules, Verdict, decide
+from p402.vocabulary import Attribution, IdFactory, Level, Money, Permanent
 
 __all__ = ["Asked", "Decisions", "Granted", "PolicyOf", "TooManyLeases"]
 
@@ -67,6 +67,8 @@ class Decisions:
         self._catalogue = catalogue
         self._prices = prices
         self._new_id = new_id
+        self._open: dict[str, int] = {}
+        """The most leases that a key can have open: so many were counted, and so many were opened since."""
 
     def budgets(self, connection: Connection, organisation: str, at: datetime) -> BudgetSet:
         """Give the budgets of an organisation."""
@@ -88,10 +90,11 @@ class Decisions:
         budgets = self._rules.of(sql, organisation, at)
         positions = [Position(on, balance_of(sql, on, at)) for on in budgets.on_path(question.attribution)]
         policy = self._policy_of(connection, organisation, question.attribution.department)
-        decision = self._decide(asked, policy, positions, at)
+        available = funds(positions, at)
+        decision = self._decide(asked, policy, available, positions, at)
         granted = Granted(id=self._new_id("dec", at), decision=decision, budgets=budgets, policy=policy)
         if decision.goes_ahead:
-            granted = self._hold(sql, asked, granted, [position.on for position in positions], positions, at)
+            granted = self._hold(sql, asked, granted, available, positions, at)
         elif decision.verdict is Verdict.WAIT:
             recall(connection, organisation)
         if decision.verdict is not Verdict.WAIT:  # who waits asks again
@@ -153,13 +156,14 @@ class Decisions:
         """Give what decides apart from money."""
         return Rules(policy, self._catalogue, lambda provider, model, tier: self.card(provider, model, tier, at))
 
-    def _decide(self, asked: Asked, policy: Policy, positions: Sequence[Position], at: datetime) -> Decision:
+    def _decide(
+        self, asked: Asked, policy: Policy, available: Funds, positions: Sequence[Position], at: datetime
+    ) -> Decision:
         rules = self.rules(policy, at)
-        decision = decide(asked.question, rules, funds(positions, at), at)
-        strict = funds(positions, at, observing=True)
-        if strict.left or strict.ceiling:
-            watched = decide(asked.question, rules, strict, at)
-            if watched.verdict is not decision.verdict and decision.would is None:
+        decision = decide(asked.question, rules, available, at)
+        if decision.would is None and any(position.on.budget.mode is Mode.OBSERVE for position in positions):
+            watched = decide(asked.question, rules, funds(positions, at, observing=True), at)
+            if watched.verdict is not decision.verdict:
                 decision = replace(decision, would=f"{watched.verdict}: {watched.rationale}")
         return decision
 
@@ -168,24 +172,19 @@ class Decisions:
         sql: Driver,
         asked: Asked,
         granted: Granted,
-        path: Sequence[OnPath],
+        available: Funds,
         positions: Sequence[Position],
         at: datetime,
     ) -> Granted:
         needed = granted.decision.holds
-        counted = funds(positions, at, observing=True).left
+        path = [position.on for position in positions]
+        counted = {on.budget.measure for on in path if on.budget.level is not Level.REQUEST}
         if not counted:
             return granted
-        open_now = sql.execute(
-            "SELECT COUNT(*) FROM leases WHERE key_id = ? AND state = 'open'", (asked.key_id,)
-        ).fetchone()[0]
-        if open_now >= _MOST_OPEN:
-            raise TooManyLeases(
-                f"This API key holds {_MOST_OPEN:,} leases at once; give some back, or let them expire, before asking for more."
-            )
+        self._count(sql, asked.key_id)
         amounts = {measure: needed.get(measure, 0) for measure in counted}
         if asked.kind is LeaseKind.LEASE:
-            amounts |= lease_amounts(needed, funds(positions, at).left)
+            amounts |= lease_amounts(needed, available.left)
         lease_id = granted.id if asked.kind is not LeaseKind.LEASE else self._new_id("lease", at)
         expires_at = open_lease(
             sql,
@@ -199,6 +198,19 @@ class Decisions:
             longest=asked.longest,
         )
         return replace(granted, lease_id=lease_id, amounts=amounts, expires_at=expires_at)
+
+    def _count(self, sql: Driver, key_id: str) -> None:
+        """Keep the number of a key's open leases in bounds; they are only counted when there may be too many."""
+        at_most = self._open.get(key_id, _MOST_OPEN) + 1
+        if at_most > _MOST_OPEN:
+            found = sql.execute("SELECT COUNT(*) FROM leases WHERE key_id = ? AND state = 'open'", (key_id,))
+            at_most = int(found.fetchone()[0]) + 1
+        if at_most > _MOST_OPEN:
+            raise TooManyLeases(
+                f"This API key holds {_MOST_OPEN:,} leases at once; give some back, or let them expire, before asking "
+                "for more."
+            )
+        self._open[key_id] = at_most
 
 
 def _again(sql: Driver, known: Decided) -> Granted:
