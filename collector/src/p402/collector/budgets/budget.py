@@ -45,6 +45,8 @@ class Budget:
     warn_at: tuple[int, ...] = (80, 95)
     """Per cent of the cap."""
     owner: str | None = None
+    made_at: datetime
+    """What was spent before counts too: it is looked up when an account is opened."""
     overrides: tuple[Override, ...] = ()
 
     def cap_at(self, at: datetime) -> int:

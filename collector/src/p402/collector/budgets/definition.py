@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -121,7 +121,12 @@ def read_definition(document: Mapping[str, Any]) -> BudgetDefinition:
 
 
 def budget_of(
-    id_: int, organisation: str, name: str, document: Mapping[str, Any], overrides: Sequence[Override] = ()
+    id_: int,
+    organisation: str,
+    name: str,
+    document: Mapping[str, Any],
+    made_at: datetime,
+    overrides: Sequence[Override] = (),
 ) -> Budget:
     """Make a budget of its stored definition."""
     written = BudgetDefinition.model_validate({**document, "name": name})
@@ -143,6 +148,7 @@ def budget_of(
         hard=written.hard,
         warn_at=tuple(sorted(written.warn_at)),
         owner=written.owner,
+        made_at=made_at,
         overrides=tuple(overrides),
     )
 

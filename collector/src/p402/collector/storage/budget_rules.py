@@ -16,7 +16,7 @@ __all__ = ["BudgetRules", "stored_budgets"]
 
 _MOST_REMEMBERED = 10_000  # organisations
 
-_BUDGETS = "SELECT id, name, definition FROM budgets WHERE organisation = ? AND retired_at IS NULL ORDER BY id"
+_BUDGETS = "SELECT id, name, definition, made_at FROM budgets WHERE organisation = ? AND retired_at IS NULL ORDER BY id"
 _OVERRIDES = (
     "SELECT budget_id, amount, expires_at FROM overrides"
     " WHERE expires_at > ? AND budget_id IN (SELECT id FROM budgets WHERE organisation = ?)"
@@ -50,6 +50,6 @@ def stored_budgets(sql: Driver, organisation: str, at: datetime) -> Sequence[Bud
     for budget_id, amount, expires_at in sql.execute(_OVERRIDES, (to_millis(at), organisation)):
         overrides.setdefault(budget_id, []).append(Override(amount=amount, expires_at=from_millis(expires_at)))
     return [
-        budget_of(id_, organisation, name, json.loads(definition), tuple(overrides.get(id_, ())))
-        for id_, name, definition in sql.execute(_BUDGETS, (organisation,)).fetchall()
+        budget_of(id_, organisation, name, json.loads(definition), from_millis(made_at), overrides.get(id_, ()))
+        for id_, name, definition, made_at in sql.execute(_BUDGETS, (organisation,)).fetchall()
     ]

@@ -35,9 +35,19 @@ budgets = Table(
     Column("organisation", String, nullable=False),
     Column("name", String, nullable=False),
     Column("definition", String, nullable=False),  # JSON as the API takes it
+    Column("made_at", BigInteger, nullable=False),  # what was recorded before, an account begins with
     Column("changed_at", BigInteger, nullable=False),
     Column("retired_at", BigInteger),
-    UniqueConstraint("organisation", "name"),
+)
+
+_IN_FORCE = budgets.c.retired_at.is_(None)
+Index(
+    "budgets_in_force",
+    budgets.c.organisation,
+    budgets.c.name,
+    unique=True,
+    sqlite_where=_IN_FORCE,
+    postgresql_where=_IN_FORCE,
 )
 
 overrides = Table(  # break-glass: more than the cap, for a while
@@ -87,6 +97,7 @@ lease_holds = Table(
     Column("node", String, nullable=False),
     Column("period_start", BigInteger, nullable=False),
     Column("remaining", BigInteger, nullable=False),
+    Column("counts_until", BigInteger),  # when the calls under it count no more, even if nothing is known of them
 )
 
 decisions = Table(
@@ -120,7 +131,7 @@ overruns = Table(  # what was spent beyond a cap: facts are recorded, not refuse
     Column("period_start", BigInteger, nullable=False),
     Column("span_key", LargeBinary, nullable=False),
     Column("amount", BigInteger, nullable=False),
-    Column("reason", String, nullable=False),  # no_hold, beyond_hold, cap_lowered
+    Column("reason", String, nullable=False),  # see storage/postings.py
     Column("recorded_at", BigInteger, nullable=False),
 )
 

@@ -19,7 +19,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from p402.collector.budgets.budget import BudgetSet, OnPath
+from p402.collector.budgets.budget import Budget, BudgetSet, OnPath
 from p402.collector.storage.accounts import AccountKey, Change, change_accounts
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver, driver
@@ -27,6 +27,7 @@ from p402.decisions import Measure
 from p402.vocabulary import Attribution, Level, Permanent
 
 __all__ = [
+    "COUNTS_NO_MORE",
     "GivenBack",
     "Lease",
     "LeaseKind",
@@ -45,8 +46,14 @@ _INSERT = (
     "INSERT INTO leases (id, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at, changed_at)"
     " VALUES (?, ?, 'open', ?, ?, ?, 0, ?, ?, ?)"
 )
-_INSERT_HOLD = "INSERT INTO lease_holds (lease_id, budget_id, node, period_start, remaining) VALUES (?, ?, ?, ?, ?)"
+_INSERT_HOLD = (
+    "INSERT INTO lease_holds (lease_id, budget_id, node, period_start, remaining, counts_until)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
 _AT_ONCE = 1_000  # leases that one look expires
+
+COUNTS_NO_MORE = "EXISTS (SELECT 1 FROM lease_holds WHERE lease_id = leases.id AND remaining > 0 AND counts_until <= ?)"
+"""A condition on leases: something that they hold has grown old."""
 
 
 class LeaseKind(StrEnum):
@@ -105,6 +112,8 @@ class Hold:
     node: str
     period_start: int
     remaining: int
+    counts_until: int | None
+    """Milliseconds; after that nothing is unreconciled: a rate has a short memory, and a call under way ends."""
 
 
 def open_lease(
@@ -132,12 +141,18 @@ def open_lease(
     rows = []
     for on in accounts:
         start, amount = on.budget.period.held_in(at), amounts[on.budget.measure]
-        rows.append((id_, on.budget.id, on.node, start, amount))
+        until = _counts_until(on.budget, expires_at)
+        rows.append((id_, on.budget.id, on.node, start, amount, None if until is None else to_millis(until)))
         changes[on.budget.id, on.node, start] = Change(held=amount)
     if rows:
         sql.executemany(_INSERT_HOLD, rows)
     change_accounts(sql, changes)
     return expires_at
+
+
+def _counts_until(budget: Budget, expires_at: datetime) -> datetime | None:
+    """Give when the calls of a lease, the last of which may begin when it expires, count no more for a budget."""
+    return expires_at if budget.measure is Measure.CONCURRENCY else budget.period.forgets_at(expires_at)
 
 
 def lease_by_id(sql: Driver, lease_id: str) -> Lease | None:
@@ -149,9 +164,11 @@ def lease_by_id(sql: Driver, lease_id: str) -> Lease | None:
 def holds_of(sql: Driver, lease_id: str) -> dict[int, Hold]:
     """Give what a lease still holds, by budget."""
     rows = sql.execute(
-        "SELECT budget_id, node, period_start, remaining FROM lease_holds WHERE lease_id = ?", (lease_id,)
+        "SELECT budget_id, node, period_start, remaining, counts_until FROM lease_holds WHERE lease_id = ?", (lease_id,)
     )
-    return {budget_id: Hold(node, int(start), int(remaining)) for budget_id, node, start, remaining in rows}
+    return {
+        budget_id: Hold(node, int(start), int(remaining), until) for budget_id, node, start, remaining, until in rows
+    }
 
 
 def give_back(
@@ -213,34 +230,44 @@ def expire_leases(connection: Connection, at: datetime, settle_within: timedelta
         connection: of the change this is part of.
         at: now.
         settle_within: how long after its end the spans of a lease may take to come.
-        grace: how long something unreconciled counts against the caps.
+        grace: how long something unreconciled counts against the caps, from when it became so or a charge took of it.
     """
     sql = driver(connection)
-    done = 0
-    for lease in _past(sql, LeaseState.OPEN, at - settle_within):
-        holds = holds_of(sql, lease.id)
-        if lease.kind is LeaseKind.AUTHORIZE or not any(hold.remaining for hold in holds.values()):
-            release(sql, lease, {}, at)
-        else:
+    expired = _leases_due(sql, LeaseState.OPEN, "expires_at < ?", at - settle_within)
+    for lease in expired:
+        release(sql, lease, {} if lease.kind is LeaseKind.AUTHORIZE else _counting(sql, lease, at), at)
+        if (lease_by_id(sql, lease.id) or lease).state is LeaseState.OPEN:
             change_accounts(
                 sql,
                 {
                     (budget_id, hold.node, hold.period_start): Change(held=-hold.remaining, unreconciled=hold.remaining)
-                    for budget_id, hold in holds.items()
+                    for budget_id, hold in holds_of(sql, lease.id).items()
                 },
             )
             _set_state(sql, lease.id, LeaseState.UNRECONCILED, at)
-        done += 1
-    for lease in _past(sql, LeaseState.UNRECONCILED, at - settle_within - grace):
+    aged = _leases_due(sql, LeaseState.UNRECONCILED, COUNTS_NO_MORE, at)
+    for lease in aged:
+        release(sql, lease, _counting(sql, lease, at), at)
+    forgotten = _leases_due(sql, LeaseState.UNRECONCILED, "changed_at <= ?", at - grace)
+    for lease in forgotten:
         release(sql, lease, {}, at)
-        done += 1
-    return done
+    return len(expired) + len(aged) + len(forgotten)
 
 
-def _past(sql: Driver, state: LeaseState, before: datetime) -> list[Lease]:
+def _counting(sql: Driver, lease: Lease, at: datetime) -> dict[int, int]:
+    """Give what of a lease's holds still counts after its end, by budget."""
+    now = to_millis(at)
+    return {
+        budget_id: hold.remaining
+        for budget_id, hold in holds_of(sql, lease.id).items()
+        if hold.counts_until is None or hold.counts_until > now
+    }
+
+
+def _leases_due(sql: Driver, state: LeaseState, due: str, moment: datetime) -> list[Lease]:
     rows = sql.execute(
-        f"SELECT {_LEASE} FROM leases WHERE state = ? AND expires_at < ? ORDER BY expires_at LIMIT {_AT_ONCE}",
-        (state.value, to_millis(before)),
+        f"SELECT {_LEASE} FROM leases WHERE state = ? AND {due} ORDER BY expires_at, id LIMIT {_AT_ONCE}",
+        (state.value, to_millis(moment)),
     ).fetchall()
     return [_lease(row) for row in rows]
 

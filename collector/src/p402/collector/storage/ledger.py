@@ -79,6 +79,7 @@ class SqlLedger:
         around: list[OtherSpan | WithoutUsage] = [*others, *without_usage]
         if around:
             remember(sql, ((other.span, other.key_id, None) for other in around), at)
+        self._postings.prepare(sql, calls, at)
         rows = [self._row(sql, call, at) for call in calls]
         outcomes = self._insert_together(sql, calls, rows)
         if outcomes is None:
@@ -87,7 +88,7 @@ class SqlLedger:
                 found[number] = self._insert_one(sql, calls[number], rows[number], at)
             outcomes = [found[number] for number in range(len(calls))]
         charged = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome is Outcome.CHARGED]
-        self._postings.post(sql, charged, at)  # before the counters: a new account begins with what they say
+        self._postings.post(sql, charged, at)
         add_to_counters(sql, [call.charge for call in charged])
         for span in without_usage:
             model = span.span.attributes.get(GEN_AI_REQUEST_MODEL)

@@ -1,13 +1,18 @@
 """Posts charges to the budgets on their path, in the transaction that records them.
 
 Facts are always posted. A charge under a lease takes its money out of the lease's hold, in the period in which it was
-held; what exceeds a cap all the same is listed as an overrun, with the reason.
+held; what is spent beyond a cap all the same is listed as an overrun, with the reason:
+
+* ``no_hold``: nothing was held for the call;
+* ``beyond_hold``: the call took more than was held for it;
+* ``released``: what was held for it had been let go of before it came;
+* ``cap_lowered``: it was held, but calls without a hold, or a lowered cap, have taken its room.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,10 +56,10 @@ class _Posting:
     """What one charge adds to one account."""
 
     on: OnPath
+    start: int
     amount: int
-    uncovered: int
-    """What no hold covered."""
-    had_hold: bool
+    reason: str
+    """Why the charge is an overrun, should it be one."""
     span_key: bytes
 
 
@@ -65,59 +70,65 @@ class Postings:
         self._rules = rules
         self._on_crossing = on_crossing
 
-    def post(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> None:
-        """Post new charges; to be called before they are added to the hourly counters."""
-        changes: dict[AccountKey, Change] = defaultdict(Change)
-        posted: dict[AccountKey, list[_Posting]] = defaultdict(list)
+    def prepare(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> None:
+        """Open the accounts of charges; to be called before these are recorded: an account begins with what was before."""
+        budgets = self._budgets_of(sql, calls, at)
+        opened: set[AccountKey] = set()
         for call in calls:
-            budgets = self._rules.of(sql, call.charge.attribution.organisation or "", at)
-            if budgets.budgets or call.lease_id:
-                self._post(sql, call, budgets, changes, posted, at)
+            for on in _counting(budgets[_organisation(call)], call.charge):
+                start = on.budget.period.account(call.charge.started_at)
+                if (key := (on.budget.id, on.node, start)) not in opened:
+                    open_account(sql, on, start, at)
+                    opened.add(key)
+
+    def post(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> None:
+        """Post charges that were prepared and then recorded."""
+        budgets = self._budgets_of(sql, calls, at)
+        changes: dict[AccountKey, Change] = defaultdict(Change)
+        posted: dict[tuple[int, str, int | None], list[_Posting]] = defaultdict(list)
+        for call in calls:
+            if budgets[_organisation(call)].budgets or call.lease_id:
+                for posting in self._post(sql, call, budgets[_organisation(call)], changes, at):
+                    budget = posting.on.budget
+                    changes[budget.id, posting.on.node, posting.start].spent += posting.amount
+                    period = None if budget.period.rolls else posting.start
+                    posted[budget.id, posting.on.node, period].append(posting)
         change_accounts(sql, changes)
-        for key, postings in posted.items():
-            self._look_at(sql, key, postings, at)
+        for postings in posted.values():
+            self._look_at(sql, postings, at)
+
+    def _budgets_of(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> Mapping[str, BudgetSet]:
+        return {name: self._rules.of(sql, name, at) for name in {_organisation(call) for call in calls}}
 
     def _post(
-        self,
-        sql: Driver,
-        call: Recordable,
-        budgets: BudgetSet,
-        changes: dict[AccountKey, Change],
-        posted: dict[AccountKey, list[_Posting]],
-        at: datetime,
-    ) -> None:
+        self, sql: Driver, call: Recordable, budgets: BudgetSet, changes: dict[AccountKey, Change], at: datetime
+    ) -> list[_Posting]:
         charge = call.charge
         lease = self._lease_of(sql, call)
         holds = {} if lease is None else holds_of(sql, lease.id)
         amounts = _amounts(charge)
-        covered: dict[int, int] = {}
-        for budget_id, hold in holds.items():
-            measure = budgets.measure_of(budget_id)
-            taken = min(hold.remaining, amounts[measure] if measure else 0)
-            covered[budget_id] = taken
-            _take(changes[budget_id, hold.node, hold.period_start], lease, taken)
-            hold.remaining -= taken
-        for on in budgets.on_path(charge.attribution):
-            budget = on.budget
-            if budget.level is Level.REQUEST or budget.measure is Measure.CONCURRENCY:
+        postings = []
+        for on in _counting(budgets, charge):
+            amount, hold = amounts[on.budget.measure], holds.get(on.budget.id)
+            if lease is None or hold is None or hold.node != on.node:
+                postings.append(
+                    _Posting(on, on.budget.period.account(charge.started_at), amount, "no_hold", call.span.key)
+                )
                 continue
-            start = _account(budget, holds.get(budget.id), charge)
-            open_account(sql, on, start)
-            key = (budget.id, on.node, start)
-            amount = amounts[budget.measure]
-            changes[key].spent += amount
-            posted[key].append(
-                _Posting(on, amount, amount - covered.get(budget.id, 0), budget.id in holds, call.span.key)
-            )
+            taken = min(hold.remaining, amount)
+            _take(changes[on.budget.id, on.node, hold.period_start], lease, taken)
+            hold.remaining -= taken
+            start = on.budget.period.account(charge.started_at) if hold.period_start == HELD else hold.period_start
+            postings.append(_Posting(on, start, amount, _reason(lease, taken, amount), call.span.key))
         if lease is not None:
             self._used(sql, lease, holds, at)
+        return postings
 
     @staticmethod
     def _lease_of(sql: Driver, call: Recordable) -> Lease | None:
         """Find the lease that a span names, if it is the sender's own."""
         lease = lease_by_id(sql, call.lease_id) if call.lease_id else None
-        organisation = call.charge.attribution.organisation
-        mine = lease is not None and lease.key_id == (call.key_id or "") and lease.organisation == organisation
+        mine = lease is not None and lease.key_id == (call.key_id or "") and lease.organisation == _organisation(call)
         return lease if mine else None
 
     @staticmethod
@@ -129,45 +140,56 @@ class Postings:
         if lease.kind is not LeaseKind.LEASE:  # one call, and here it is
             release(sql, lease, {}, at)
 
-    def _look_at(self, sql: Driver, key: AccountKey, postings: Sequence[_Posting], at: datetime) -> None:
-        """List what passes the cap, and raise what passes a threshold."""
-        on = postings[0].on
-        budget, (_, node, start) = on.budget, key
-        when = at if budget.period.rolls else from_millis(max(start, 0))
-        balance = balance_of(sql, on, when)
+    def _look_at(self, sql: Driver, postings: Sequence[_Posting], at: datetime) -> None:
+        """List what passes the cap of one account, and raise what passes a threshold."""
+        on, start = postings[0].on, postings[0].start
+        budget = on.budget
+        if budget.period.rolls:
+            since = budget.period.accounts_since(at)
+            postings = [posting for posting in postings if posting.start >= since]
+        spent = balance_of(sql, on, at if budget.period.rolls else from_millis(max(start, 0))).spent
         cap = budget.cap_at(at)
         added = sum(posting.amount for posting in postings)
         if self._on_crossing is not None and cap:
             for percent in budget.warn_at:
-                if (balance.spent - added) * 100 < cap * percent <= balance.spent * 100:
-                    self._on_crossing(sql, Crossing(budget, node, start, percent, balance.spent, cap), at)
-        excess = balance.spent + balance.unreconciled - cap
+                if (spent - added) * 100 < cap * percent <= spent * 100:
+                    self._on_crossing(sql, Crossing(budget, on.node, start, percent, spent, cap), at)
         if budget.mode is Mode.OBSERVE:
             return
         for posting in reversed(postings):
-            beyond = min(excess, posting.amount)
-            if beyond <= 0:
-                return
-            reason = "no_hold" if not posting.had_hold else "beyond_hold" if posting.uncovered > 0 else "cap_lowered"
-            sql.execute(_OVERRUN, (budget.id, node, start, posting.span_key, beyond, reason, to_millis(at)))
-            excess -= beyond
+            if (beyond := min(spent - cap, posting.amount)) > 0:
+                key = (budget.id, on.node, posting.start)
+                sql.execute(_OVERRUN, (*key, posting.span_key, beyond, posting.reason, to_millis(at)))
+            spent -= posting.amount
+
+
+def _organisation(call: Recordable) -> str:
+    return call.charge.attribution.organisation or ""
+
+
+def _counting(budgets: BudgetSet, charge: Charge) -> list[OnPath]:
+    """Give the budgets on a charge's path that have accounts for what is spent."""
+    return [
+        on
+        for on in budgets.on_path(charge.attribution)
+        if on.budget.level is not Level.REQUEST and on.budget.measure is not Measure.CONCURRENCY
+    ]
 
 
 def _amounts(charge: Charge) -> dict[Measure, int]:
     tokens = max(charge.usage.input_tokens, 0) + max(charge.usage.output_tokens, 0)
     cost = charge.cost.nano_usd if charge.cost else 0
-    return {Measure.COST: cost, Measure.TOKENS: tokens, Measure.REQUESTS: 1, Measure.CONCURRENCY: 0}
+    return {Measure.COST: cost, Measure.TOKENS: tokens, Measure.REQUESTS: 1}
 
 
-def _account(budget: Budget, hold: Hold | None, charge: Charge) -> int:
-    """Give the account that a charge is spent from: that of its hold, else that of the moment when the call began."""
-    if hold is not None and hold.period_start != HELD:
-        return hold.period_start
-    return budget.period.account(charge.started_at)
+def _reason(lease: Lease, taken: int, amount: int) -> str:
+    if taken == amount:
+        return "cap_lowered"
+    return "released" if lease.state is LeaseState.CLOSED else "beyond_hold"
 
 
-def _take(change: Change, lease: Lease | None, amount: int) -> None:
-    if lease is not None and lease.state is LeaseState.UNRECONCILED:
+def _take(change: Change, lease: Lease, amount: int) -> None:
+    if lease.state is LeaseState.UNRECONCILED:
         change.unreconciled -= amount
     else:
         change.held -= amount

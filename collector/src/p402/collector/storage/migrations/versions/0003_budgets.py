@@ -22,10 +22,18 @@ def upgrade() -> None:
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("definition", sa.String(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.Column("retired_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("organisation", "name"),
+    )
+    op.create_index(
+        "budgets_in_force",
+        "budgets",
+        ["organisation", "name"],
+        unique=True,
+        sqlite_where=sa.text("retired_at IS NULL"),
+        postgresql_where=sa.text("retired_at IS NULL"),
     )
     op.create_table(
         "overrides",
@@ -73,6 +81,7 @@ def upgrade() -> None:
         sa.Column("node", sa.String(), nullable=False),
         sa.Column("period_start", sa.BigInteger(), nullable=False),
         sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.Column("counts_until", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["lease_id"], ["leases.id"]),
         sa.ForeignKeyConstraint(["budget_id"], ["budgets.id"]),
         sa.PrimaryKeyConstraint("lease_id", "budget_id"),

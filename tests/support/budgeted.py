@@ -1,0 +1,135 @@
+"""Budgets on a real database, driven change by change: no doors, no prices, and a clock that the test holds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from p402.collector.budgets.budget import Balance, OnPath
+from p402.collector.budgets.definition import BudgetDefinition, read_definition
+from p402.collector.pipeline.records import Recordable, SpanRecord
+from p402.collector.storage.accounts import balance_seen
+from p402.collector.storage.budget_rules import BudgetRules
+from p402.collector.storage.budgets import BudgetChange, apply_budgets
+from p402.collector.storage.database import Database
+from p402.collector.storage.driver import driver
+from p402.collector.storage.ledger import SqlLedger
+from p402.collector.storage.postings import OnCrossing, Postings
+from p402.vocabulary import Attribution, Charge, Money, Usage, UsageSource
+from support.databases import Kept, kept_in
+from support.open_books import open_database
+
+T = TypeVar("T")
+KEY = "key_1"
+NOW = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
+_spans = itertools.count(1)
+
+
+def a_call(
+    *,
+    cost: int | None = 100,
+    tokens: int = 10,
+    at: datetime = NOW,
+    lease: str | None = None,
+    key: str = KEY,
+    **attribution: str | None,
+) -> Recordable:
+    """A charge of acme's; its cost in nano-USD."""
+    number = next(_spans)
+    trace_id, span_id = number.to_bytes(16, "big"), number.to_bytes(8, "big")
+    charge = Charge(
+        trace_id=trace_id.hex(),
+        span_id=span_id.hex(),
+        request=f"req_{number}",
+        attribution=Attribution(**{"organisation": "acme", **attribution}),
+        started_at=at,
+        ended_at=at + timedelta(seconds=1),
+        provider="anthropic",
+        operation="chat",
+        request_model="claude-opus-4-5",
+        response_model=None,
+        response_id=None,
+        usage=Usage(input_tokens=tokens, output_tokens=0),
+        usage_source=UsageSource.PROVIDER,
+        cost=None if cost is None else Money(cost),
+        unpriced_reason="unknown model" if cost is None else None,
+        price=None,
+    )
+    span = SpanRecord(trace_id, span_id, None, "chat", 0, 0, False, "p402.instrumentation", {}, {})  # noqa: FBT003
+    return Recordable(
+        charge=charge,
+        span=span,
+        verified_through=None,
+        key_id=key,
+        call_key=None,
+        may_nest=False,
+        lease_id=lease,
+        ours=True,
+    )
+
+
+def a_budget(name: str = "legal", **fields: Any) -> BudgetDefinition:
+    """A monthly cap on acme's legal department, unless the fields say otherwise."""
+    return read_definition({"name": name, "level": "department", "node": "legal", "cap": "1", **fields})
+
+
+@dataclass(frozen=True)
+class Budgeted:
+    """Acme's budgets."""
+
+    kept: Kept
+    database: Database
+    rules: BudgetRules
+    ledger: SqlLedger
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        return await self.database.write(change)
+
+    async def put(self, *definitions: BudgetDefinition, at: datetime = NOW, prune: bool = False) -> list[BudgetChange]:
+        """Make budgets be so."""
+        return await self.write(
+            lambda connection: apply_budgets(connection, "acme", definitions, actor=KEY, at=at, prune=prune)
+        )
+
+    async def record(self, *calls: Recordable, at: datetime = NOW) -> None:
+        """Take charges in."""
+        await self.ledger.record(calls, [], at)
+
+    async def path(self, at: datetime = NOW, **attribution: str) -> list[OnPath]:
+        """The budgets on a path of acme's."""
+        who = Attribution(**{"organisation": "acme", **attribution})
+        return await self.write(lambda connection: self.rules.of(driver(connection), "acme", at).on_path(who))
+
+    async def balance(self, at: datetime = NOW, **attribution: str) -> Mapping[str, Balance]:
+        """What the budgets on a path have spent, hold and have not reconciled, by name; no account is opened."""
+        path = await self.path(at, **attribution)
+        return await self.database.read(
+            lambda connection: {on.budget.name: balance_seen(driver(connection), on, at) for on in path}
+        )
+
+    async def spent(self, at: datetime = NOW, **attribution: str) -> dict[str, int]:
+        """What the budgets on a path have spent, by name."""
+        return {name: balance.spent for name, balance in (await self.balance(at, **attribution)).items()}
+
+    def overruns(self) -> list[tuple[str, str, int, str]]:
+        """Budget, node, amount and reason."""
+        return self.kept.rows(
+            "SELECT budgets.name, node, amount, reason FROM overruns JOIN budgets ON budgets.id = budget_id"
+            " ORDER BY overruns.id"
+        )
+
+
+@asynccontextmanager
+async def budgeted(folder: Path, on_crossing: OnCrossing | None = None) -> AsyncIterator[Budgeted]:
+    """The books in a folder; opening them again is a restart."""
+    async with open_database(folder) as database:
+        rules = BudgetRules()
+        database.on_rollback(rules.forget)
+        yield Budgeted(kept_in(folder), database, rules, SqlLedger(database, Postings(rules, on_crossing)))
