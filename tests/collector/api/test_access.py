@@ -22,7 +22,7 @@ RECEIPTS = (
     "/v1/settlements",
     "/receipts/{acme}",
 )
-SPEND = ("/v1/charges", "/v1/spend")
+SPEND = ("/v1/charges", "/v1/spend", "/v1/forecast")
 ENDPOINTS = [
     *(("GET", path, "receipts:read") for path in RECEIPTS),
     *(("GET", path, "spend:read") for path in SPEND),
@@ -83,7 +83,7 @@ async def test_a_key_of_a_department_sees_its_own_part_only(guarded: Server) -> 
     receipts = (await guarded.get("/v1/receipts", key)).json["receipts"]
     assert [charge["department"] for charge in charges] == ["sales"]
     assert [receipt["department"] for receipt in receipts] == ["sales"]
-    for path in ("/v1/spend", "/"):
+    for path in ("/v1/spend", "/v1/forecast", "/"):
         assert await status(guarded, "GET", path, key) == 403, path
 
 

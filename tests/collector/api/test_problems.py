@@ -13,6 +13,7 @@ from support.server import Answer, Server
 GET_ONLY = (
     "/v1/charges",
     "/v1/spend",
+    "/v1/forecast",
     "/v1/receipts",
     "/v1/receipts/x",
     "/v1/checkpoints/latest",

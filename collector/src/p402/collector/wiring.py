@@ -14,10 +14,12 @@ from p402.collector.anomalies.watch import AnomalyWatch
 from p402.collector.api.anomalies import AnomaliesApi
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.events import EventsApi
+from p402.collector.api.forecast import ForecastApi
 from p402.collector.api.handlers import Api
 from p402.collector.app import build_app
 from p402.collector.dashboard.pages import Dashboard
 from p402.collector.dialects import DIALECTS
+from p402.collector.forecast.service import Forecasts
 from p402.collector.notifications.connect import connect_channels
 from p402.collector.notifications.deliver import Courier
 from p402.collector.pipeline.ingest import Ingest
@@ -39,6 +41,7 @@ from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.outbox import SqlDeliveries
 from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
+from p402.collector.storage.spend_history import SqlSpendHistory
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, IdFactory, Money, SystemClock, new_id
 
@@ -121,9 +124,18 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     names = frozenset(channel.name for channel in channels)
     events = EventsApi(database, authenticator, names, clock, settings.default_organisation)
     anomalies = AnomaliesApi(database, authenticator, clock, settings.default_organisation)
+    forecasts = Forecasts(SqlSpendHistory(database))
+    forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
     dashboard = Dashboard(database, authenticator, network, clock, settings.default_organisation)
     app = build_app(
-        routes=[*receiver.routes(), *api.routes(), *events.routes(), *anomalies.routes(), *dashboard.routes()],
+        routes=[
+            *receiver.routes(),
+            *api.routes(),
+            *events.routes(),
+            *anomalies.routes(),
+            *forecast.routes(),
+            *dashboard.routes(),
+        ],
         tasks=[sealer.run, watch.run, courier.run, *([settlement.run] if settlement else [])],
         close=close,
         max_request_bytes=settings.max_request_bytes,

@@ -54,6 +54,20 @@ class Principal:
         if any(value is not None for level, value in self.bound_to if level is not Level.ORGANISATION):
             raise Forbidden("The API key is bound below the organisation; sums over all of it are not its to read.")
 
+    def require_node(self, level: Level, node: str | None) -> None:
+        """Insist on a key that may read the sums of a node: one of the whole organisation, or the node's own.
+
+        A key's own node is the deepest that it is bound to: those above it have other parts too.
+
+        Raises:
+            Forbidden: if it is another's.
+        """
+        below = [
+            (bound, value) for bound, value in self.bound_to if value is not None and bound is not Level.ORGANISATION
+        ]
+        if below and below[-1] != (level, node):
+            raise Forbidden(f"The API key is bound to one {below[-1][0].value}, and may read only the sums of that.")
+
 
 class Authenticator:
     """Finds out who is asking, before anything else of the request is read."""
