@@ -22,9 +22,12 @@ from p402.collector.pipeline.price import charge
 from p402.collector.pipeline.records import ModelCall, Recordable
 from p402.collector.pricing import load_price_book
 from p402.collector.receiver.otlp_decode import decode_traces
+from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
+from p402.collector.storage.postings import Postings
+from p402.collector.storage.sqlite import SqliteBackend
 from p402.receipts import (
     BundledReceipt,
     Checkpoint,
@@ -103,15 +106,15 @@ def _calls(body: bytes) -> list[ModelCall]:
 
 def record_batches(file: Path) -> Callable[[], float]:
     """Record batches one after the other through the writer thread; microseconds for a span."""
-    upgrade(file)
+    upgrade(SqliteBackend(file))
 
     def measure() -> float:
         batches = [read_batch(batch()) for _ in range(BATCHES)]
 
         async def run() -> float:
-            database = Database(file)
+            database = Database(SqliteBackend(file))
             database.start()
-            ledger = SqlLedger(database)
+            ledger = SqlLedger(database, Postings(BudgetRules()))
             started = time.perf_counter()
             await asyncio.gather(*(ledger.record(calls, [], NOW) for calls in batches))
             elapsed = time.perf_counter() - started

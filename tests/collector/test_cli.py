@@ -11,7 +11,7 @@ import pytest
 
 from p402.collector.cli import main
 from p402.receipts import Signer
-from support.open_books import empty_database
+from support.databases import empty_database
 
 pytestmark = pytest.mark.timeout(30)  # a collector that should have refused would listen for ever
 KEY_ID = re.compile(r"key_[0-9A-Z]{26}")

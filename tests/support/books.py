@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import create_engine
 
 from p402.collector.storage.charges import charges_page
 from p402.receipts import (
@@ -28,6 +25,8 @@ from p402.receipts import (
 )
 from p402.vocabulary import Attribution, Charge, Money
 from support.collector import RunningCollector
+from support.databases import kept_in
+from support.postgresql import administrators, program
 
 LEVELS = ("organisation", "department", "project", "client", "employee", "session")
 _ORGANISATION = "acme"
@@ -73,8 +72,17 @@ def charge_count(data_dir: Path) -> int:
 
 
 def integrity(data_dir: Path) -> str:
-    """Let SQLite check its file: "ok", or what is wrong."""
-    return str(rows(data_dir, "PRAGMA integrity_check")[0][0])
+    """Let the database check itself: "ok", or what is wrong."""
+    kept = kept_in(data_dir)
+    if kept.url is None:
+        return str(kept.rows("PRAGMA integrity_check")[0][0])
+    checked = subprocess.run(
+        [program("pg_amcheck"), "--install-missing", "--heapallindexed", "--dbname", administrators(kept.url)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "ok" if checked.returncode == 0 else checked.stdout + checked.stderr
 
 
 def receipts_of(collector: RunningCollector) -> list[dict[str, Any]]:
@@ -133,7 +141,7 @@ def _check_coverage(receipts: Sequence[dict[str, Any]], charges: Sequence[Charge
 
 
 def _charges(data_dir: Path) -> list[Charge]:
-    engine = create_engine(f"sqlite:///{data_dir / 'p402.sqlite3'}")
+    engine = kept_in(data_dir).backend().engine
     with engine.connect() as connection:
         found = charges_page(connection, Attribution(organisation=_ORGANISATION), 0, 1_000_000)
     engine.dispose()
@@ -150,6 +158,5 @@ def _pages(collector: RunningCollector, path: str, name: str) -> list[dict[str, 
 
 
 def rows(data_dir: Path, query: str) -> list[tuple[Any, ...]]:
-    """Query the database file itself, for what the API does not show."""
-    with closing(sqlite3.connect(data_dir / "p402.sqlite3")) as connection:
-        return connection.execute(query).fetchall()
+    """Query the database itself, for what the API does not show."""
+    return kept_in(data_dir).rows(query)

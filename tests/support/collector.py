@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from support.databases import kept_in
+
 T = TypeVar("T")
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 _CLIENT = httpx.Client(timeout=30, verify=False)  # making one takes 20 ms; there is no TLS here
@@ -73,8 +75,8 @@ def running_collector(
         "P402_GRPC_LISTEN": "127.0.0.1:0",
         "P402_SESSION_CLOSE_GRACE_SECONDS": "0",
     }
-    environment |= settings or {}
     data_dir.mkdir(parents=True, exist_ok=True)
+    environment |= kept_in(data_dir, migrated=False).settings | dict(settings or {})
     with (data_dir / "collector.log").open("a") as log:
         process = subprocess.Popen(
             [*(command or (sys.executable, "-m", "p402.collector")), "serve"],

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from p402.collector.dialects import DIALECTS
@@ -21,13 +19,15 @@ from p402.collector.receiver.otlp_decode import decode_traces
 from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
 from p402.collector.sessions.track import SessionRules
+from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
 from p402.collector.storage.ledger import SqlLedger
-from p402.collector.storage.migrate import upgrade
+from p402.collector.storage.postings import Postings
 from p402.collector.storage.sessions import SqlSessions
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Attribution, new_id
 from support.clock import FakeClock
+from support.databases import Kept, kept_in
 from support.otlp import ASpan, request_of
 
 RULES = SessionRules(idle=timedelta(minutes=15), close_grace=timedelta(seconds=10), longest=timedelta(hours=24))
@@ -38,7 +38,7 @@ NOBODY = Attribution()
 class OpenBooks:
     """Everything from the decoder down to the sealed log."""
 
-    file: Path
+    kept: Kept
     database: Database
     ledger: SqlLedger
     ingest: Ingest
@@ -58,12 +58,8 @@ class OpenBooks:
         return await self.ingest.ingest(decode_traces(request_of(spans, resource)).spans, bound_to, key_id)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """What another program would find in the file."""
-        connection = sqlite3.connect(self.file)
-        try:
-            return connection.execute(sql).fetchall()
-        finally:
-            connection.close()
+        """What another program would find."""
+        return self.kept.rows(sql)
 
     def value(self, sql: str) -> Any:
         """The one value that a query gives."""
@@ -72,24 +68,13 @@ class OpenBooks:
 
     def content(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that money depends on, to compare before and after."""
-        return {table: self.rows(f"SELECT * FROM {table}") for table in ("charges", "spend_hourly", "set_aside")}
+        tables = ("charges", "spend_hourly", "set_aside")
+        return {table: self.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4") for table in tables}
 
     def entries(self, organisation: str = "acme") -> list[dict[str, Any]]:
         """The entries of a log in their order."""
         query = f"SELECT body FROM log_entries WHERE organisation = '{organisation}' ORDER BY seq"
         return [json.loads(body) for (body,) in self.rows(query)]
-
-
-@functools.cache
-def empty_database() -> bytes:
-    """A database at the current schema; migrating takes long, copying does not."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "empty.sqlite3"
-        upgrade(file)
-        connection = sqlite3.connect(file)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
-        return file.read_bytes()
 
 
 @functools.cache
@@ -101,10 +86,7 @@ def price_book() -> PriceBook:
 @asynccontextmanager
 async def open_database(folder: Path) -> AsyncIterator[Database]:
     """The database in a folder; made if there is none yet."""
-    file = folder / "p402.sqlite3"
-    if not file.exists():
-        file.write_bytes(empty_database())
-    database = Database(file)
+    database = Database(kept_in(folder).backend())
     database.start()
     try:
         yield database
@@ -123,6 +105,6 @@ async def open_books(
     signers.make_key_if_missing()
     async with open_database(folder) as database:
         sealer = Sealer(SqlSessions(database, signers), rules, metrics, clock, new_id)
-        ledger = SqlLedger(database)
+        ledger = SqlLedger(database, Postings(BudgetRules()))
         ingest = Ingest(DIALECTS, price_book(), ledger, metrics, clock, "default")
-        yield OpenBooks(folder / "p402.sqlite3", database, ledger, ingest, sealer, signers, clock, metrics)
+        yield OpenBooks(kept_in(folder), database, ledger, ingest, sealer, signers, clock, metrics)

@@ -26,7 +26,7 @@ from sqlalchemy.pool import Pool
 
 from p402.collector import cli
 from p402.collector.receiver.otlp_http import OtlpReceiver
-from p402.collector.storage import database
+from p402.collector.storage import sqlite
 
 ANSWER = "ANSWER"
 WAITING, GO_ON = "waiting", "go-on"
@@ -81,14 +81,14 @@ def _watch(moment: list[str], act: Callable[[], None]) -> None:
 
 
 def _stop_syncing() -> None:
-    open_engine = database.open_engine
+    open_engine = sqlite.open_engine
 
     def open_engine_without_sync(file: Path) -> Engine:
         engine = open_engine(file)
         event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
         return engine
 
-    database.open_engine = open_engine_without_sync
+    sqlite.open_engine = open_engine_without_sync
 
 
 if __name__ == "__main__":

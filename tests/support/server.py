@@ -17,7 +17,7 @@ from p402.collector.wiring import Collector, build
 from p402.vocabulary import Attribution
 from support.clock import CountingIds, FakeClock
 from support.collector import PROTOBUF
-from support.open_books import empty_database
+from support.databases import kept_in
 from support.otlp import ASpan, request_of
 
 
@@ -94,8 +94,7 @@ async def serving(data_dir: Path, **settings: Any) -> AsyncIterator[Server]:
         **settings,
     }
     clock = FakeClock()
-    if not (file := data_dir / "p402.sqlite3").exists():
-        file.write_bytes(empty_database())
+    given.setdefault("database_url", kept_in(data_dir).url)
     collector = build(Settings(data_dir=data_dir, **given), clock, CountingIds())
     listening: asyncio.Queue[Listening] = asyncio.Queue()
     stop = asyncio.Event()

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from p402.collector.cli import main
 from p402.collector.settings import Address, Settings
 from p402.collector.wiring import build
-from support.open_books import empty_database
+from support.databases import empty_database
 from support.otlp import ASpan, request_of
 from support.server import Server, bearer, serving
 

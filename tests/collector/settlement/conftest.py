@@ -1,4 +1,4 @@
-"""Books that are being settled."""
+"""Books that are being settled, on both databases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from support.databases import each_database
 from support.settling import Settling, settling
+
+__all__ = ["at_work", "each_database"]
 
 
 @pytest.fixture

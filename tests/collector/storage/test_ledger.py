@@ -185,12 +185,10 @@ async def test_a_failed_commit_keeps_nothing_and_the_retry_everything(tmp_path: 
     async with open_books(tmp_path) as books:
         await books.send(ASpan())
         before = books.content()
-        trigger = "CREATE TRIGGER full BEFORE INSERT ON spend_hourly BEGIN SELECT raise(ABORT, 'disk full'); END"
-        await books.database.write(lambda connection: connection.exec_driver_sql(trigger))
-        with pytest.raises(Exception, match="disk full"):
-            await books.send(*spans)
-        assert books.content() == before
-        await books.database.write(lambda connection: connection.exec_driver_sql("DROP TRIGGER full"))
+        with books.kept.refusing_rows_of("spend_hourly", "disk full"):
+            with pytest.raises(Exception, match="disk full"):
+                await books.send(*spans)
+            assert books.content() == before
         assert await books.send(*spans) == {"charged": 3}
 
 

@@ -33,6 +33,7 @@ FILE_ONLY = frozenset({"webhooks", "channels"})
 """What only the file can say: addresses that the collector calls by itself."""
 
 _MOST_USD = 9_000_000_000  # amounts of nano-USD have 64 bits
+_POSTGRESQL = ("postgresql://", "postgres://")
 _TEN_YEARS = 315_576_000  # in seconds; dates stay within what a calendar holds
 
 
@@ -88,7 +89,12 @@ class Settings(BaseSettings):
         default_factory=_default_data_dir
     )
     database_url: Annotated[
-        str | None, Field(description="`sqlite:///FILE`. Unset: `p402.sqlite3` in the data folder.")
+        str | None,
+        Field(
+            repr=False,  # it may hold a password
+            description="`sqlite:///FILE`, or `postgresql://user:password@host/database`, which several collectors can "
+            "share. Unset: `p402.sqlite3` in the data folder.",
+        ),
     ] = None
     listen: Annotated[
         Address,
@@ -196,8 +202,8 @@ class Settings(BaseSettings):
             raise ValueError("webhooks and channels need names of their own: deliveries are kept under them")
         if not is_valid_id(self.default_organisation):
             raise ValueError("default_organisation must be 1 to 256 printable characters")
-        if self.database_url is not None and not self.database_url.startswith("sqlite:///"):
-            raise ValueError("database_url must be sqlite:///FILE; this version stores in SQLite only")
+        if self.database_url is not None and not self.database_url.startswith(("sqlite:///", *_POSTGRESQL)):
+            raise ValueError("database_url must be sqlite:///FILE or postgresql://user:password@host/database")
         if self.settlement_mode != "off" and self.settlement_key_file is None:
             raise ValueError("settlement_mode is on, so settlement_key_file must name the file of the signing key")
         return self
@@ -216,10 +222,16 @@ class Settings(BaseSettings):
 
     @property
     def database_file(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file, unless there is a `postgresql_url`."""
         if self.database_url is None:
             return self.data_dir / "p402.sqlite3"
         return Path(self.database_url.removeprefix("sqlite:///"))
+
+    @property
+    def postgresql_url(self) -> str | None:
+        """The address of the PostgreSQL database, if that is what is used."""
+        url = self.database_url
+        return url if url is not None and url.startswith(_POSTGRESQL) else None
 
     @classmethod
     def settings_customise_sources(

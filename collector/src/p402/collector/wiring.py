@@ -34,11 +34,14 @@ from p402.collector.settings import Settings
 from p402.collector.settlement.connect import connect
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.anomalies import SqlAnomalies
+from p402.collector.storage.backend import open_backend
+from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
 from p402.collector.storage.keys import Keys
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.outbox import SqlDeliveries
+from p402.collector.storage.postings import Postings
 from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
@@ -70,11 +73,12 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         Permanent: when something that it needs is wrong: the database, a key file.
     """
     clock = clock or SystemClock()
-    upgrade(settings.database_file)
+    backend = open_backend(settings)
+    upgrade(backend)
     signers = LogSigners(settings.log_key_file, settings.receipt_origin)
     made_signing_key = signers.make_key_if_missing()
 
-    database = Database(settings.database_file)
+    database = Database(backend)
     metrics = CollectorMetrics()
     keys = Keys(database, ids)
     authenticator = Authenticator(keys, settings.listen, key_required=settings.key_required)
@@ -85,7 +89,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         longest=timedelta(seconds=settings.session_max_seconds),
     )
     sealer = Sealer(SqlSessions(database, signers), rules, metrics, clock, ids)
-    ledger = SqlLedger(database)
+    budget_rules = BudgetRules()
+    database.on_rollback(budget_rules.forget)
+    ledger = SqlLedger(database, Postings(budget_rules))
     ingest = Ingest(DIALECTS, load_price_book(), ledger, metrics, clock, settings.default_organisation)
     intake = Intake(ingest, metrics)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes)

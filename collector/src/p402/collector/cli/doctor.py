@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from p402.collector.settings import Settings, load_settings
+from p402.collector.storage.backend import open_backend
 from p402.collector.storage.migrate import revisions
 from p402.receipts import ChainReader
 from p402.receipts.errors import ChainUnavailable
@@ -64,19 +65,26 @@ def examine(settings: Settings, url: str | None) -> Iterator[tuple[str, Iterator
 
 def _data(settings: Settings) -> Iterator[Line]:
     file = settings.database_file
-    if not file.exists():
+    if settings.postgresql_url is None and not file.exists():
         yield "–", f"There is no database at {file} yet; `p402 serve` makes it."
         return
     try:
-        found, newest = revisions(file)
+        backend = open_backend(settings)
+        found, newest = revisions(backend)
         if found == newest:
-            yield "✓", f"The database {file} is at the current schema ({found})."
+            yield "✓", f"The database {backend.place} is at the current schema ({found})."
         else:
-            yield "✗", f"The database {file} is at schema {found}, this version's is {newest}: run `p402 migrate`."
+            yield (
+                "✗",
+                f"The database {backend.place} is at schema {found}, this version's is {newest}: run `p402 migrate`.",
+            )
+        for risk in backend.risks():
+            yield "✗", risk
     except Permanent as error:
         yield "✗", str(error)
-    free = shutil.disk_usage(file.parent).free
-    yield ("✓" if free >= _LEAST_FREE_BYTES else "✗"), f"{free / 1e9:,.1f} GB are free there."
+    if settings.postgresql_url is None:
+        free = shutil.disk_usage(file.parent).free
+        yield ("✓" if free >= _LEAST_FREE_BYTES else "✗"), f"{free / 1e9:,.1f} GB are free there."
     yield from _key_file("signs checkpoints", settings.log_key_file)
 
 

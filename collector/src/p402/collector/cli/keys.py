@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from p402.collector.settings import load_settings
+from p402.collector.storage.backend import open_backend
 from p402.collector.storage.database import Database
 from p402.collector.storage.keys import SCOPES, Keys
 from p402.collector.storage.migrate import upgrade
@@ -44,9 +45,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _with_keys(action: Callable[[Keys], Awaitable[None]]) -> int:
     async def run() -> None:
-        file = load_settings().database_file
-        upgrade(file)
-        database = Database(file)
+        backend = open_backend(load_settings())
+        upgrade(backend)
+        database = Database(backend)
         database.start()
         try:
             await action(Keys(database, new_id))

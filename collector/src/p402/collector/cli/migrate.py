@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from p402.collector.settings import load_settings
+from p402.collector.storage.backend import open_backend
 from p402.collector.storage.migrate import upgrade
 
 __all__ = ["add_to"]
@@ -17,7 +18,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _run(_: argparse.Namespace) -> int:
-    file = load_settings().database_file
-    before = upgrade(file)
-    print(f"{file}: {'created' if before is None else f'was at schema {before}'}; it is at the current schema now.")
+    backend = open_backend(load_settings())
+    before = upgrade(backend)
+    print(
+        f"{backend.place}: {'created' if before is None else f'was at schema {before}'}; it is at the current schema now."
+    )
     return 0

@@ -109,11 +109,8 @@ def spend_by(connection: Connection, level: Level, organisation: str, from_hour:
     return [
         Spend(
             row.node or None,
-            Money(row.cost_nano_usd),
-            row.charges,
-            row.unpriced_charges,
-            row.input_tokens,
-            row.output_tokens,
+            Money(int(row.cost_nano_usd)),
+            *(int(row[at]) for at in range(2, 6)),
         )
         for row in connection.execute(query)
     ]

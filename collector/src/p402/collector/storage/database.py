@@ -2,27 +2,28 @@
 
 Every change is a function of a connection. Changes that wait together are run in one transaction, each inside its own
 savepoint, and committed once (*group commit*); a caller continues only after its change is on disk. One failing change
-is undone alone.
+is undone alone. The backend sees to it that writers of other processes take turns with this one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from p402.vocabulary import P402Error, Transient
+from p402.collector.storage.backend import Backend
+from p402.collector.storage.signals import Hub, Stream, pending
+from p402.vocabulary import Transient
 
-__all__ = ["Database", "StorageUnavailable", "open_engine"]
+__all__ = ["Database", "StorageUnavailable"]
 
 T = TypeVar("T")
 Change = Callable[[Connection], Any]
@@ -31,39 +32,34 @@ _LARGEST_GROUP = 64  # changes committed together; bounds the time one caller wa
 
 
 class StorageUnavailable(Transient):
-    """The database cannot take a change now (disk full, locked, closed); the caller should try again."""
-
-
-def open_engine(file: Path) -> Engine:
-    """Open the SQLite file: WAL, and every commit synced to disk before it returns."""
-    engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
-
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    event.listen(engine, "connect", prepare)
-    return engine
+    """The database cannot take a change now (away, full, locked, closed); the caller should try again."""
 
 
 class Database:
-    """One SQLite database of this process: ``await read(query)`` and ``await write(change)``."""
+    """The database as this process uses it: ``await read(query)``, ``await write(change)``, and signals."""
 
-    def __init__(self, file: Path) -> None:
-        self._engine = open_engine(file)
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._engine = backend.engine
         self._changes: queue.SimpleQueue[tuple[Change, Future[Any]] | None] = queue.SimpleQueue()
         self._closed = False
         self._on_rollback: list[Callable[[], None]] = []
         self._writer = threading.Thread(target=self._write_forever, name="p402-writer", daemon=True)
+        self._hub = Hub()
+        self._watcher: threading.Thread | None = None
+        self._stopped = threading.Event()
 
     def start(self) -> None:
         """Start the writer."""
         self._writer.start()
 
     async def close(self) -> None:
-        """Commit what is waiting and stop."""
+        """Commit what is waiting and stop; streams of signals end."""
         self._closed = True
+        self._hub.end()
+        self._stopped.set()
+        if self._watcher is not None:
+            await asyncio.to_thread(self._watcher.join)
         self._changes.put(None)
         await asyncio.to_thread(self._writer.join)
         self._engine.dispose()
@@ -86,32 +82,70 @@ class Database:
         Raises:
             StorageUnavailable: when nothing was committed because the database cannot be written.
         """
+        return await asyncio.wrap_future(self._submit(change))
+
+    @asynccontextmanager
+    async def signals(self) -> AsyncIterator[Stream]:
+        """Open a stream of the topics that changes signal from now on, in this process and in others.
+
+        ``*`` says that signals may have been missed, as it does soon after the first stream was opened.
+        """
+        with self._hub.stream() as stream:
+            if self._watcher is None and not self._closed:
+                watch = (lambda change: self._submit(change).result()), self._hub.tell, self._stopped
+                self._watcher = threading.Thread(
+                    target=self._backend.watch, args=watch, name="p402-signals", daemon=True
+                )
+                self._watcher.start()
+            yield stream
+
+    def _submit(self, change: Callable[[Connection], T]) -> Future[T]:
         if self._closed:
             raise StorageUnavailable("The database is closed; this collector is stopping.")
         future: Future[T] = Future()
         self._changes.put((change, future))
-        return await asyncio.wrap_future(future)
+        return future
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         try:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN")
+            connection = self._begin(self._backend.begin_query, None)
+            try:
                 return query(connection)
-        except OperationalError as error:
-            raise StorageUnavailable(f"The database could not be read: {error.orig}. Try again.") from error
+            finally:
+                connection.close()
+        except Exception as error:
+            if (reason := self._unavailable(error)) is not None:
+                raise StorageUnavailable(f"The database could not be read: {reason}. Try again.") from error
+            raise
+
+    def _begin(self, begin: Callable[[Connection], None], connection: Connection | None) -> Connection:
+        """Begin on a connection, a new one if it died while nobody used it."""
+        for last in (False, True):
+            connection = connection or self._engine.connect()
+            try:
+                begin(connection)
+                break
+            except DBAPIError as error:
+                connection.invalidate()
+                connection.close()
+                if last or not error.connection_invalidated:
+                    raise
+                connection = None
+        assert connection is not None, "the last attempt succeeded or raised"
+        return connection
 
     def _write_forever(self) -> None:
         connection: Connection | None = None
         while (group := self._next_group()) is not None:
             try:
-                connection = connection or self._engine.connect()
+                connection = self._begin(self._backend.begin_change, connection)
                 self._commit_together(connection, group)
             except Exception as error:  # noqa: BLE001 - nothing of the group was kept; its callers are told, and we go on
                 self._fail(group, error)
-                if connection is not None:
+                if connection is not None and not connection.closed:
                     connection.invalidate()
                     connection.close()
-                    connection = None
+                connection = None
         if connection is not None:
             connection.close()
 
@@ -134,19 +168,25 @@ class Database:
 
     def _commit_together(self, connection: Connection, group: list[tuple[Change, Future[Any]]]) -> None:
         done: list[tuple[Future[Any], Any]] = []
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        topics = pending(connection)
+        topics.clear()
         for change, future in group:
+            signalled = len(topics)
             connection.exec_driver_sql("SAVEPOINT change")
             try:
-                done.append((future, change(connection)))
+                result = change(connection)
+                connection.exec_driver_sql("RELEASE SAVEPOINT change")
+                done.append((future, result))
             except Exception as error:
-                if not cast("sqlite3.Connection", connection.connection.driver_connection).in_transaction:
-                    raise  # SQLite itself undid the whole group, as it does when the disk is full
-                connection.exec_driver_sql("ROLLBACK TO change")
+                if not self._backend.is_in_transaction(connection):
+                    raise  # the database itself undid the whole group
+                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT change")
+                connection.exec_driver_sql("RELEASE SAVEPOINT change")
+                del topics[signalled:]
                 self._forget()
-                future.set_exception(_translate(error))
-            connection.exec_driver_sql("RELEASE change")
-        connection.exec_driver_sql("COMMIT")
+                future.set_exception(self._told(error))
+        self._backend.commit(connection, topics)
+        self._hub.tell(*topics)
         for future, result in done:
             future.set_result(result)
 
@@ -154,17 +194,20 @@ class Database:
         self._forget()
         for _, future in group:
             if not future.done():
-                future.set_exception(_translate(error))
+                future.set_exception(self._told(error))
 
     def _forget(self) -> None:
         for forget in self._on_rollback:
             forget()
 
-
-def _translate(error: Exception) -> Exception:
-    if isinstance(error, P402Error):
+    def _told(self, error: Exception) -> Exception:
+        if (reason := self._unavailable(error)) is not None:
+            return StorageUnavailable(f"The database could not be written: {reason}. Nothing was kept; try again.")
         return error
-    if isinstance(error, OperationalError | sqlite3.OperationalError):
+
+    def _unavailable(self, error: Exception) -> str | None:
+        """Give the reason why the database cannot answer now; None for a fault of what it was asked."""
         reason = getattr(error, "orig", error)
-        return StorageUnavailable(f"The database could not be written: {reason}. Nothing was kept; try again.")
-    return error
+        if isinstance(reason, (*self._backend.unavailable, PoolTimeoutError)):
+            return (str(reason).splitlines() or [type(reason).__name__])[0]
+        return None

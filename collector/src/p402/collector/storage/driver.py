@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["Cursor", "Driver", "driver", "upsert"]
+__all__ = ["Cursor", "Driver", "driver", "in_psycopg", "upsert"]
 
 
 class Cursor(Protocol):
@@ -70,14 +70,15 @@ class _PostgresqlDriver:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
-        return cast("Cursor", self._connection.execute(_in_psycopg(sql), parameters))
+        return cast("Cursor", self._connection.execute(in_psycopg(sql), parameters))
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Cursor:
         cursor = self._connection.cursor()
-        cursor.executemany(_in_psycopg(sql), rows)
+        cursor.executemany(in_psycopg(sql), rows)
         return cast("Cursor", cursor)
 
 
 @functools.lru_cache(maxsize=1024)
-def _in_psycopg(sql: str) -> str:
+def in_psycopg(sql: str) -> str:
+    """Write a statement in psycopg's words."""
     return sql.replace("%", "%%").replace(" IS ?", " IS NOT DISTINCT FROM ?").replace("?", "%s")

@@ -171,7 +171,7 @@ def _plan(connection: Connection, organisation: str, make: MakeStatement, at: da
             checkpoint=str(checkpoint),
             since=since,
             until=max(since, at),  # the clock may have been set back
-            accrued=Money(accrued),
+            accrued=Money(int(accrued)),
             previous=previous,
         )
     )

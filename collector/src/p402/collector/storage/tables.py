@@ -47,6 +47,9 @@ __all__ = [
 
 metadata = MetaData()
 
+_Number = BigInteger().with_variant(Integer, "sqlite")
+"""Numbers rows in their order, and counts them: 64 bits everywhere. In SQLite only INTEGER numbers by itself."""
+
 api_keys = Table(
     "api_keys",
     metadata,
@@ -67,7 +70,7 @@ api_keys = Table(
 scopes = Table(
     "scopes",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     *(
         Column(level, String, nullable=False)
         for level in ("organisation", "department", "project", "client", "employee", "session")
@@ -78,7 +81,7 @@ scopes = Table(
 models = Table(
     "models",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     *(Column(name, String, nullable=False) for name in ("provider", "operation", "request_model", "response_model")),
     UniqueConstraint("provider", "operation", "request_model", "response_model"),
 )
@@ -86,7 +89,7 @@ models = Table(
 price_books = Table(
     "price_books",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("book", String, nullable=False),
     Column("sha256", String, nullable=False),
     UniqueConstraint("book", "sha256"),
@@ -95,7 +98,7 @@ price_books = Table(
 charges = Table(
     "charges",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", _Number, primary_key=True),
     Column("span_key", LargeBinary, nullable=False, unique=True),  # trace id and span id, 24 bytes
     Column("call_key", LargeBinary, unique=True),  # the provider's answer, whoever reports it; see pipeline/price.py
     Column("parent_span_id", LargeBinary),
@@ -116,15 +119,21 @@ charges = Table(
     Column("rationale", String),
     Column("task_type", String),
     Column("service_tier", String),
+    Column("lease_id", String),  # under which hold the call was made
+    Column("verdict", String),
     Index("charges_of_scope", "scope_id", "seq"),
 )
 
-Index("charges_inside", charges.c.parent_span_id, sqlite_where=charges.c.parent_span_id.is_not(None))
+_INSIDE = charges.c.parent_span_id.is_not(None)
+Index("charges_inside", charges.c.parent_span_id, sqlite_where=_INSIDE, postgresql_where=_INSIDE)
+
+_UNDER_LEASE = charges.c.lease_id.is_not(None)
+Index("charges_of_lease", charges.c.lease_id, sqlite_where=_UNDER_LEASE, postgresql_where=_UNDER_LEASE)
 
 set_aside = Table(
     "set_aside",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("span_key", LargeBinary, nullable=False),
     Column("organisation", String, nullable=False),
     Column("reason", String, nullable=False),  # duplicate, quarantined, no_usage
@@ -137,10 +146,10 @@ set_aside = Table(
 span_links = Table(  # see lineage.py; rows last for an hour
     "span_links",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("span", LargeBinary, nullable=False, unique=True),  # 8 bytes of sender and trace, 8 of span id
     Column("parent", LargeBinary, index=True),  # the same way
-    Column("charge_seq", Integer),  # the charge whose call this span reports
+    Column("charge_seq", _Number),  # the charge whose call this span reports
     Column("scope", String),  # who reports it
     Column("recorded_at", BigInteger, nullable=False),
 )
@@ -163,7 +172,7 @@ cursors = Table(
     "cursors",
     metadata,
     Column("follower", String, primary_key=True),
-    Column("seq", Integer, nullable=False),
+    Column("seq", _Number, nullable=False),
 )
 
 # --- sessions, their receipts, and the log of each organisation
@@ -175,7 +184,7 @@ sessions = Table(
     Column("opened_at", BigInteger, nullable=False),  # of the part that is open now
     Column("last_seen_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, index=True),  # when the open part is to be sealed; null: no part is open
-    Column("sealed_through_seq", Integer, nullable=False),
+    Column("sealed_through_seq", _Number, nullable=False),
     Column("parts", Integer, nullable=False),
     Column("first_receipt_id", String),
 )
@@ -192,7 +201,7 @@ log_entries = Table(
     "log_entries",
     metadata,
     Column("organisation", String, primary_key=True),
-    Column("seq", Integer, primary_key=True),
+    Column("seq", _Number, primary_key=True),
     Column("type", String, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
@@ -202,7 +211,7 @@ log_nodes = Table(
     metadata,
     Column("organisation", String, primary_key=True),
     Column("level", Integer, primary_key=True),
-    Column("position", Integer, primary_key=True),
+    Column("position", _Number, primary_key=True),
     Column("hash", LargeBinary, nullable=False),
 )
 
@@ -210,7 +219,7 @@ checkpoints = Table(
     "checkpoints",
     metadata,
     Column("organisation", String, primary_key=True),
-    Column("size", Integer, primary_key=True),
+    Column("size", _Number, primary_key=True),
     Column("note", String, nullable=False),
     Column("signed_at", BigInteger, nullable=False),
 )
@@ -220,7 +229,7 @@ receipts = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("organisation", String, nullable=False),
-    Column("seq", Integer, nullable=False),
+    Column("seq", _Number, nullable=False),
     Column("scope_id", ForeignKey("scopes.id"), nullable=False),
     Column("issued_at", BigInteger, nullable=False),
     Column("cost_nano_usd", BigInteger, nullable=False),
@@ -231,7 +240,7 @@ receipts = Table(
 disclosures = Table(
     "disclosures",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("receipt_id", ForeignKey("receipts.id"), nullable=False, index=True),
     Column("disclosure", String, nullable=False),
 )
@@ -245,7 +254,7 @@ settlements = Table(
     Column("organisation", String, nullable=False),
     Column("state", String, nullable=False),  # planned, signed, final, failed
     Column("problem", String),
-    Column("checkpoint_size", Integer, nullable=False),
+    Column("checkpoint_size", _Number, nullable=False),
     Column("statement", LargeBinary, nullable=False),
     Column("memo", LargeBinary, nullable=False, unique=True),
     Column("nonce_key", String),

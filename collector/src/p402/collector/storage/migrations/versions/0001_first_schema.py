@@ -8,6 +8,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -29,7 +31,7 @@ def upgrade() -> None:
     op.create_table(
         "checkpoints",
         sa.Column("organisation", sa.String(), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("size", NUMBER, nullable=False),
         sa.Column("note", sa.String(), nullable=False),
         sa.Column("signed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("organisation", "size"),
@@ -44,7 +46,7 @@ def upgrade() -> None:
     op.create_table(
         "cursors",
         sa.Column("follower", sa.String(), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", NUMBER, nullable=False),
         sa.PrimaryKeyConstraint("follower"),
     )
     op.create_table(
@@ -58,7 +60,7 @@ def upgrade() -> None:
     op.create_table(
         "log_entries",
         sa.Column("organisation", sa.String(), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", NUMBER, nullable=False),
         sa.Column("type", sa.String(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("organisation", "seq"),
@@ -67,13 +69,13 @@ def upgrade() -> None:
         "log_nodes",
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("level", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("position", NUMBER, nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("organisation", "level", "position"),
     )
     op.create_table(
         "models",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", NUMBER, nullable=False),
         sa.Column("provider", sa.String(), nullable=False),
         sa.Column("operation", sa.String(), nullable=False),
         sa.Column("request_model", sa.String(), nullable=False),
@@ -83,7 +85,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "price_books",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", NUMBER, nullable=False),
         sa.Column("book", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -91,7 +93,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "scopes",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", NUMBER, nullable=False),
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("department", sa.String(), nullable=False),
         sa.Column("project", sa.String(), nullable=False),
@@ -107,7 +109,7 @@ def upgrade() -> None:
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("problem", sa.String(), nullable=True),
-        sa.Column("checkpoint_size", sa.Integer(), nullable=False),
+        sa.Column("checkpoint_size", NUMBER, nullable=False),
         sa.Column("statement", sa.LargeBinary(), nullable=False),
         sa.Column("memo", sa.LargeBinary(), nullable=False),
         sa.Column("nonce_key", sa.String(), nullable=True),
@@ -130,10 +132,10 @@ def upgrade() -> None:
 
     op.create_table(
         "span_links",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", NUMBER, nullable=False),
         sa.Column("span", sa.LargeBinary(), nullable=False),
         sa.Column("parent", sa.LargeBinary(), nullable=True),
-        sa.Column("charge_seq", sa.Integer(), nullable=True),
+        sa.Column("charge_seq", NUMBER, nullable=True),
         sa.Column("scope", sa.String(), nullable=True),
         sa.Column("recorded_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -157,13 +159,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "charges",
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", NUMBER, nullable=False),
         sa.Column("span_key", sa.LargeBinary(), nullable=False),
         sa.Column("call_key", sa.LargeBinary(), nullable=True),
         sa.Column("parent_span_id", sa.LargeBinary(), nullable=True),
-        sa.Column("scope_id", sa.Integer(), nullable=False),
-        sa.Column("model_id", sa.Integer(), nullable=False),
-        sa.Column("price_book_id", sa.Integer(), nullable=True),
+        sa.Column("scope_id", NUMBER, nullable=False),
+        sa.Column("model_id", NUMBER, nullable=False),
+        sa.Column("price_book_id", NUMBER, nullable=True),
         sa.Column("key_id", sa.String(), nullable=True),
         sa.Column("verified_through", sa.String(), nullable=True),
         sa.Column("request", sa.String(), nullable=False),
@@ -209,6 +211,7 @@ def upgrade() -> None:
             ["parent_span_id"],
             unique=False,
             sqlite_where=sa.text("parent_span_id IS NOT NULL"),
+            postgresql_where=sa.text("parent_span_id IS NOT NULL"),
         )
         batch_op.create_index("charges_of_scope", ["scope_id", "seq"], unique=False)
 
@@ -216,8 +219,8 @@ def upgrade() -> None:
         "receipts",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("organisation", sa.String(), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("scope_id", sa.Integer(), nullable=False),
+        sa.Column("seq", NUMBER, nullable=False),
+        sa.Column("scope_id", NUMBER, nullable=False),
         sa.Column("issued_at", sa.BigInteger(), nullable=False),
         sa.Column("cost_nano_usd", sa.BigInteger(), nullable=False),
         sa.Column("settlement_id", sa.String(), nullable=True),
@@ -234,11 +237,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "sessions",
-        sa.Column("scope_id", sa.Integer(), nullable=False),
+        sa.Column("scope_id", NUMBER, nullable=False),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
         sa.Column("last_seen_at", sa.BigInteger(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
-        sa.Column("sealed_through_seq", sa.Integer(), nullable=False),
+        sa.Column("sealed_through_seq", NUMBER, nullable=False),
         sa.Column("parts", sa.Integer(), nullable=False),
         sa.Column("first_receipt_id", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -252,7 +255,7 @@ def upgrade() -> None:
 
     op.create_table(
         "disclosures",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", NUMBER, nullable=False),
         sa.Column("receipt_id", sa.String(), nullable=False),
         sa.Column("disclosure", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -266,11 +269,11 @@ def upgrade() -> None:
 
     op.create_table(
         "set_aside",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", NUMBER, nullable=False),
         sa.Column("span_key", sa.LargeBinary(), nullable=False),
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("charge_seq", sa.Integer(), nullable=True),
+        sa.Column("charge_seq", NUMBER, nullable=True),
         sa.Column("detail", sa.String(), nullable=False),
         sa.Column("recorded_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
