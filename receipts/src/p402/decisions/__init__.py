@@ -8,7 +8,7 @@ Only the standard library and the vocabulary are imported here, so that a servic
 """
 
 from p402.decisions._catalogue import Catalogue, Model, Tier
-from p402.decisions._decide import Funds, Rules, decide
+from p402.decisions._decide import Funds, decide
 from p402.decisions._policy import (
     DEFAULT_POLICY,
     Action,
@@ -24,7 +24,7 @@ from p402.decisions._policy import (
 from p402.decisions._policy_wire import policy_from_wire, policy_to_wire
 from p402.decisions._question import Ability, Code, Decision, Measure, Question, Verdict
 from p402.decisions._rate_card import KINDS, LongPrompt, Part, RateCard, UnpriceableUsage, Unpriced, Weights
-from p402.decisions._route import CardFor
+from p402.decisions._rules import CardFor, Rules
 
 __all__ = [
     "DEFAULT_POLICY",

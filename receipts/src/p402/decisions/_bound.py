@@ -13,6 +13,9 @@ __all__ = ["longest_output", "most_input", "most_that", "output_that_fits"]
 _UNKNOWN_CONTEXT = 2_000_000
 _UNKNOWN_OUTPUT = 131_072
 
+# Looked up once: reading a member of an enum takes longer than the arithmetic here.
+_COST, _TOKENS, _REQUESTS, _CONCURRENCY = Measure.COST, Measure.TOKENS, Measure.REQUESTS, Measure.CONCURRENCY
+
 
 def most_input(question: Question, model: Model | None) -> int:
     """Give an upper bound of the input's tokens: what the request says, else all that the model can take."""
@@ -36,18 +39,22 @@ def most_that(question: Question, card: RateCard | None, input_tokens: int, outp
     Without a rate card no cost is held: the call will be *unpriced*.
     """
     outputs = output_tokens * question.choices
-    holds = {Measure.TOKENS: input_tokens + outputs, Measure.REQUESTS: 1, Measure.CONCURRENCY: 1}
+    holds = {_TOKENS: input_tokens + outputs, _REQUESTS: 1, _CONCURRENCY: 1}
     if card is not None:
-        ceiling = card.ceiling(input_tokens, outputs, writes_cache=question.writes_cache, media=question.media)
-        holds[Measure.COST] = ceiling.nano_usd
+        most = card.most_nano_usd(input_tokens, outputs, writes_cache=question.writes_cache, media=question.media)
+        holds[_COST] = most
     return holds
 
 
 def output_that_fits(
-    question: Question, card: RateCard | None, input_tokens: int, most: int, left: Mapping[Measure, int]
+    question: Question,
+    card: RateCard | None,
+    input_tokens: int,
+    bounds: tuple[int, int],
+    left: Mapping[Measure, int],
 ) -> int:
-    """Find the longest output for each choice, up to ``most``, for which what is left suffices; -1 if none does."""
-    low, high = -1, most
+    """Find the longest output for each choice, within bounds of which the lower one fits, for which what is left suffices."""
+    low, high = bounds
     while low < high:
         middle = (low + high + 1) // 2
         if covers(left, most_that(question, card, input_tokens, middle)):
@@ -59,4 +66,7 @@ def output_that_fits(
 
 def covers(left: Mapping[Measure, int], holds: Mapping[Measure, int]) -> bool:
     """Tell whether what is left suffices, by every measure that is limited."""
-    return all(amount <= left[measure] for measure, amount in holds.items() if measure in left)
+    for measure, amount in left.items():  # noqa: SIM110 - a generator would take as long as all else here
+        if holds.get(measure, amount) > amount:
+            return False
+    return True

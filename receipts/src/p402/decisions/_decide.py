@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from p402.decisions._bound import covers, longest_output, most_input, most_that, output_that_fits
-from p402.decisions._catalogue import Catalogue, Model
+from p402.decisions._catalogue import Model
 from p402.decisions._policy import DEFAULT_POLICY, Mode, Policy, Rung
 from p402.decisions._question import Code, Decision, Measure, Question, Verdict
 from p402.decisions._rate_card import RateCard
-from p402.decisions._route import CardFor, Route, route, suitable, tiers_of
+from p402.decisions._route import Route, route, suitable
+from p402.decisions._rules import Rules
 from p402.vocabulary import Money
 
-__all__ = ["Funds", "Rules", "decide"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What applies to the calls of a department, apart from money."""
-
-    policy: Policy
-    catalogue: Catalogue
-    card_for: CardFor
+__all__ = ["Funds", "decide"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +35,12 @@ class Funds:
     """Whether some budget must hold for every call, so that one without a known price is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(NamedTuple):
     """A model for the call, and what it may take."""
 
     model: str
     known: Model | None
     card: RateCard | None
-    least_output_tokens: int
     input_tokens: int
     output_tokens: int
     holds: Mapping[Measure, int]
@@ -68,7 +59,7 @@ def decide(question: Question, rules: Rules, funds: Funds, at: datetime) -> Deci
 
 
 def _decide(question: Question, rules: Rules, funds: Funds, at: datetime) -> Decision:
-    routed = route(question, rules.policy, rules.catalogue, rules.card_for, at)
+    routed = route(question, rules, at)
     said = _facts(question, rules.policy, routed)
     if routed.refused:
         return _refusal(question, routed.code or Code.RULE, f"{said}, refused={routed.refused}")
@@ -77,7 +68,7 @@ def _decide(question: Question, rules: Rules, funds: Funds, at: datetime) -> Dec
     moved = routed.model != question.model
     if moved:
         code = routed.code or code
-    if Measure.COST not in plan.holds and (Measure.COST in funds.left or Measure.COST in funds.ceiling):
+    if plan.card is None and (Measure.COST in funds.left or Measure.COST in funds.ceiling):
         code = Code.UNPRICED_MODEL
         if funds.hard:
             return _refusal(question, code, f"{said}, refused=the model has no known price and a hard budget applies")
@@ -93,11 +84,10 @@ def _refusal(question: Question, code: Code, why: str) -> Decision:
 
 
 def _plan(question: Question, rules: Rules, name: str) -> _Plan:
-    model = rules.catalogue.find(question.provider, name, any_provider=question.any_provider)
+    model = rules.find(question, name)
     card = rules.card_for(question.provider, name, question.service_tier)
     inputs, outputs = most_input(question, model), longest_output(question, model)
-    least = max(rules.policy.at_cap.least_output_tokens, model.least_output_tokens if model else 0)
-    return _Plan(name, model, card, least, inputs, outputs, most_that(question, card, inputs, outputs))
+    return _Plan(name, model, card, inputs, outputs, most_that(question, card, inputs, outputs))
 
 
 def _at_cap(
@@ -110,7 +100,7 @@ def _at_cap(
     code = Code.REQUEST_CEILING if by_ceiling else Code.BUDGET_EXHAUSTED
     coming = {measure: amount + funds.pending.get(measure, 0) for measure, amount in funds.left.items()}
     for rung in rules.policy.at_cap.rungs:
-        if rung is Rung.CLAMP and (clamped := _clamped(question, plan, left)):
+        if rung is Rung.CLAMP and (clamped := _clamped(question, rules, plan, left)):
             return _going(
                 Verdict.CLAMP, code, f"{said}, max_output_tokens={clamped.output_tokens}", clamped, limit=True
             )
@@ -119,7 +109,7 @@ def _at_cap(
             return _going(Verdict.DOWNGRADE, code, f"{said}, model={lower.model}", lower, limit=limited)
         if rung is Rung.WAIT:
             hoped = _least(coming, funds.ceiling)
-            clamps = Rung.CLAMP in rules.policy.at_cap.rungs and _clamped(question, plan, hoped)
+            clamps = Rung.CLAMP in rules.policy.at_cap.rungs and _clamped(question, rules, plan, hoped)
             if any(funds.pending.values()) and (covers(hoped, plan.holds) or clamps):
                 why = f"{said}, waiting_for={_amount(short, funds.pending.get(short, 0))}"
                 return Decision(
@@ -139,29 +129,30 @@ def _going(verdict: Verdict, code: Code, said: str, plan: _Plan, *, limit: bool)
     )
 
 
-def _clamped(question: Question, plan: _Plan, left: Mapping[Measure, int]) -> _Plan | None:
+def _clamped(question: Question, rules: Rules, plan: _Plan, left: Mapping[Measure, int]) -> _Plan | None:
     """Shorten the answer to what is left; None if that would be too short to be of use."""
     if not question.can_clamp:
         return None
-    fits = output_that_fits(question, plan.card, plan.input_tokens, plan.output_tokens, left)
-    if fits < min(plan.least_output_tokens, plan.output_tokens):
+    least = max(rules.policy.at_cap.least_output_tokens, plan.known.least_output_tokens if plan.known else 0)
+    least = min(least, plan.output_tokens)
+    if not covers(left, most_that(question, plan.card, plan.input_tokens, least)):
         return None
-    return replace(plan, output_tokens=fits, holds=most_that(question, plan.card, plan.input_tokens, fits))
+    fits = output_that_fits(question, plan.card, plan.input_tokens, (least, plan.output_tokens), left)
+    return plan._replace(output_tokens=fits, holds=most_that(question, plan.card, plan.input_tokens, fits))
 
 
 def _lower(question: Question, rules: Rules, plan: _Plan, left: Mapping[Measure, int], at: datetime) -> _Plan | None:
     """Find a cheaper model that the policy permits, that can do the call, and that what is left suffices for."""
     if not question.can_change_model:
         return None
-    low, high = tiers_of(rules.policy, rules.policy.rule_for(question, at))
     most = plan.holds.get(Measure.COST, 0)
-    for choice in suitable(question, rules.policy, low, high, rules.catalogue, rules.card_for):
+    for choice in suitable(question, rules, rules.policy.rule_for(question, at)):
         other = _plan(question, rules, choice.name)
         if choice.name == plan.model or other.holds.get(Measure.COST, 0) >= most:
             continue
         if covers(left, other.holds):
             return other
-        if Rung.CLAMP in rules.policy.at_cap.rungs and (clamped := _clamped(question, other, left)):
+        if Rung.CLAMP in rules.policy.at_cap.rungs and (clamped := _clamped(question, rules, other, left)):
             return clamped
     return None
 

@@ -170,7 +170,7 @@ class Policy:
         )
 
     def permits_model(self, *names: str) -> bool:
-        """Tell whether a model may be used, whatever its tier: one of its names is allowed and none is denied."""
+        """Tell whether a model may be used, whatever its tier: one of its names is allowed, and none is denied."""
         return not any(matches(name, self.denied_models) for name in names) and (
             not self.allowed_models or any(matches(name, self.allowed_models) for name in names)
         )

@@ -123,11 +123,15 @@ class RateCard:
             writes_cache: whether the request may write to a cache that has a price of its own.
             media: whether there may be audio or images, in or out.
         """
+        return Money(self.most_nano_usd(input_tokens, output_tokens, writes_cache=writes_cache, media=media))
+
+    def most_nano_usd(self, input_tokens: int, output_tokens: int, *, writes_cache: bool, media: bool) -> int:
+        """Give the same as `ceiling`, for those who compute with many."""
         bands = sum(1 for band in self.long_prompts if input_tokens > band.above) if self.long_prompts else 0
         known = self._dearest.get((bands, writes_cache, media))
         dearest_in, dearest_out = known or self._find_dearest(bands, writes_cache, media)
         total = self.per_call + dearest_in * input_tokens + dearest_out * output_tokens
-        return Money(-(-total // 10**self.decimals) if self.decimals else total)
+        return -(-total // 10**self.decimals) if self.decimals else total
 
     def to_wire(self) -> dict[str, Any]:
         """Write the card as JSON values, for those who decide elsewhere by the same prices."""

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from p402.decisions._bound import most_input
-from p402.decisions._catalogue import Catalogue, Model, Tier
-from p402.decisions._policy import Policy, Rule, Strategy, matches
+from p402.decisions._catalogue import Model, Tier
+from p402.decisions._policy import Policy, Rule, matches
 from p402.decisions._question import Ability, Code, Question
-from p402.decisions._rate_card import RateCard
+from p402.decisions._rules import Choice, Rules
 
-__all__ = ["CardFor", "Choice", "Route", "route", "suitable"]
-
-CardFor = Callable[[str, str, str | None], RateCard | None]
-"""Finds the rate card of a model by provider, name and service tier; None if the model has no known price."""
-
-_PROBE = (1_000, 500)  # input and output tokens by which models are compared
+__all__ = ["Route", "route", "suitable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The model that policy gives a call."""
 
     model: str
@@ -32,27 +26,16 @@ class Route:
     """Why the call may not be made at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A model that may do a call, and can."""
-
-    name: str
-    """As the call has to spell it."""
-    model: Model
-    price: int
-    """Of a small call, to compare by."""
-
-
-def route(question: Question, policy: Policy, catalogue: Catalogue, card_for: CardFor, at: datetime) -> Route:
+def route(question: Question, rules: Rules, at: datetime) -> Route:
     """Apply a policy to a call: keep its model, give another, or refuse."""
-    rule = policy.rule_for(question, at)
+    policy = rules.policy
+    rule = policy.rule_for(question, at) if policy.rules else None
     if rule is not None and rule.then.block is not None:
         return Route(question.model, Code.RULE, rule, rule.then.block)
     wanted = question.model
-    if rule is not None and rule.then.model is not None and _could_serve(question, catalogue, rule.then.model):
+    if rule is not None and rule.then.model is not None and _could_serve(question, rules, rule.then.model):
         wanted = rule.then.model
-    low, high = tiers_of(policy, rule)
-    problem = _problem(question, policy, low, high, catalogue, wanted)
+    problem = _problem(question, rules, rule, wanted)
     if problem is None and wanted == question.model:
         return Route(wanted, None, rule)
     code = problem or Code.RULE
@@ -62,46 +45,37 @@ def route(question: Question, policy: Policy, catalogue: Catalogue, card_for: Ca
         return Route(wanted, code, rule)
     if problem is Code.PROVIDER_DENIED and not question.any_provider:
         return Route(question.model, code, rule, f"the provider {question.provider} may not be used")
-    choices = suitable(question, policy, low, high, catalogue, card_for)
-    if problem is Code.ABOVE_MAX_TIER and choices:
-        # A limit on tiers is there to save: an older model of a lower tier may cost more than the one asked for.
-        asked = card_for(question.provider, wanted, question.service_tier)
-        most = _probe(asked) if asked else None
-        choices = [choice for choice in choices if most is None or choice.price <= most] or choices
-    if not choices:
-        return Route(question.model, code, rule, "no permitted model of its provider can do the call")
-    return Route(choices[0].name, code, rule)
+    # A limit on tiers is there to save, and an older model of a lower tier may cost more than the one asked for.
+    most = rules.price(question, wanted) if problem is Code.ABOVE_MAX_TIER else None
+    dearer: Choice | None = None
+    for choice in suitable(question, rules, rule):
+        if most is None or choice.price <= most:
+            return Route(choice.name, code, rule)
+        dearer = dearer or choice
+    if dearer is not None:
+        return Route(dearer.name, code, rule)
+    return Route(question.model, code, rule, "no permitted model of its provider can do the call")
 
 
-def suitable(
-    question: Question,
-    policy: Policy,
-    min_tier: Tier | None,
-    max_tier: Tier | None,
-    catalogue: Catalogue,
-    card_for: CardFor,
-) -> list[Choice]:
+def suitable(question: Question, rules: Rules, rule: Rule | None) -> Iterator[Choice]:
     """Give the models that may do a call and can, in the order of the policy's strategy; only such as have a price."""
     needs = _lasting(question)
-    asked = catalogue.find(question.provider, question.model, any_provider=question.any_provider)
-    inputs, outputs = most_input(question, asked), question.output_tokens
-    found: list[Choice] = []
-    for name, model in catalogue.candidates(question.provider, question.model, any_provider=question.any_provider):
-        if (Ability.EMBEDDING in model.abilities) != (Ability.EMBEDDING in needs):
-            continue
-        if _tier_problem(model.tier, min_tier, max_tier) or not model.can(needs, inputs, outputs):
-            continue
-        if not _permits(question, policy, model, name):
-            continue
-        card = card_for(question.provider, name, question.service_tier)
-        if card is not None:
-            found.append(Choice(name, model, _probe(card)))
-    if policy.strategy is Strategy.COST_FIRST:
-        return sorted(found, key=lambda one: (one.price, one.model.tier.rank, one.name))
-    return sorted(found, key=lambda one: (-one.model.tier.rank, -one.price, one.name))
+    embeds = Ability.EMBEDDING in needs
+    inputs, outputs = most_input(question, rules.find(question, question.model)), question.output_tokens
+    low, high = _tiers(rules.policy, rule)
+    restricts = rules.policy.restricts_names
+    for choice in rules.ranked(question):
+        model = choice.model
+        if (
+            _tier_problem(model.tier, low, high) is None
+            and (Ability.EMBEDDING in model.abilities) == embeds
+            and model.can(needs, inputs, outputs)
+            and not (restricts and _name_problem(question, rules.policy, model, choice.name))
+        ):
+            yield choice
 
 
-def tiers_of(policy: Policy, rule: Rule | None) -> tuple[Tier | None, Tier | None]:
+def _tiers(policy: Policy, rule: Rule | None) -> tuple[Tier | None, Tier | None]:
     """Give the lowest and the highest tier that a policy and the rule that applies leave together."""
     low, high = policy.min_tier, policy.max_tier
     if rule is not None:
@@ -120,57 +94,45 @@ def _tier_problem(tier: Tier, low: Tier | None, high: Tier | None) -> Code | Non
     return None
 
 
-def _could_serve(question: Question, catalogue: Catalogue, name: str) -> bool:
+def _could_serve(question: Question, rules: Rules, name: str) -> bool:
     """Tell whether a call can be given a model that a rule names; one that is in no catalogue is taken at its word."""
     if name == question.model:
         return True
-    model = catalogue.find(question.provider, name, any_provider=question.any_provider)
+    model = rules.find(question, name)
     if model is None:
-        return not catalogue.is_elsewhere(question.provider, name, any_provider=question.any_provider)
-    asked = catalogue.find(question.provider, question.model, any_provider=question.any_provider)
+        return not rules.catalogue.is_elsewhere(question.provider, name, any_provider=question.any_provider)
+    asked = rules.find(question, question.model)
     if not question.any_provider and asked is not None and asked.vendor != model.vendor:
         return False
     return model.can(_lasting(question), most_input(question, asked), question.output_tokens)
 
 
-def _problem(
-    question: Question, policy: Policy, low: Tier | None, high: Tier | None, catalogue: Catalogue, name: str
-) -> Code | None:
-    restricts = policy.restricts_names
-    if not restricts and low is None and high is None:
+def _problem(question: Question, rules: Rules, rule: Rule | None, name: str) -> Code | None:
+    policy = rules.policy
+    low, high = _tiers(policy, rule)
+    limits_tiers, restricts = low is not None or high is not None, policy.restricts_names
+    if not limits_tiers and not restricts:
         return None
-    model = catalogue.find(question.provider, name, any_provider=question.any_provider)
-    if restricts:
-        if not _permits_provider(question, policy, model):
-            return Code.PROVIDER_DENIED
-        if not policy.permits_model(*_names(question, model, name)):
-            return Code.MODEL_DENIED
-    if low is None and high is None:
+    model = rules.find(question, name)
+    if restricts and (problem := _name_problem(question, policy, model, name)) is not None:
+        return problem
+    if not limits_tiers:
         return None
     if model is None:  # without a tier; whoever wants it names it
         return None if matches(name, policy.allowed_models) else Code.MODEL_DENIED
     return _tier_problem(model.tier, low, high)
 
 
-def _permits(question: Question, policy: Policy, model: Model, name: str) -> bool:
-    return _permits_provider(question, policy, model) and policy.permits_model(*_names(question, model, name))
-
-
-def _permits_provider(question: Question, policy: Policy, model: Model | None) -> bool:
+def _name_problem(question: Question, policy: Policy, model: Model | None, name: str) -> Code | None:
     """At a gateway what counts is whose the model is, where that is known; the gateway itself can be denied."""
+    provider, own_name = question.provider, name
     if question.any_provider and model is not None:
-        if matches(question.provider, policy.denied_providers):
-            return False
-        return policy.permits_provider(model.provider, question.data_class)
-    return policy.permits_provider(question.provider, question.data_class)
-
-
-def _names(question: Question, model: Model | None, name: str) -> tuple[str, ...]:
-    return (name, model.model) if question.any_provider and model is not None else (name,)
-
-
-def _probe(card: RateCard) -> int:
-    return card.ceiling(*_PROBE, writes_cache=False, media=False).nano_usd
+        if matches(provider, policy.denied_providers):
+            return Code.PROVIDER_DENIED
+        provider, own_name = model.provider, model.model
+    if not policy.permits_provider(provider, question.data_class):
+        return Code.PROVIDER_DENIED
+    return None if policy.permits_model(name, own_name) else Code.MODEL_DENIED
 
 
 def _lasting(question: Question) -> frozenset[Ability]:
