@@ -29,6 +29,7 @@ from p402.vocabulary import Permanent, is_valid_id
 __all__ = ["FILE_ONLY", "Address", "Settings", "SettingsInvalid", "load_settings"]
 
 
+_POSTGRESQL = ("postgresql://", "postgres://")
 FILE_ONLY = frozenset({"webhooks", "channels"})
 """What only the file can say: addresses that the collector calls by itself."""
 
@@ -188,6 +189,30 @@ class Settings(BaseSettings):
         Decimal,
         Field(gt=0, le=_MOST_USD, decimal_places=9, description="A session above this is flagged, whoever's it is."),
     ] = Decimal(10)
+    lease_seconds: Annotated[
+        float, Field(ge=1, le=3600, description="How long a lease is good for new calls, unless its holder says less.")
+    ] = 30
+    decision_hold_seconds: Annotated[
+        float,
+        Field(ge=1, le=3600, description="How long a single decision holds money, unless its asker says otherwise."),
+    ] = 600
+    lease_settle_seconds: Annotated[
+        float,
+        Field(ge=0, le=86_400, description="How long after its end a lease waits for spans before it is unreconciled."),
+    ] = 30
+    unreconciled_grace_seconds: Annotated[
+        float, Field(ge=0, le=_TEN_YEARS, description="How long what is unreconciled counts against the caps.")
+    ] = 86_400
+    authorize_hold_usd: Annotated[
+        Decimal,
+        Field(
+            gt=0,
+            le=_MOST_USD,
+            decimal_places=9,
+            description="What `/v1/authorize` holds for a call that it cannot see.",
+        ),
+    ] = Decimal("0.05")
+    authorize_hold_seconds: Annotated[float, Field(ge=1, le=3600, description="How long it holds that.")] = 60
     webhooks: Annotated[
         tuple[WebhookSettings, ...], Field(description="Receivers of events, as Standard Webhooks; only in the file.")
     ] = ()

@@ -11,19 +11,24 @@ from aiohttp import web
 
 from p402.collector.anomalies.detect import AnomalyRules
 from p402.collector.anomalies.watch import AnomalyWatch
+from p402.collector.api.alerts import AlertsApi
 from p402.collector.api.anomalies import AnomaliesApi
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.events import EventsApi
+from p402.collector.api.feedback import FeedbackApi, HoldTimes
+from p402.collector.api.feedback_stream import FeedbackStream
 from p402.collector.api.forecast import ForecastApi
 from p402.collector.api.handlers import Api
 from p402.collector.app import build_app
+from p402.collector.budgets.keep import LeaseKeeper
+from p402.collector.budgets.watch import BudgetWatch
 from p402.collector.dashboard.pages import Dashboard
 from p402.collector.dialects import DIALECTS
 from p402.collector.forecast.service import Forecasts
 from p402.collector.notifications.connect import connect_channels
 from p402.collector.notifications.deliver import Courier
 from p402.collector.pipeline.ingest import Ingest
-from p402.collector.pricing import load_price_book
+from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.receiver.intake import Intake
 from p402.collector.receiver.otlp_grpc import OtlpGrpc
 from p402.collector.receiver.otlp_http import OtlpReceiver
@@ -33,11 +38,14 @@ from p402.collector.sessions.track import SessionRules
 from p402.collector.settings import Settings
 from p402.collector.settlement.connect import connect
 from p402.collector.settlement.worker import SettlementWorker
+from p402.collector.storage.alerts import SqlBudgetWatch
 from p402.collector.storage.anomalies import SqlAnomalies
 from p402.collector.storage.backend import open_backend
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
+from p402.collector.storage.decisions import Decisions
 from p402.collector.storage.keys import Keys
+from p402.collector.storage.lease_expiry import lease_expiry
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.outbox import SqlDeliveries
@@ -45,6 +53,7 @@ from p402.collector.storage.postings import Postings
 from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
+from p402.decisions import DEFAULT_POLICY, Catalogue
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, IdFactory, Money, SystemClock, new_id
 
@@ -59,6 +68,8 @@ class Collector:
     grpc: OtlpGrpc | None
     keys: Keys
     sealer: Sealer
+    keeper: LeaseKeeper
+    budget_watch: BudgetWatch
     watch: AnomalyWatch
     courier: Courier
     settlement: SettlementWorker | None
@@ -91,8 +102,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     sealer = Sealer(SqlSessions(database, signers), rules, metrics, clock, ids)
     budget_rules = BudgetRules()
     database.on_rollback(budget_rules.forget)
+    prices = load_price_book()
     ledger = SqlLedger(database, Postings(budget_rules))
-    ingest = Ingest(DIALECTS, load_price_book(), ledger, metrics, clock, settings.default_organisation)
+    ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     intake = Intake(ingest, metrics)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes)
     grpc = None
@@ -130,21 +142,83 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     names = frozenset(channel.name for channel in channels)
     events = EventsApi(database, authenticator, names, clock, settings.default_organisation)
     anomalies = AnomaliesApi(database, authenticator, clock, settings.default_organisation)
-    forecasts = Forecasts(SqlSpendHistory(database))
-    forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
+    may_spend = _feedback(settings, database, budget_rules, prices, ingest, authenticator, metrics, clock, ids)
+    ahead = _look_ahead(settings, database, authenticator, clock)
     dashboard = Dashboard(database, authenticator, network, clock, settings.default_organisation)
     app = build_app(
         routes=[
             *receiver.routes(),
             *api.routes(),
+            *may_spend.routes,
             *events.routes(),
             *anomalies.routes(),
-            *forecast.routes(),
+            *ahead.routes,
             *dashboard.routes(),
         ],
-        tasks=[sealer.run, watch.run, courier.run, *([settlement.run] if settlement else [])],
+        tasks=[
+            may_spend.keeper.run,
+            ahead.watch.run,
+            sealer.run,
+            watch.run,
+            courier.run,
+            *([settlement.run] if settlement else []),
+        ],
         close=close,
         max_request_bytes=settings.max_request_bytes,
     )
     database.start()
-    return Collector(app, grpc, keys, sealer, watch, courier, settlement, database, made_signing_key)
+    return Collector(
+        app, grpc, keys, sealer, may_spend.keeper, ahead.watch, watch, courier, settlement, database, made_signing_key
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Feedback:
+    routes: list[web.RouteDef]
+    keeper: LeaseKeeper
+
+
+def _feedback(
+    settings: Settings,
+    database: Database,
+    rules: BudgetRules,
+    prices: PriceBook,
+    ingest: Ingest,
+    authenticator: Authenticator,
+    metrics: CollectorMetrics,
+    clock: Clock,
+    ids: IdFactory,
+) -> _Feedback:
+    """Put together what decides about calls before they are made."""
+    catalogue = Catalogue(())
+    decisions = Decisions(rules, lambda *_: DEFAULT_POLICY, catalogue, prices, ids)
+    times = HoldTimes(
+        lease=timedelta(seconds=settings.lease_seconds),
+        decision=timedelta(seconds=settings.decision_hold_seconds),
+        authorize=timedelta(seconds=settings.authorize_hold_seconds),
+    )
+    amount = Money.parse(f"{settings.authorize_hold_usd:f}")
+    organisation = settings.default_organisation
+    api = FeedbackApi(
+        database, decisions, catalogue, ingest, authenticator, metrics, clock, organisation, times, amount
+    )
+    stream = FeedbackStream(database, authenticator, organisation)
+    settle_within = timedelta(seconds=settings.lease_settle_seconds)
+    grace = timedelta(seconds=settings.unreconciled_grace_seconds)
+    keeper = LeaseKeeper(lease_expiry(database, settle_within=settle_within, grace=grace), clock)
+    return _Feedback([*api.routes(), *stream.routes()], keeper)
+
+
+@dataclass(frozen=True, slots=True)
+class _LookAhead:
+    routes: list[web.RouteDef]
+    watch: BudgetWatch
+
+
+def _look_ahead(settings: Settings, database: Database, authenticator: Authenticator, clock: Clock) -> _LookAhead:
+    """Put together what says where spend is heading, and who is told."""
+    forecasts = Forecasts(SqlSpendHistory(database))
+    forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
+    alerts = AlertsApi(database, authenticator, clock, settings.default_organisation)
+    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, clock)
+    return _LookAhead([*forecast.routes(), *alerts.routes()], watch)

@@ -6,7 +6,6 @@ A service that is instrumented asks for leases and decides by itself; anybody el
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.bodies import json_body
 from p402.collector.api.feedback_schema import (
     AskBody,
     LeaseSettlement,
@@ -23,7 +23,6 @@ from p402.collector.api.feedback_schema import (
     amounts_from,
     amounts_view,
     decision_view,
-    read_body,
 )
 from p402.collector.api.problem import BadRequest, NotFound, PaymentRequired
 from p402.collector.budgets.grant import ceilings
@@ -42,7 +41,6 @@ __all__ = ["FeedbackApi", "HoldTimes"]
 
 _SCOPE = "p402.settlement"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MOST_BODY = 64 * 1024
 _USAGE = {
     "input_tokens": attributes.GEN_AI_USAGE_INPUT_TOKENS,
     "output_tokens": attributes.GEN_AI_USAGE_OUTPUT_TOKENS,
@@ -97,7 +95,7 @@ class FeedbackApi:
     async def decide(self, request: web.Request) -> web.Response:
         """Decide about one call and hold what it needs; 402 if it may not be made."""
         principal = await self.authenticator.authenticate(request, "feedback")
-        body = read_body(AskBody, await _json(request))
+        body = await json_body(request, AskBody)
         key = request.headers.get("Idempotency-Key")
         if key is not None and not is_valid_id(key):
             raise BadRequest("The header Idempotency-Key must be 1 to 256 printable characters.")
@@ -110,7 +108,7 @@ class FeedbackApi:
     async def lease(self, request: web.Request) -> web.Response:
         """Decide about one call and hold more than it needs, for calls to come; with the rules to decide about them."""
         principal = await self.authenticator.authenticate(request, "feedback")
-        body = read_body(AskBody, await _json(request))
+        body = await json_body(request, AskBody)
         granted, question = await self._ask(principal, body, LeaseKind.LEASE, self.times.lease, None)
         now = self.clock.now()
         assert granted.budgets is not None
@@ -156,7 +154,7 @@ class FeedbackApi:
     async def settle_decision(self, request: web.Request) -> web.Response:
         """Say what a call used: it is priced and charged once, whether this or its span comes first."""
         principal = await self.authenticator.authenticate(request, "feedback")
-        body = read_body(Settlement, await _json(request))
+        body = await json_body(request, Settlement)
         decided = await self._decided(request, principal)
         if body.outcome == "completed":
             if body.usage is None:
@@ -173,7 +171,7 @@ class FeedbackApi:
     async def settle_lease(self, request: web.Request) -> web.Response:
         """Give back what a lease holds beyond calls under way."""
         principal = await self.authenticator.authenticate(request, "feedback")
-        body = read_body(LeaseSettlement, await _json(request))
+        body = await json_body(request, LeaseSettlement)
         lease_id, keep, now = request.match_info["lease"], amounts_from(body.keep), self.clock.now()
         key_id = principal.key_id or ""
 
@@ -296,20 +294,3 @@ def _span_of(decided: Decided, body: Settlement, now: datetime) -> SpanRecord:
 
 def _nanoseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
-async def _json(request: web.Request) -> Any:
-    """Read a small JSON body.
-
-    Raises:
-        BadRequest: if it is none, or too large.
-    """
-    if (request.content_length or 0) > _MOST_BODY:
-        raise BadRequest(f"The body is larger than {_MOST_BODY:,} bytes.")
-    raw = await request.content.read(_MOST_BODY + 1)
-    while len(raw) <= _MOST_BODY and not request.content.at_eof():
-        raw += await request.content.read(_MOST_BODY + 1 - len(raw))
-    try:
-        return json.loads(raw)
-    except ValueError as error:
-        raise BadRequest("The body must be a JSON object.") from error

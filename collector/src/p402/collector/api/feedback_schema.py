@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from p402.collector.api.problem import BadRequest
 from p402.collector.budgets.definition import amount_of, show_amount
@@ -22,7 +22,6 @@ __all__ = [
     "amounts_from",
     "amounts_view",
     "decision_view",
-    "read_body",
 ]
 
 _MOST_TOKENS = 10**9
@@ -138,24 +137,6 @@ class Settlement(BaseModel):
     started_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None
     service_tier: _Text | None = None
-
-
-_Body = TypeVar("_Body", bound=BaseModel)
-
-
-def read_body(schema: type[_Body], document: Any) -> _Body:
-    """Check a body.
-
-    Raises:
-        BadRequest: naming each field that is wrong.
-    """
-    try:
-        return schema.model_validate(document)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}" for problem in error.errors()[:10]
-        )
-        raise BadRequest(f"The body is not as it must be: {problems}.") from error
 
 
 def amounts_from(amounts: Mapping[Measure, str]) -> dict[Measure, int]:
