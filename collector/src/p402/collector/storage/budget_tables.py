@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBina
 from p402.collector.storage.tables import metadata
 
 __all__ = [
+    "alerts",
     "audit",
     "budget_accounts",
     "budgets",
@@ -20,6 +21,8 @@ __all__ = [
     "overruns",
     "rule_versions",
 ]
+
+_Number = BigInteger().with_variant(Integer, "sqlite")  # as in `tables`
 
 rule_versions = Table(  # grows with each change of budgets, policies or keys, so that those who remember look again
     "rule_versions",
@@ -145,4 +148,26 @@ audit = Table(  # who changed what about budgets and policies, and why
     Column("action", String, nullable=False),
     Column("subject", String, nullable=False),
     Column("detail", String, nullable=False),  # JSON
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("seq", _Number, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("organisation", String, nullable=False),
+    Column("kind", String, nullable=False),  # threshold, projected
+    Column("budget_id", ForeignKey("budgets.id"), nullable=False),
+    Column("node", String, nullable=False),
+    Column("period_start", BigInteger, nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),  # spent, or projected
+    Column("cap", BigInteger, nullable=False),
+    Column("reached_on", String),  # the day on which the cap is expected to be reached
+    Column("raised_at", BigInteger, nullable=False),
+    Column("resolved_at", BigInteger),
+    Column("resolved_by", String),
+    Column("note", String),
+    UniqueConstraint("budget_id", "node", "period_start", "kind", "percent"),
+    Index("alerts_of_organisation", "organisation", "seq"),
 )

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from p402.collector.pipeline.ports import Outcome
 from p402.collector.pipeline.records import OtherSpan, Recordable, Refused, SpanRecord, WithoutUsage
+from p402.collector.storage.alerts import raise_thresholds
 from p402.collector.storage.charge_rows import CHARGE_COLUMNS, USAGE_COLUMNS, row_of, to_millis
 from p402.collector.storage.counters import add_to_counters
 from p402.collector.storage.database import Database
@@ -88,7 +89,7 @@ class SqlLedger:
                 found[number] = self._insert_one(sql, calls[number], rows[number], at)
             outcomes = [found[number] for number in range(len(calls))]
         charged = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome is Outcome.CHARGED]
-        self._postings.post(sql, charged, at)
+        raise_thresholds(connection, self._postings.post(sql, charged, at), at)
         add_to_counters(sql, [call.charge for call in charged])
         for span in without_usage:
             model = span.span.attributes.get(GEN_AI_REQUEST_MODEL)

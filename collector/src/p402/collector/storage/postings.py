@@ -12,11 +12,12 @@ held; what is spent beyond a cap all the same is listed as an overrun, with the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from p402.collector.budgets.budget import Budget, BudgetSet, OnPath
+from p402.collector.budgets.alerts import Crossing
+from p402.collector.budgets.budget import BudgetSet, OnPath
 from p402.collector.budgets.period import HELD
 from p402.collector.pipeline.records import Recordable
 from p402.collector.storage.accounts import AccountKey, Change, balance_of, change_accounts, open_account
@@ -27,28 +28,12 @@ from p402.collector.storage.leases import Hold, Lease, LeaseKind, LeaseState, ho
 from p402.decisions import Measure, Mode
 from p402.vocabulary import Charge, Level
 
-__all__ = ["Crossing", "OnCrossing", "Postings"]
+__all__ = ["Postings"]
 
 _OVERRUN = (
     "INSERT INTO overruns (budget_id, node, period_start, span_key, amount, reason, recorded_at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """An account has passed a threshold of its cap."""
-
-    budget: Budget
-    node: str
-    period_start: int
-    percent: int
-    spent: int
-    cap: int
-
-
-OnCrossing = Callable[[Driver, Crossing, datetime], None]
-"""Called inside the change; raises an alert."""
 
 
 @dataclass(slots=True)
@@ -66,9 +51,8 @@ class _Posting:
 class Postings:
     """Posts charges; used by the writer only."""
 
-    def __init__(self, rules: BudgetRules, on_crossing: OnCrossing | None = None) -> None:
+    def __init__(self, rules: BudgetRules) -> None:
         self._rules = rules
-        self._on_crossing = on_crossing
 
     def prepare(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> None:
         """Open the accounts of charges; to be called before these are recorded: an account begins with what was before."""
@@ -81,8 +65,8 @@ class Postings:
                     open_account(sql, on, start, at)
                     opened.add(key)
 
-    def post(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> None:
-        """Post charges that were prepared and then recorded."""
+    def post(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> list[Crossing]:
+        """Post charges that were prepared and then recorded; gives the thresholds that they passed."""
         budgets = self._budgets_of(sql, calls, at)
         changes: dict[AccountKey, Change] = defaultdict(Change)
         posted: dict[tuple[int, str, int | None], list[_Posting]] = defaultdict(list)
@@ -94,8 +78,7 @@ class Postings:
                     period = None if budget.period.rolls else posting.start
                     posted[budget.id, posting.on.node, period].append(posting)
         change_accounts(sql, changes)
-        for postings in posted.values():
-            self._look_at(sql, postings, at)
+        return [crossing for postings in posted.values() for crossing in self._look_at(sql, postings, at)]
 
     def _budgets_of(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> Mapping[str, BudgetSet]:
         return {name: self._rules.of(sql, name, at) for name in {_organisation(call) for call in calls}}
@@ -140,8 +123,9 @@ class Postings:
         if lease.kind is not LeaseKind.LEASE:  # one call, and here it is
             release(sql, lease, {}, at)
 
-    def _look_at(self, sql: Driver, postings: Sequence[_Posting], at: datetime) -> None:
-        """List what passes the cap of one account, and raise what passes a threshold."""
+    @staticmethod
+    def _look_at(sql: Driver, postings: Sequence[_Posting], at: datetime) -> list[Crossing]:
+        """List what passes the cap of one account; gives the thresholds that were passed."""
         on, start = postings[0].on, postings[0].start
         budget = on.budget
         if budget.period.rolls:
@@ -150,17 +134,19 @@ class Postings:
         spent = balance_of(sql, on, at if budget.period.rolls else from_millis(max(start, 0))).spent
         cap = budget.cap_at(at)
         added = sum(posting.amount for posting in postings)
-        if self._on_crossing is not None and cap:
-            for percent in budget.warn_at:
-                if (spent - added) * 100 < cap * percent <= spent * 100:
-                    self._on_crossing(sql, Crossing(budget, on.node, start, percent, spent, cap), at)
+        crossed = [
+            Crossing(budget, on.node, start, percent, spent, cap)
+            for percent in budget.warn_at
+            if (spent - added) * 100 < cap * percent <= spent * 100
+        ]
         if budget.mode is Mode.OBSERVE:
-            return
+            return crossed
         for posting in reversed(postings):
             if (beyond := min(spent - cap, posting.amount)) > 0:
                 key = (budget.id, on.node, posting.start)
                 sql.execute(_OVERRUN, (*key, posting.span_key, beyond, posting.reason, to_millis(at)))
             spent -= posting.amount
+        return crossed
 
 
 def _organisation(call: Recordable) -> str:
