@@ -11,6 +11,7 @@ import sys
 import structlog
 
 from p402.collector.app import Listening, serve
+from p402.collector.cli.logs import OnceAMinute, Stderr
 from p402.collector.settings import Settings, load_settings
 from p402.collector.wiring import Collector, build
 from p402.vocabulary import Attribution, Permanent, SystemClock
@@ -76,11 +77,12 @@ async def _print_first_key(collector: Collector) -> None:
 def _configure_logging() -> None:
     structlog.configure(
         processors=[
+            OnceAMinute(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever stderr is at the time
+        logger_factory=lambda *_: Stderr(),
     )

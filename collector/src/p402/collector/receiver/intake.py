@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -18,8 +19,11 @@ from p402.collector.receiver.decoded import Decoded
 from p402.collector.receiver.otlp_decode import decode_event_names, decode_traces
 from p402.collector.receiver.otlp_json import decode_event_names_json, decode_traces_json
 from p402.exporters.prometheus import CollectorMetrics
+from p402.vocabulary import Transient
 
 __all__ = ["JSON", "PROTOBUF", "Encoding", "Intake"]
+
+log = structlog.get_logger(__name__)
 
 _MAX_LISTED = 10  # rejected spans that the answer names one by one
 _EVALUATION = "gen_ai.evaluation.result"
@@ -64,7 +68,11 @@ class Intake:
             Transient: nothing was recorded; the sender should try again.
         """
         decoded = encoding.traces(body)
-        await self._ingest.ingest(decoded.spans, principal.bound_to, principal.key_id)
+        try:
+            await self._ingest.ingest(decoded.spans, principal.bound_to, principal.key_id)
+        except Transient as error:
+            log.warning("spans_wait_for_storage", problem=str(error))
+            raise
         self._metrics.spans(Counter(rejected=len(decoded.rejected)))
         response = ExportTraceServiceResponse()
         if decoded.rejected:
