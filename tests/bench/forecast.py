@@ -152,7 +152,7 @@ def overruns(months: Sequence[Month]) -> Table:
     """How early overruns came in sight, and what was said about months that kept within their caps."""
     table = Table(
         "said", "foreseeable overruns: said ≥ 14 days early", "for good", "on the very 14th day", "other overruns: on the very 14th day",
-        "foreseeable: days left, first", "for good", "days before the cap, first", "within the cap: on the very 14th day",
+        "foreseeable: days left, first, median (mean)", "for good", "days before the cap, first", "within the cap: on the very 14th day",
         "on any day ≥ 14 days early", box=None,
     )  # fmt: skip
     known = [month for month in months if month.overran and month.foreseeable_early]
@@ -207,7 +207,7 @@ def of(part: int, whole: int) -> str:
 
 def spread(days: Iterable[int | None]) -> str:
     found = [number for number in days if number is not None]
-    return f"median {median(found):.0f}, mean {fmean(found):.1f}" if found else "never"
+    return f"{median(found):.0f} ({fmean(found):.1f})" if found else "never"
 
 
 def late(months: Sequence[Month]) -> Table:
@@ -224,7 +224,7 @@ def late(months: Sequence[Month]) -> Table:
 
 def main() -> None:
     """Print the tables."""
-    console = Console(width=200)
+    console = Console(width=220)
     months: list[Month] = []
     with ProcessPoolExecutor(2) as pool:
         for found in track(pool.map(months_of, SEEDS), "Replaying …", len(SEEDS), console=console, transient=True):
