@@ -54,6 +54,7 @@ class Observed:
     collector: RunningCollector
     spans: list[Span]
     scopes: dict[bytes, str]
+    providers: MockProviders
 
     def charges(self) -> list[dict[str, Any]]:
         charges: list[dict[str, Any]] = self.collector.get("/v1/charges", organisation="acme")["charges"]
@@ -90,11 +91,12 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
             "ANTHROPIC_OPEN_TELEMETRY": "true",  # else our instrumentation turns it off
+            "ANTHROPIC_OPEN_TELEMETRY_PROPAGATION": "true",
         }
         run = [str(programs / "opentelemetry-instrument"), str(programs / "python")]
         subprocess.run([*run, str(APPLICATION), providers_url, PROMPT], env=settings, check=True, timeout=120)
         eventually(lambda: len(rows(folder / "data", "SELECT 1 FROM charges")) >= len(REPLIES))
-        yield Observed(collector, tap.spans, tap.scopes)
+        yield Observed(collector, tap.spans, tap.scopes, providers)
 
 
 def test_every_instrumentation_was_at_work(observed: Observed) -> None:
@@ -114,6 +116,17 @@ def test_every_instrumentation_was_at_work(observed: Observed) -> None:
         table.append(f"{model:<24} {len(reporters):>5}  {', '.join(sorted(scope for scope, _ in reporters))}")
         assert len(reporters) >= 4, model
     sys.stdout.write("\n" + "\n".join(table) + "\n")  # pytest -s shows it
+
+
+def test_no_provider_is_told_what_the_baggage_says_whoever_instruments(observed: Observed) -> None:
+    requests = observed.providers.requests
+    assert len(requests) == len(REPLIES)
+    for request in requests:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        assert "traceparent" in headers, "somebody does propagate"
+        assert not {"baggage", "tracestate"} & set(headers)
+        assert "jane" not in repr(headers)
+        assert "zebra" not in repr(headers)
 
 
 def test_each_call_is_charged_once_with_what_the_provider_counted(observed: Observed) -> None:

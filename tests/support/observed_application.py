@@ -12,6 +12,8 @@ from typing import Any
 
 import anthropic
 import openai
+from opentelemetry import context
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 
 BASE = sys.argv[1]
 PROMPT = sys.argv[2]
@@ -20,6 +22,15 @@ ASKED: Any = {"max_tokens": 500, "messages": MESSAGES[1:], "system": PROMPT}
 
 
 def main() -> None:
+    """Answer a request that brought baggage, as a server does."""
+    token = context.attach(W3CBaggagePropagator().extract({"baggage": "employee=jane.doe%40acme.example,secret=zebra"}))
+    try:
+        all_calls()
+    finally:
+        context.detach(token)
+
+
+def all_calls() -> None:
     gpt = openai.OpenAI(api_key="k", base_url=f"{BASE}/v1")
     claude = anthropic.Anthropic(api_key="k", base_url=BASE)
     gpt.chat.completions.create(model="gpt-4o", messages=MESSAGES)
