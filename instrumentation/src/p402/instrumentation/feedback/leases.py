@@ -1,0 +1,156 @@
+"""A lease that is held: what was granted, less what finished calls cost, less what calls under way may (pure).
+
+Thread-safe, and safe where a garbage collector strikes: a call that ends there, in the middle of `take`, is put aside
+and accounted for a moment later.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from p402.decisions import Measure, RateCard, UnpriceableUsage
+from p402.vocabulary import Usage
+
+__all__ = ["Hold", "Lease"]
+
+_Amounts = dict[Measure, int]
+
+
+class Lease:
+    """Amounts by measure out of which calls are paid."""
+
+    def __init__(
+        self,
+        id_: str,
+        granted: Mapping[Measure, int],
+        expires_at: float,
+        now: float,
+        on_finish: Callable[[Lease], None] = lambda _: None,
+    ) -> None:
+        self.id = id_
+        self.granted = dict(granted)
+        self.expires_at = expires_at
+        """In seconds of the holder's own clock."""
+        self.used_at = now
+        self.draining = False
+        """Whether no new call may take anything, so that what is left goes back."""
+        self.closed = False
+        """Whether the collector has all of it again."""
+        self._on_finish = on_finish
+        self._spent = dict.fromkeys(self.granted, 0)
+        self._held = dict.fromkeys(self.granted, 0)
+        self._calls = 0
+        self._under_way = 0
+        self._finished: deque[tuple[_Amounts, _Amounts | None]] = deque()
+        self._lock = threading.Lock()
+
+    def available(self) -> _Amounts:
+        """Give what a new call may take; nothing is negative."""
+        self._catch_up()
+        with self._lock:
+            return self._available()
+
+    def take(self, holds: Mapping[Measure, int], card: RateCard | None, now: float) -> Hold | None:
+        """Take what a call may need, by every measure that is limited; None if there is not so much, or it is too late."""
+        self._catch_up()
+        taken = {measure: holds.get(measure, 0) for measure in self.granted}
+        with self._lock:
+            available = self._available()
+            if self.draining or now >= self.expires_at or any(taken[each] > available[each] for each in taken):
+                return None
+            for measure, amount in taken.items():
+                self._held[measure] += amount
+            self._under_way += 1
+            self.used_at = now
+        self._catch_up()
+        return Hold(self, taken, card)
+
+    def is_low(self) -> bool:
+        """Tell whether less than a quarter is left of what calls use up."""
+        return any(
+            4 * amount < self.granted[measure]
+            for measure, amount in self.available().items()
+            if measure is not Measure.CONCURRENCY
+        )
+
+    def drain(self) -> None:
+        """Let no new call take anything."""
+        with self._lock:
+            self.draining = True
+        self._catch_up()
+
+    def state(self) -> tuple[int, _Amounts]:
+        """Give the number of billed calls, and what those under way still need; nothing if there are none."""
+        self._catch_up()
+        with self._lock:
+            return self._calls, dict(self._held) if self._under_way else {}
+
+    @property
+    def under_way(self) -> int:
+        """How many calls have not finished."""
+        self._catch_up()
+        return self._under_way
+
+    def finish(self, taken: _Amounts, cost: _Amounts | None) -> None:
+        """Account for a finished call: what it took comes back, less what it cost; None: it was not billed."""
+        self._finished.append((taken, cost))
+        self._catch_up()
+        self._on_finish(self)
+
+    def _available(self) -> _Amounts:
+        return {
+            measure: max(0, amount - self._spent[measure] - self._held[measure])
+            for measure, amount in self.granted.items()
+        }
+
+    def _catch_up(self) -> None:
+        # Whoever holds the lock looks again after letting go of it, so nothing stays here.
+        while self._finished and self._lock.acquire(blocking=False):
+            try:
+                while self._finished:
+                    taken, cost = self._finished.popleft()
+                    self._under_way -= 1
+                    self._calls += cost is not None
+                    for measure, amount in taken.items():
+                        self._held[measure] -= amount
+                        self._spent[measure] += (cost or {}).get(measure, 0)
+            finally:
+                self._lock.release()
+
+
+class Hold:
+    """What one call has taken from a lease."""
+
+    __slots__ = ("_card", "_done", "_taken", "lease")
+
+    def __init__(self, lease: Lease, taken: _Amounts, card: RateCard | None) -> None:
+        self.lease = lease
+        self._taken = taken
+        self._card = card
+        self._done: deque[None] = deque((None,))
+
+    def finish(self, usage: Usage | None, *, as_priced: bool = True) -> None:
+        """Give back what the call did not use; only the first call of this does anything.
+
+        Args:
+            usage: what it used; None if it was not billed.
+            as_priced: False if it was served at a price that is not known here: then all that was taken counts as spent.
+        """
+        try:
+            self._done.pop()
+        except IndexError:
+            return
+        self.lease.finish(self._taken, None if usage is None else self._cost(usage, as_priced=as_priced))
+
+    def _cost(self, usage: Usage, *, as_priced: bool) -> _Amounts:
+        cost = {Measure.TOKENS: usage.total_tokens, Measure.REQUESTS: 1}
+        if not as_priced:
+            cost[Measure.COST] = self._taken.get(Measure.COST, 0)
+        elif self._card is not None:
+            try:
+                cost[Measure.COST] = self._card.cost(usage).nano_usd
+            except UnpriceableUsage:
+                cost[Measure.COST] = 0  # the collector will not charge it either
+        return cost
