@@ -159,9 +159,10 @@ class Guard:
         scope = self._book.find_scope(pending.question)
         if scope is not None and scope.is_tight:
             pending.tighten_question()
+        if self._closed or (self._breaker.is_open and pending.started_at < self._breaker.opened_at):
+            pending.settle(self._fallback.admission(pending.question, self._book.known(pending.question)))
+            return
         try:
-            if self._closed or (self._breaker.is_open and pending.started_at < self._breaker.opened_at):
-                raise Unreachable("It has been asked often enough.")
             answer, asked_at = self._ask(pending.question)
         except (Unreachable, Unknown):
             pending.settle(self._fallback.admission(pending.question, self._book.known(pending.question)))
@@ -179,13 +180,11 @@ class Guard:
         known = self._book.usable(question)
         if known is not None and question.service_tier not in known.tiers:
             known = None
+        version = known.version if known else None
         asked_at = self._clock()
         try:
-            answer = read_answer(
-                self._transport.post("/v1/leases", ask(question, known and known.version)), self._now()
-            )
-            if answer.rules is None and known is None:
-                raise Unreachable("The collector sent no rules.")
+            wire = self._transport.post("/v1/leases", ask(question, version))
+            answer = read_answer(wire, self._now(), with_rules=version is None)
         except (ValueError, KeyError, TypeError) as error:
             self._breaker.failed()
             raise Unreachable("The collector's answer cannot be read.") from error

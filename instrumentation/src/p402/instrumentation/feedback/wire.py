@@ -79,17 +79,20 @@ def settlement(calls: int, keep: Mapping[Measure, int]) -> dict[str, Any]:
     return {"calls": calls, "keep": {measure.value: _told(measure, amount) for measure, amount in keep.items()}}
 
 
-def read_answer(wire: Mapping[str, Any], now: datetime) -> Answer:
+def read_answer(wire: Mapping[str, Any], now: datetime, *, with_rules: bool) -> Answer:
     """Read the answer to a question.
 
     Args:
         wire: parsed JSON.
         now: for when the answer does not say when it was given.
+        with_rules: whether it must bring rules, because the asker has none.
 
     Raises:
         ValueError, KeyError, TypeError: if it is something else.
     """
     decided, lease, rules, card = wire["decision"], wire.get("lease"), wire.get("rules"), wire.get("card")
+    if with_rules and rules is None:
+        raise ValueError("The answer brings no rules.")
     decision = Decision(
         verdict=Verdict(decided["verdict"]),
         code=Code(decided["code"]),
