@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from p402.collector.dialects.genai_semconv import read
 from p402.collector.pipeline.records import ModelCall, NotCharged, SkipReason
@@ -170,3 +171,13 @@ def test_long_texts_are_cut_but_two_long_response_ids_stay_two() -> None:
     assert one.response_id is not None
     assert len(one.response_id) <= 256
     assert one.response_id != other.response_id
+
+
+@pytest.mark.parametrize("url", ["https://opentelemetry.io/schemas/1.11.0", "https://example.com/none", ""])
+def test_the_schema_that_a_span_claims_does_not_matter(url: str) -> None:
+    request = ExportTraceServiceRequest.FromString(request_of([ASpan(attributes=COUNTED)]))
+    request.resource_spans[0].schema_url = request.resource_spans[0].scope_spans[0].schema_url = url
+    [span] = decode_traces(request.SerializeToString()).spans
+    found = read(span)
+    assert isinstance(found, ModelCall)
+    assert found.usage == Usage(input_tokens=100, output_tokens=10)
