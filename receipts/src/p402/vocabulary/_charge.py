@@ -65,6 +65,11 @@ class Charge:
     """How the provider served the call, where that is known: ``standard``, ``flex``, ``priority``, ``fast``, ``batch``, or
     the provider's own word for another. It changes the price."""
 
+    complexity: int | None = None
+    """0 (trivial) to 10, computed by the service from the request's shape; None where nobody did."""
+    data_class: str | None = None
+    """How confidential the content is, in the organisation's own words."""
+
     @property
     def model(self) -> str:
         """The model that answered, else the one that was asked for, else ``unknown``."""

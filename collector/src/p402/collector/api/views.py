@@ -48,6 +48,8 @@ def charge_view(seq: int, charge: Charge) -> dict[str, Any]:
         "routing_rationale": charge.rationale,
         "task_type": charge.task_type,
         "service_tier": charge.service_tier,
+        "complexity": charge.complexity,
+        "data_class": charge.data_class,
     }
 
 

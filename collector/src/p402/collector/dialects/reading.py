@@ -30,6 +30,7 @@ Names = Mapping[str, tuple[str, ...]]
 """Field of `Usage` ← names of attributes, first present wins."""
 
 _TOO_MANY_DIGITS = 20  # for 64 bits
+_MOST_COMPLEX = 10
 
 _BLOCK = "block"  # see p402.decisions.Verdict
 _PROVIDERS = {  # what dialects and their older versions say, in lower case → gen_ai.provider.name
@@ -79,6 +80,8 @@ def model_call(
         request=_id(found.get(attributes.P402_REQUEST)) or f"{span.trace_id.hex()}-{span.span_id.hex()}",
         rationale=text(found, attributes.P402_DECISION_RATIONALE),
         task_type=text(found, attributes.P402_TASK_TYPE),
+        complexity=_complexity(found.get(attributes.P402_COMPLEXITY)),
+        data_class=text(found, attributes.P402_DATA_CLASS),
         service_tier=service_tier(tier),
         verdict=text(found, attributes.P402_DECISION_VERDICT),
         lease_id=_id(found.get(attributes.P402_LEASE)),
@@ -136,6 +139,11 @@ def _id(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     return value if len(value) <= MAX_ID_LENGTH else f"sha256:{hashlib.sha256(value.encode()).hexdigest()}"
+
+
+def _complexity(value: object) -> int | None:
+    """Read a complexity; what is none counts as not said."""
+    return value if type(value) is int and 0 <= value <= _MOST_COMPLEX else None
 
 
 def _first_count(found: Mapping[str, Any], names: tuple[str, ...]) -> int:

@@ -42,6 +42,8 @@ def charge(call: ModelCall, owner: Attributed, prices: Prices, key_id: str | Non
             price=outcome.reference if isinstance(outcome, Priced) else None,
             rationale=call.rationale,
             task_type=call.task_type,
+            complexity=call.complexity,
+            data_class=call.data_class,
             verdict=call.verdict,
             service_tier=call.service_tier,
         ),

@@ -91,6 +91,8 @@ class ModelCall:
     task_type: str | None
     service_tier: str | None
     """As in `Charge.service_tier`."""
+    complexity: int | None
+    data_class: str | None
     verdict: str | None
     """As in `Charge.verdict`."""
     lease_id: str | None

@@ -37,6 +37,8 @@ CHARGE_COLUMNS = (
     "service_tier",
     "lease_id",
     "verdict",
+    "complexity",
+    "data_class",
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,6 +81,8 @@ def row_of(call: Recordable, at: datetime, scope_id: int, model_id: int, price_b
         charge.service_tier,
         call.lease_id,
         charge.verdict,
+        charge.complexity,
+        charge.data_class,
     )
 
 
@@ -106,4 +110,6 @@ def charge_of(row: Mapping[str, Any]) -> Charge:
         task_type=row["task_type"],
         service_tier=row["service_tier"],
         verdict=row["verdict"],
+        complexity=row["complexity"],
+        data_class=row["data_class"],
     )

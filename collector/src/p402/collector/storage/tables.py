@@ -121,6 +121,8 @@ charges = Table(
     Column("service_tier", String),
     Column("lease_id", String),  # under which hold the call was made
     Column("verdict", String),
+    Column("complexity", Integer),
+    Column("data_class", String),
     Index("charges_of_scope", "scope_id", "seq"),
 )
 
