@@ -213,6 +213,10 @@ class Settings(BaseSettings):
         ),
     ] = Decimal("0.05")
     authorize_hold_seconds: Annotated[float, Field(ge=1, le=3600, description="How long it holds that.")] = 60
+    model_catalogue_file: Annotated[
+        Path | None,
+        Field(description="TOML file of models that are added to the catalogue, or that it says otherwise of."),
+    ] = None
     webhooks: Annotated[
         tuple[WebhookSettings, ...], Field(description="Receivers of events, as Standard Webhooks; only in the file.")
     ] = ()

@@ -32,6 +32,7 @@ from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.receiver.intake import Intake
 from p402.collector.receiver.otlp_grpc import OtlpGrpc
 from p402.collector.receiver.otlp_http import OtlpReceiver
+from p402.collector.routing.catalogue import load_catalogue
 from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
 from p402.collector.sessions.track import SessionRules
@@ -49,11 +50,11 @@ from p402.collector.storage.lease_expiry import lease_expiry
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.outbox import SqlDeliveries
+from p402.collector.storage.policies import Policies
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
-from p402.decisions import DEFAULT_POLICY, Catalogue
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, IdFactory, Money, SystemClock, new_id
 
@@ -190,8 +191,10 @@ def _feedback(
     ids: IdFactory,
 ) -> _Feedback:
     """Put together what decides about calls before they are made."""
-    catalogue = Catalogue(())
-    decisions = Decisions(rules, lambda *_: DEFAULT_POLICY, catalogue, prices, ids)
+    catalogue = load_catalogue(settings.model_catalogue_file)
+    policies = Policies()
+    database.on_rollback(policies.forget)
+    decisions = Decisions(rules, policies.of, catalogue, prices, ids)
     times = HoldTimes(
         lease=timedelta(seconds=settings.lease_seconds),
         decision=timedelta(seconds=settings.decision_hold_seconds),
