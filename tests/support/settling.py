@@ -12,6 +12,7 @@ from typing import Any
 
 from p402.collector.settlement.ports import Settlement
 from p402.collector.settlement.worker import SettlementWorker
+from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.settlements import SqlSettlements, settlements_page
 from p402.vocabulary import new_id
 from support.chain_twin import ChainTwin, SettlerTwin
@@ -35,7 +36,8 @@ class Settling:
     def worker(self) -> SettlementWorker:
         """A worker that has just started: it remembers nothing."""
         books = self.books
-        return SettlementWorker(self.store, self.settler, INTERVAL, books.metrics, books.clock, new_id)
+        leadership = Leadership(books.database, "settlement", new_id("clt", books.clock.now()), books.clock)
+        return SettlementWorker(self.store, leadership, self.settler, INTERVAL, books.metrics, books.clock, new_id)
 
     async def receipt(self, organisation: str = "acme") -> None:
         """Seal one more receipt of $0.264235; it takes an hour."""

@@ -51,7 +51,7 @@ async def test_receipts_come_to_what_was_charged(events: list[list[ASpan] | str 
                         await books.send(*event)
             entries = books.entries()
             cost, charges, unpriced, tokens = books.rows(
-                "SELECT coalesce(sum(cost_nano_usd), 0), count(*), sum(cost_nano_usd IS NULL), sum(input_tokens)"
+                "SELECT coalesce(sum(cost_nano_usd), 0), count(*), count(*) - count(cost_nano_usd), sum(input_tokens)"
                 " FROM charges"
             )[0]
             assert sum(Money.parse(entry["cost_usd"]).nano_usd for entry in entries) == cost

@@ -145,11 +145,11 @@ async def test_one_session_that_cannot_be_sealed_does_not_hold_up_the_others(boo
     books.clock.advance(seconds=1)
     await books.send(good)
     await books.database.write(
-        lambda connection: connection.exec_driver_sql("UPDATE charges SET input_tokens = 1 << 60 WHERE seq = 1")
+        lambda connection: connection.exec_driver_sql("UPDATE charges SET usage_source = 'spoilt' WHERE seq = 1")
     )
     assert len(await sealed(books, hours=1)) == 1
     await books.database.write(
-        lambda connection: connection.exec_driver_sql("UPDATE charges SET input_tokens = 1 WHERE seq = 1")
+        lambda connection: connection.exec_driver_sql("UPDATE charges SET usage_source = 'provider' WHERE seq = 1")
     )
     assert len(await sealed(books)) == 1
 

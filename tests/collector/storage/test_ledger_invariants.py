@@ -13,7 +13,9 @@ from support.otlp import MAY_2026, ASpan
 
 HOUR_NS = 3_600_000_000_000
 LEVELS = ("organisation", "department", "project", "client", "employee", "session")
-SUMS = "sum(coalesce(cost_nano_usd, 0)), count(*), sum(cost_nano_usd IS NULL), sum(input_tokens), sum(output_tokens)"
+SUMS = (
+    "sum(coalesce(cost_nano_usd, 0)), count(*), count(*) - count(cost_nano_usd), sum(input_tokens), sum(output_tokens)"
+)
 COUNTED = "cost_nano_usd, charges, unpriced_charges, input_tokens, output_tokens"
 
 NODE = st.sampled_from([None, "a", "b"])

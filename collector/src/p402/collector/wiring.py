@@ -46,6 +46,7 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
 from p402.collector.storage.decisions import Decisions
 from p402.collector.storage.keys import Keys
+from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.lease_expiry import lease_expiry
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
@@ -131,7 +132,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         network, settler = connect(settings)
         store = SqlSettlements(database, signers)
         interval = timedelta(seconds=settings.settlement_interval_seconds)
-        settlement = SettlementWorker(store, settler, interval, metrics, clock, ids)
+        leadership = Leadership(database, "settlement", ids("clt", clock.now()), clock)
+        settlement = SettlementWorker(store, leadership, settler, interval, metrics, clock, ids)
 
     async def close() -> None:
         if settlement is not None:

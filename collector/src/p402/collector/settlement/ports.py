@@ -12,7 +12,7 @@ from p402.receipts import Anchor, SettlementStatement
 from p402.receipts.settlement import Lane, SignedSettlement
 from p402.vocabulary import Money
 
-__all__ = ["Covered", "MakeStatement", "Settlement", "SettlementState", "SettlementStore", "Sign"]
+__all__ = ["Covered", "Leadership", "MakeStatement", "Settlement", "SettlementState", "SettlementStore", "Sign"]
 
 
 class SettlementState(StrEnum):
@@ -71,6 +71,18 @@ Sign = Callable[[Settlement, Lane], SignedSettlement]
 """Signs a settlement for the next place of a lane."""
 
 
+class Leadership(Protocol):
+    """Sees to it that of several collectors one talks to the chain."""
+
+    async def take(self) -> bool:
+        """Tell whether it is us now."""
+        ...
+
+    async def resign(self) -> None:
+        """Let another one begin at once."""
+        ...
+
+
 class SettlementStore(Protocol):
     """Where settlements are kept. Each method is one transaction."""
 
@@ -97,12 +109,15 @@ class SettlementStore(Protocol):
     ) -> Settlement | None:
         """Take the next nonce of a free lane, sign, and store the bytes; nothing may be sent before that.
 
-        Returns None when every lane carries a settlement that is not final yet.
+        Returns None when every lane carries a settlement that is not final yet, or another collector signed this one.
         """
         ...
 
     async def sign_again(self, settlement: Settlement, sign: Sign) -> Settlement:
-        """Replace a transaction that can never land any more by one in the same place of the same lane."""
+        """Replace a transaction that can never land any more by one in the same place of the same lane.
+
+        Returns what is stored now, which another collector may have signed.
+        """
         ...
 
     async def finalise(self, settlement: Settlement, anchor: Anchor, at: datetime) -> None:

@@ -7,12 +7,13 @@ they are sent, and what became of them is asked of the chain, never concluded fr
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import assert_never
 
 import structlog
 
-from p402.collector.settlement.ports import Covered, Settlement, SettlementState, SettlementStore, Sign
+from p402.collector.settlement.ports import Covered, Leadership, Settlement, SettlementState, SettlementStore, Sign
 from p402.exporters.prometheus import CollectorMetrics
 from p402.receipts import SettlementMode, SettlementStatement
 from p402.receipts.settlement import (
@@ -42,11 +43,12 @@ log = structlog.get_logger(__name__)
 
 
 class SettlementWorker:
-    """Moves settlements on. One worker a payer."""
+    """Moves settlements on. Of the workers of a payer one is at work, in whichever collector."""
 
     def __init__(
         self,
         store: SettlementStore,
+        leadership: Leadership,
         settler: Settler,
         interval: timedelta,
         metrics: CollectorMetrics,
@@ -54,6 +56,7 @@ class SettlementWorker:
         new_id: IdFactory,
     ) -> None:
         self._store = store
+        self._leadership = leadership
         self._settler = settler
         self._interval = interval
         self._metrics = metrics
@@ -64,13 +67,16 @@ class SettlementWorker:
         """Plan and move on until cancelled."""
         while True:
             try:
-                await self.step()
+                if await self._leadership.take():
+                    await self.step()
             except Transient as error:
                 log.warning("settlement_waits", problem=str(error))
             await asyncio.sleep(_POLL_SECONDS)
 
     async def close(self) -> None:
-        """Let go of the chain."""
+        """Let go of the chain, and let another collector go on."""
+        with suppress(Transient):
+            await self._leadership.resign()
         await self._settler.close()
 
     async def step(self) -> None:

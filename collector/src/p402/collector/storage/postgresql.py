@@ -13,6 +13,8 @@ from typing import Any
 
 import psycopg
 from psycopg import conninfo, errors, pq
+from psycopg.abc import Buffer
+from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import QueuePool
 
@@ -48,19 +50,20 @@ class DatabaseUrlInvalid(Permanent):
     """The address of the database cannot be read."""
 
 
+class _TextDumper(StrDumperUnknown):
+    """Writes a text whose sender put a NUL into it, which this server takes nowhere, with a mark in its place."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\ufffd"))
+
+
 class PostgresqlBackend:
     """Implements `storage.backend.Backend`."""
 
     unavailable: tuple[type[Exception], ...] = (psycopg.OperationalError, errors.ReadOnlySqlTransaction)
 
     def __init__(self, url: str) -> None:
-        try:
-            parameters: dict[str, Any] = conninfo.conninfo_to_dict(url)
-        except psycopg.ProgrammingError:  # its text may hold a part of the password
-            raise DatabaseUrlInvalid(
-                "P402_DATABASE_URL cannot be read. It looks like postgresql://user:password@host:5432/database, or "
-                "postgresql://user@/database?host=/var/run/postgresql for a socket; write special characters as %XX."
-            ) from None
+        parameters = _read(url)
         self._connect_to = conninfo.make_conninfo(**{**_DEFAULTS, **parameters})
         host, port = (parameters.get(name) for name in ("host", "port"))
         name = parameters.get("dbname") or parameters.get("user") or "p402"
@@ -78,6 +81,7 @@ class PostgresqlBackend:
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(self._connect_to, autocommit=True)  # we say BEGIN ourselves
+        connection.adapters.register_dumper(str, _TextDumper)
         try:
             connection.execute("; ".join(_SESSION))
         except BaseException:
@@ -125,12 +129,13 @@ class PostgresqlBackend:
 
     def risks(self) -> list[str]:
         """Say which settings of the server may lose what it has committed."""
-        with self.engine.connect() as connection:
-            off = [name for name in _NEVER_OFF if connection.exec_driver_sql(f"SHOW {name}").scalar_one() == "off"]
+        with self._connect() as connection:
+            shown = {name: connection.execute(f"SHOW {name}".encode()).fetchone() for name in _NEVER_OFF}
         return [
             f"The server of {self.place} runs with {name}=off: a power cut can lose or destroy what it has committed. "
             "Switch it on in postgresql.conf."
-            for name in off
+            for name, value in shown.items()
+            if value == ("off",)
         ]
 
     def watch(
@@ -152,6 +157,21 @@ class PostgresqlBackend:
                                 tell(topic)
             except psycopg.OperationalError:
                 stopped.wait(_PAUSE_SECONDS)
+
+
+def _read(url: str) -> dict[str, Any]:
+    invalid = DatabaseUrlInvalid(
+        "P402_DATABASE_URL cannot be read. It looks like postgresql://user:password@host:5432/database, or "
+        "postgresql://user@/database?host=/var/run/postgresql for a socket; write special characters as %XX."
+    )
+    try:
+        parameters: dict[str, Any] = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # its text may hold a part of the password
+        raise invalid from None
+    ports = str(parameters.get("port", "")).replace(",", "")
+    if (ports and not ports.isdigit()) or "@" in str(parameters.get("dbname", "")):
+        raise invalid  # a password with a slash in it was taken for a port and a name
+    return parameters
 
 
 def _raw(connection: Connection) -> Any:

@@ -64,7 +64,11 @@ class SqlSessions:
 
     async def due(self, at: datetime, limit: int) -> list[int]:
         """Give sessions whose open part is to be sealed."""
-        query = select(sessions.c.scope_id).where(sessions.c.due_at <= to_millis(at)).order_by(sessions.c.due_at)
+        query = (
+            select(sessions.c.scope_id)
+            .where(sessions.c.due_at <= to_millis(at))
+            .order_by(sessions.c.due_at, sessions.c.scope_id)
+        )
         return await self._database.read(lambda connection: list(connection.execute(query.limit(limit)).scalars()))
 
     async def count_open(self) -> int:

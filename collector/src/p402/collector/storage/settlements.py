@@ -53,9 +53,7 @@ class SqlSettlements:
 
     async def known_lanes(self, chain_id: int, payer: str) -> dict[int, Lane]:
         """Give the lanes that were used before, by nonce key."""
-        query = select(lane_table).where(lane_table.c.chain_id == chain_id, lane_table.c.payer == payer)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return {int(row.nonce_key): Lane(int(row.nonce_key), row.next_nonce) for row in rows}
+        return await self._database.read(lambda connection: _known_lanes(connection, chain_id, payer))
 
     async def sign(
         self, settlement: Settlement, lanes: dict[int, Lane], sign: Sign, head_block: int
@@ -63,12 +61,15 @@ class SqlSettlements:
         """Take the next nonce of a free lane, sign, and store the bytes."""
 
         def change(connection: Connection) -> Settlement | None:
+            if settlement_by_id(connection, settlement.settlement_id).state is not SettlementState.PLANNED:
+                return None
             taken = select(settlements.c.nonce_key).where(settlements.c.state == SettlementState.SIGNED.value)
             busy = {int(key) for key in connection.execute(taken).scalars()}
-            lane = next((lane for key, lane in sorted(lanes.items()) if key not in busy), None)
+            statement = settlement.statement
+            usable = lanes | _known_lanes(connection, statement.chain_id, statement.payer)
+            lane = next((lane for key, lane in sorted(usable.items()) if key in lanes and key not in busy), None)
             if lane is None:
                 return None
-            statement = settlement.statement
             place = {"chain_id": statement.chain_id, "payer": statement.payer, "nonce_key": str(lane.nonce_key)}
             used = upsert(connection, lane_table).values(**place, next_nonce=lane.next_nonce + 1)
             following = {"next_nonce": used.excluded.next_nonce}
@@ -82,7 +83,12 @@ class SqlSettlements:
         assert settlement.signed is not None, "only what was signed can be signed again"
         signed = sign(settlement, Lane(settlement.signed.nonce_key, settlement.signed.nonce))
         block = settlement.signed_at_block or 0  # an earlier version may have landed since then
-        return await self._database.write(lambda connection: _store_signed(connection, settlement, signed, block))
+
+        def change(connection: Connection) -> Settlement:
+            now = settlement_by_id(connection, settlement.settlement_id)
+            return _store_signed(connection, now, signed, block) if now.signed == settlement.signed else now
+
+        return await self._database.write(change)
 
     async def finalise(self, settlement: Settlement, anchor: Anchor, at: datetime) -> None:
         """Store the anchor, link the receipts to it, and append the settlement entry to the log."""
@@ -108,7 +114,8 @@ class SqlSettlements:
                 "log_index": anchor.log_index,
                 "final_at": to_millis(at),
             }
-            connection.execute(_under_way(settlement).values(values))
+            if not connection.execute(_under_way(settlement).values(values)).rowcount:
+                return  # another collector did
             connection.execute(
                 update(receipts)
                 .where(receipts.c.organisation == settlement.organisation, receipts.c.settlement_id.is_(None))
@@ -135,6 +142,11 @@ def settlements_page(connection: Connection, organisation: str, limit: int) -> l
     """Give the settlements of an organisation, the newest first."""
     query = select(settlements).where(settlements.c.organisation == organisation)
     return _all(connection, query.order_by(settlements.c.planned_at.desc()).limit(limit))
+
+
+def _known_lanes(connection: Connection, chain_id: int, payer: str) -> dict[int, Lane]:
+    query = select(lane_table).where(lane_table.c.chain_id == chain_id, lane_table.c.payer == payer)
+    return {int(row.nonce_key): Lane(int(row.nonce_key), row.next_nonce) for row in connection.execute(query)}
 
 
 def _under_way(settlement: Settlement) -> Any:

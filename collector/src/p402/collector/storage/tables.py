@@ -31,6 +31,7 @@ __all__ = [
     "cursors",
     "disclosures",
     "lanes",
+    "leaders",
     "log_entries",
     "log_nodes",
     "metadata",
@@ -281,4 +282,12 @@ lanes = Table(
     Column("payer", String, primary_key=True),
     Column("nonce_key", String, primary_key=True),
     Column("next_nonce", BigInteger, nullable=False),
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("task", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("until", BigInteger, nullable=False),
 )

@@ -1,0 +1,67 @@
+"""Several collectors on one database: one settles, and if two do for a moment, each settlement is still made once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from p402.collector.settlement.ports import SettlementState
+from p402.collector.storage.leaders import LEASE, Leadership
+from support.clock import FakeClock
+from support.open_books import open_database
+from support.settling import Settling, settling
+
+
+async def test_one_leads_until_it_resigns_or_its_lease_is_over(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with open_database(tmp_path) as one, open_database(tmp_path) as two:
+        first, second = Leadership(one, "settlement", "a", clock), Leadership(two, "settlement", "b", clock)
+        assert sorted(await asyncio.gather(first.take(), second.take())) == [False, True]
+        leader, other = (first, second) if await first.take() else (second, first)
+        for _ in range(5):
+            clock.advance(seconds=LEASE.total_seconds() * 0.6)
+            assert await leader.take()
+            assert not await other.take()
+        clock.advance(seconds=LEASE.total_seconds())
+        assert await other.take()
+        assert not await leader.take()
+        await leader.resign()  # what it has lost it cannot give away
+        assert not await leader.take()
+        await other.resign()
+        assert await leader.take()
+
+
+async def test_tasks_have_leaders_of_their_own(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with open_database(tmp_path) as database:
+        assert await Leadership(database, "settlement", "a", clock).take()
+        assert await Leadership(database, "exports", "b", clock).take()
+
+
+async def test_a_settlement_that_two_collectors_saw_planned_is_signed_by_one(at_work: Settling, tmp_path: Path) -> None:
+    async with settling(tmp_path, at_work.chain, at_work.books.clock) as other:
+        await asyncio.gather(at_work.worker.step(), other.worker.step())
+        await asyncio.gather(at_work.worker.step(), other.worker.step())
+        assert sorted(at_work.chain.sent) == [(1, 0)]
+        assert len(set(at_work.chain.sent[1, 0])) == 1
+
+
+async def test_a_settlement_that_two_collectors_saw_final_is_in_the_log_once(at_work: Settling, tmp_path: Path) -> None:
+    async with settling(tmp_path, at_work.chain, at_work.books.clock) as other:
+        await at_work.step()
+        at_work.chain.block()
+        at_work.chain.finalise()
+        await asyncio.gather(at_work.worker.step(), other.worker.step())
+        assert (await other.only()).state is SettlementState.FINAL
+        assert at_work.log() == ["session-receipt", "settlement"]
+
+
+async def test_a_dead_transaction_that_two_collectors_saw_is_replaced_once(at_work: Settling, tmp_path: Path) -> None:
+    async with settling(tmp_path, at_work.chain, at_work.books.clock) as other:
+        at_work.chain.loses_what_is_sent = True
+        await at_work.step()
+        at_work.chain.block(seconds=1000)
+        at_work.chain.finalise()
+        at_work.chain.loses_what_is_sent = False
+        await asyncio.gather(at_work.worker.step(), other.worker.step())
+        assert len(set(at_work.chain.sent[1, 0])) == 2  # the dead one, and its one replacement
