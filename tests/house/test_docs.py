@@ -42,7 +42,10 @@ def test_the_example_configuration_has_every_setting_and_loads(monkeypatch: pyte
 def test_every_endpoint_is_in_the_collectors_readme_and_no_other(tmp_path: Path) -> None:
     app = build(load_settings(data_dir=tmp_path)).app
     served = {f"{route.method} {route.resource.canonical}" for route in app.router.routes() if route.resource}
-    named = {f"{method} {path}" for method, path in re.findall(r"^\| `(GET|POST) (\S+)` \|", COLLECTOR, re.MULTILINE)}
+    named = {
+        f"{method} {path}"
+        for method, path in re.findall(r"^\| `(GET|POST|PUT|DELETE) (\S+)` \|", COLLECTOR, re.MULTILINE)
+    }
     assert named == served
 
 

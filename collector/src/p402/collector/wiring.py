@@ -19,6 +19,7 @@ from p402.collector.api.feedback import FeedbackApi, HoldTimes
 from p402.collector.api.feedback_stream import FeedbackStream
 from p402.collector.api.forecast import ForecastApi
 from p402.collector.api.handlers import Api
+from p402.collector.api.policies import PoliciesApi
 from p402.collector.app import build_app
 from p402.collector.budgets.keep import LeaseKeeper
 from p402.collector.budgets.watch import BudgetWatch
@@ -211,7 +212,8 @@ def _feedback(
     settle_within = timedelta(seconds=settings.lease_settle_seconds)
     grace = timedelta(seconds=settings.unreconciled_grace_seconds)
     keeper = LeaseKeeper(lease_expiry(database, settle_within=settle_within, grace=grace), clock)
-    return _Feedback([*api.routes(), *stream.routes()], keeper)
+    written = PoliciesApi(database, authenticator, catalogue, prices, clock, organisation)
+    return _Feedback([*api.routes(), *stream.routes(), *written.routes()], keeper)
 
 
 @dataclass(frozen=True, slots=True)

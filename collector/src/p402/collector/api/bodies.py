@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from p402.collector.api.problem import BadRequest
+from p402.collector.routing.problems import problems_of
 
 __all__ = ["json_body"]
 
@@ -31,8 +32,4 @@ async def json_body(request: web.Request, shape: type[Body]) -> Body:
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:
-        wrong = [
-            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise BadRequest(f"The body is not as it must be. {'; '.join(wrong)}.") from error
+        raise BadRequest(f"The body is not as it must be. {problems_of(error, 'body')}.") from error

@@ -22,6 +22,7 @@ __all__ = [
     "Forbidden",
     "NotFound",
     "PaymentRequired",
+    "PreconditionFailed",
     "Unauthorised",
     "problem_middleware",
     "status_of",
@@ -46,6 +47,10 @@ class NotFound(Permanent):
     """There is no such thing, or the key may not know of it."""
 
 
+class PreconditionFailed(Permanent):
+    """What is to be changed is no longer what the request says it is."""
+
+
 class PaymentRequired(Permanent):
     """A budget or a policy forbids the call; the problem has the members of the decision too."""
 
@@ -65,6 +70,7 @@ _STATUS: dict[type[P402Error], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    PreconditionFailed: 412,
 }
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
-from p402.collector.storage.charge_rows import charge_of
+from p402.collector.storage.charge_rows import charge_of, to_millis
 from p402.collector.storage.tables import charges, models, price_books, scopes, set_aside, spend_hourly
 from p402.vocabulary import Attribution, Charge, Level, Money
 
 __all__ = [
     "SetAside",
     "Spend",
+    "charges_between",
     "charges_joined",
     "charges_of",
     "charges_page",
@@ -71,6 +73,16 @@ def charges_page(connection: Connection, within: Attribution, after: int, limit:
     """Give the next charges within a part of the tree, in the order of recording, each with its sequence number."""
     query = charges_joined().where(charges.c.seq > after, *within_scope(within))
     rows = connection.execute(query.order_by(charges.c.seq).limit(limit)).mappings()
+    return [(row["seq"], charge_of(dict(row))) for row in rows]
+
+
+def charges_between(
+    connection: Connection, within: Attribution, begin: datetime, end: datetime, limit: int
+) -> list[tuple[int, Charge]]:
+    """Give the charges of calls that began in a period (its end not included), the earliest first."""
+    begun = charges.c.started_at >= to_millis(begin), charges.c.started_at < to_millis(end)
+    query = charges_joined().where(*begun, *within_scope(within))
+    rows = connection.execute(query.order_by(charges.c.started_at, charges.c.seq).limit(limit)).mappings()
     return [(row["seq"], charge_of(dict(row))) for row in rows]
 
 

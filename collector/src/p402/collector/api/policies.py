@@ -1,0 +1,255 @@
+"""Policies of departments over HTTP: each change a version, and dry runs of a policy before it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.bodies import json_body
+from p402.collector.api.pages import MAX_LIMIT, integer, organisation_of
+from p402.collector.api.policy_views import (
+    DEFAULT_NAME,
+    PolicyBody,
+    TestBody,
+    decision_view,
+    history_view,
+    policy_view,
+)
+from p402.collector.api.problem import BadRequest, Forbidden, NotFound, PreconditionFailed
+from p402.collector.pricing import PriceBook
+from p402.collector.routing.history import replayed
+from p402.collector.routing.schema import PolicyDefinition, policy_of_definition
+from p402.collector.storage.charges import charges_between
+from p402.collector.storage.database import Database
+from p402.collector.storage.policies import (
+    DEFAULT_DEPARTMENT,
+    PolicyChanged,
+    StoredPolicy,
+    change_policy,
+    current_policies,
+    current_policy,
+    policy_of,
+    policy_versions,
+)
+from p402.decisions import Catalogue, Funds, Policy, RateCard, Rules, decide
+from p402.vocabulary import Attribution, Clock, is_valid_id
+
+__all__ = ["PoliciesApi"]
+
+_MOST_CHARGES = 100_000  # that one test looks at
+
+
+@dataclass(frozen=True, slots=True)
+class PoliciesApi:
+    """What the handlers need."""
+
+    database: Database
+    authenticator: Authenticator
+    catalogue: Catalogue
+    prices: PriceBook
+    clock: Clock
+    default_organisation: str
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes; the README's table is checked against them."""
+        return [
+            web.get("/v1/policies", self.policies, allow_head=False),
+            web.post("/v1/policies/test", self.test),
+            web.get("/v1/policies/{department}", self.policy, allow_head=False),
+            web.put("/v1/policies/{department}", self.put),
+            web.delete("/v1/policies/{department}", self.delete),
+            web.get("/v1/policies/{department}/versions", self.versions, allow_head=False),
+        ]
+
+    async def policies(self, request: web.Request) -> web.Response:
+        """List the policies that are in force, the organisation's default first."""
+        principal, organisation = await self._caller(request, "spend:read")
+        found = await self.database.read(lambda connection: current_policies(connection, organisation))
+        seen = [stored for stored in found if _may_see(principal, stored.department)]
+        return web.json_response({"policies": [policy_view(stored) for stored in seen]})
+
+    async def policy(self, request: web.Request) -> web.Response:
+        """Show a department's own policy."""
+        principal, organisation = await self._caller(request, "spend:read")
+        department = _department(request, principal)
+        stored = await self.database.read(lambda connection: current_policy(connection, organisation, department))
+        if stored is None:
+            raise NotFound(_none(request))
+        return _shown(stored)
+
+    async def put(self, request: web.Request) -> web.Response:
+        """Make a policy the one in force; the same once more changes nothing."""
+        principal, organisation = await self._caller(request, "admin")
+        principal.require_whole_organisation()
+        department, expected = _department(request, principal), _expected(request)
+        body = await json_body(request, PolicyBody)
+        stored, changed = await self._change(
+            principal, organisation, department, body.definition(), body.reason, expected
+        )
+        return _shown(stored, status=201 if changed and stored.version == 1 else 200)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """End a department's policy: the organisation's default applies again, or none."""
+        principal, organisation = await self._caller(request, "admin")
+        principal.require_whole_organisation()
+        department, expected = _department(request, principal), _expected(request)
+        if await self.database.read(lambda connection: current_policy(connection, organisation, department)) is None:
+            raise NotFound(_none(request))
+        stored, _ = await self._change(principal, organisation, department, None, None, expected)
+        return _shown(stored)
+
+    async def versions(self, request: web.Request) -> web.Response:
+        """List all versions of a department's policy, the oldest first; ``next_after`` continues."""
+        principal, organisation = await self._caller(request, "spend:read")
+        department = _department(request, principal)
+        after = integer(request, "after", 0, least=0, most=2**31 - 1)
+        limit = integer(request, "limit", 100, least=1, most=MAX_LIMIT)
+        found = await self.database.read(
+            lambda connection: policy_versions(connection, organisation, department, after, limit)
+        )
+        return web.json_response(
+            {
+                "versions": [policy_view(stored) for stored in found],
+                "next_after": found[-1].version if len(found) == limit else None,
+            }
+        )
+
+    async def test(self, request: web.Request) -> web.Response:
+        """Say what a policy makes of a call, or would have made of those of a period; nothing is changed."""
+        principal, organisation = await self._caller(request, "spend:read")
+        body = await json_body(request, TestBody)
+        own = principal.bound_to.department
+        if own is not None and body.department not in (None, own):
+            raise Forbidden("The API key is bound to another department.")
+        department = body.department or own
+        if body.question is not None:
+            question = body.question.question(principal.bound_to, organisation)
+            department = department or question.attribution.department
+            policy = await self._policy(organisation, department, body.policy)
+            decision = decide(question, self._rules(policy), Funds(), self.clock.now())
+            return web.json_response(decision_view(decision))
+        assert body.history is not None
+        within = principal.within(organisation).over(Attribution(department=department))
+        period = body.history.begin, body.history.end
+        answer = await self.database.read(
+            lambda connection: self._test_history(connection, within, period, organisation, body.policy)
+        )
+        return web.json_response(answer)
+
+    def _test_history(
+        self,
+        connection: Connection,
+        within: Attribution,
+        period: tuple[datetime, datetime],
+        organisation: str,
+        proposed: PolicyDefinition | None,
+    ) -> dict[str, object]:
+        found = charges_between(connection, within, *period, _MOST_CHARGES + 1)
+        complete = len(found) <= _MOST_CHARGES
+        history = replayed(
+            dict(found[:_MOST_CHARGES]), _policies(connection, organisation, proposed), self.catalogue, self.prices
+        )
+        return history_view(history, complete=complete)
+
+    async def _policy(self, organisation: str, department: str | None, proposed: PolicyDefinition | None) -> Policy:
+        return await self.database.read(lambda connection: _policies(connection, organisation, proposed)(department))
+
+    def _rules(self, policy: Policy) -> Rules:
+        now = self.clock.now()
+
+        def card_for(provider: str, model: str, service_tier: str | None) -> RateCard | None:
+            card = self.prices.card(provider, model, now, service_tier)
+            return card if isinstance(card, RateCard) else None
+
+        return Rules(policy, self.catalogue, card_for)
+
+    async def _change(
+        self,
+        principal: Principal,
+        organisation: str,
+        department: str,
+        definition: PolicyDefinition | None,
+        reason: str | None,
+        expected: int | None,
+    ) -> tuple[StoredPolicy, bool]:
+        now = self.clock.now()
+        try:
+            return await self.database.write(
+                lambda connection: change_policy(
+                    connection,
+                    organisation,
+                    department,
+                    definition,
+                    by=principal.key_id,
+                    reason=reason,
+                    at=now,
+                    expected=expected,
+                )
+            )
+        except PolicyChanged as error:
+            raise PreconditionFailed(
+                f"The policy is at version {error.version}, not {expected}: somebody changed it meanwhile. "
+                "Read it, and decide again."
+            ) from error
+
+    async def _caller(self, request: web.Request, scope: str) -> tuple[Principal, str]:
+        principal = await self.authenticator.authenticate(request, scope)
+        return principal, organisation_of(request, principal, self.default_organisation)
+
+
+def _policies(
+    connection: Connection, organisation: str, proposed: PolicyDefinition | None
+) -> Callable[[str | None], Policy]:
+    """Give the policy of each department: the proposed one, else what is in force, read once."""
+    if proposed is not None:
+        policy = policy_of_definition(proposed, "proposed", 0)
+        return lambda _: policy
+    known: dict[str | None, Policy] = {}
+
+    def of(department: str | None) -> Policy:
+        if department not in known:
+            known[department] = policy_of(connection, organisation, department)
+        return known[department]
+
+    return of
+
+
+def _department(request: web.Request, principal: Principal) -> str:
+    name = request.match_info["department"]
+    if not is_valid_id(name):
+        raise BadRequest(
+            "The id of a department has 1 to 256 printable characters; _default is the organisation's own."
+        )
+    department = DEFAULT_DEPARTMENT if name == DEFAULT_NAME else name
+    if not _may_see(principal, department):
+        raise Forbidden("The API key is bound to another department.")
+    return department
+
+
+def _may_see(principal: Principal, department: str) -> bool:
+    return principal.bound_to.department in (None, department) or department == DEFAULT_DEPARTMENT
+
+
+def _expected(request: web.Request) -> int | None:
+    """Read which version a change is of: ``If-Match: "3"``; ``"0"`` if there is none yet."""
+    text = request.headers.get("If-Match")
+    if text is None or text.strip() == "*":
+        return None
+    version = text.strip().strip('"')
+    if not (version.isascii() and version.isdigit() and len(version) < 10):  # noqa: PLR2004 - 31 bits
+        raise BadRequest('If-Match is the version that the change is of, such as "3".')
+    return int(version)
+
+
+def _none(request: web.Request) -> str:
+    name = request.match_info["department"]
+    return f"{name!r} has no policy of its own. GET /v1/policies lists those that have one."
+
+
+def _shown(stored: StoredPolicy, *, status: int = 200) -> web.Response:
+    return web.json_response(policy_view(stored), status=status, headers={"ETag": f'"{stored.version}"'})

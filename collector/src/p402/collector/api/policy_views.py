@@ -1,0 +1,156 @@
+"""What the API takes and shows of policies: plain JSON values (pure)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from p402.collector.api.feedback_schema import AskedQuestion
+from p402.collector.routing.history import Example, History, Tally
+from p402.collector.routing.schema import PolicyDefinition
+from p402.collector.storage.policies import DEFAULT_DEPARTMENT, StoredPolicy
+from p402.decisions import Decision
+from p402.vocabulary import MAX_ID_LENGTH, Money, rfc3339
+
+__all__ = ["DEFAULT_NAME", "PolicyBody", "TestBody", "decision_view", "history_view", "policy_view"]
+
+DEFAULT_NAME = "_default"
+"""How a URL calls the policy of departments that have none of their own."""
+
+_MOST_MOVES = 100
+_SHAPE = ConfigDict(extra="forbid", frozen=True)
+
+
+class PolicyBody(PolicyDefinition):
+    """Body of ``PUT /v1/policies/{department}``."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
+
+    def definition(self) -> PolicyDefinition:
+        """Give the policy without the reason for it."""
+        return PolicyDefinition.model_validate(self.model_dump(exclude={"reason"}, exclude_defaults=True))
+
+
+class _Period(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    begin: Annotated[AwareDatetime, Field(alias="from")]
+    end: Annotated[AwareDatetime, Field(alias="to")]
+
+
+class TestBody(BaseModel):
+    """Body of ``POST /v1/policies/test``."""
+
+    __test__ = False  # no test, whatever pytest thinks of its name
+    model_config = _SHAPE
+
+    department: Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)] | None = None
+    policy: PolicyDefinition | None = None
+    """None: the policies as they are."""
+    question: AskedQuestion | None = None
+    history: _Period | None = None
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> TestBody:
+        if (self.question is None) == (self.history is None):
+            raise ValueError("give either question or history")
+        if self.history is not None and self.history.begin >= self.history.end:
+            raise ValueError("history.from must be before history.to")
+        return self
+
+
+def policy_view(stored: StoredPolicy) -> dict[str, Any]:
+    """Show one version of a policy; without a definition it is the end of one."""
+    return {
+        "organisation": stored.organisation,
+        "department": DEFAULT_NAME if stored.department == DEFAULT_DEPARTMENT else stored.department,
+        "version": stored.version,
+        "definition": None if stored.definition is None else stored.definition.to_json(),
+        "created_at": rfc3339(stored.created_at),
+        "created_by": stored.created_by,
+        "reason": stored.reason,
+    }
+
+
+def decision_view(decision: Decision) -> dict[str, Any]:
+    """Show what a policy makes of a call, apart from money."""
+    return {
+        "verdict": decision.verdict.value,
+        "code": decision.code.value,
+        "rationale": decision.rationale,
+        "model": decision.model,
+        "would": decision.would,
+        "most_usd": str(decision.ceiling),
+    }
+
+
+def history_view(history: History, *, complete: bool) -> dict[str, Any]:
+    """Show what a policy would have made of a period."""
+    moves = sorted(history.moves.items(), key=lambda item: (item[1].after.nano_usd - item[1].before.nano_usd, item[0]))
+    before = sum((move.before for move in history.moves.values()), Money(0))
+    after = sum((move.after for move in history.moves.values()), Money(0))
+    return {
+        "looked_at": _tally_view(history.looked_at),
+        "complete": complete,
+        "verdicts": {verdict.value: _tally_view(tally) for verdict, tally in sorted(history.verdicts.items())},
+        "rules": dict(history.rules.most_common()),
+        "moved": {
+            "calls": sum(move.calls for move in history.moves.values()),
+            "cost_before_usd": str(before),
+            "cost_after_usd": str(after),
+        },
+        "moves": [
+            {
+                "provider": provider,
+                "from": model,
+                "to": other,
+                "calls": move.calls,
+                "calls_without_price": move.incomparable,
+                "cost_before_usd": str(move.before),
+                "cost_after_usd": str(move.after),
+            }
+            for (provider, model, other), move in moves[:_MOST_MOVES]
+        ],
+        "not_judged": {"complexity_unknown": _tally_view(history.without_complexity)},
+        "examples": [_example_view(example) for example in history.examples],
+        "notes": _notes(history, complete=complete),
+    }
+
+
+def _notes(history: History, *, complete: bool) -> list[str]:
+    notes = [
+        "Costs after a move are list prices of the same numbers of tokens; another model may use more or fewer.",
+        "Charges do not tell whether a call used tools, needed a required shape, or could be given another model at all.",
+        "Money is not looked at: what a budget would have done is not in this.",
+    ]
+    if history.without_complexity.calls:
+        notes.append(
+            f"{history.without_complexity.calls} calls were not judged: a rule about complexity could apply to them, "
+            "and nobody computed theirs."
+        )
+    if not complete:
+        notes.append("The period has more calls than one test looks at; these are the earliest. Ask for a shorter one.")
+    return notes
+
+
+def _tally_view(tally: Tally) -> dict[str, Any]:
+    return {"calls": tally.calls, "cost_usd": str(tally.cost), "unpriced_calls": tally.unpriced}
+
+
+def _example_view(example: Example) -> dict[str, Any]:
+    charge, decision = example.charge, example.decision
+    return {
+        "seq": example.seq,
+        "started_at": rfc3339(charge.started_at),
+        "department": charge.attribution.department,
+        "provider": charge.provider,
+        "model": charge.request_model or charge.model,
+        "task_type": charge.task_type,
+        "complexity": charge.complexity,
+        "cost_usd": None if charge.cost is None else str(charge.cost),
+        "verdict": decision.verdict.value,
+        "code": decision.code.value,
+        "rationale": decision.rationale,
+        "model_after": decision.model,
+    }
