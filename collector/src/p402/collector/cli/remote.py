@@ -1,0 +1,104 @@
+"""A running collector, as commands talk to it: through its API, so that other replicas and clients hear of a change."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from p402.vocabulary import Permanent, Transient
+from p402.vocabulary.environment import DEFAULT_COLLECTOR_URL, P402_API_KEY, P402_COLLECTOR_URL
+
+__all__ = ["CollectorUnreachable", "Refused", "Remote", "add_options", "remote_of"]
+
+_TIMEOUT = 60.0  # seconds; a dry run of a month takes some
+
+
+class Refused(Permanent):
+    """The collector does not do what was asked; the message is its own."""
+
+
+class CollectorUnreachable(Transient):
+    """Nobody answers as a collector would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The API of a collector."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+    organisation: str | None = None
+
+    def get(self, path: str, **query: str) -> Any:
+        """Read something."""
+        return self.ask("GET", path, query=query)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send a request; gives the JSON that comes back.
+
+        Raises:
+            Refused: with what the collector says is wrong.
+            CollectorUnreachable: if there is no answer.
+        """
+        asked = {**({"organisation": self.organisation} if self.organisation else {}), **(query or {})}
+        url = f"{self.url}{path}" + (f"?{urlencode(asked)}" if asked else "")
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(url, data=data, method=method, headers={"Accept": "application/json", **(headers or {})})  # noqa: S310 - http or https: `remote_of` looks
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        if self.key:
+            request.add_header("Authorization", f"Bearer {self.key}")
+        try:
+            with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
+                return json.load(response)
+        except HTTPError as error:
+            raise Refused(_told(error)) from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise CollectorUnreachable(
+                f"No collector answers at {self.url} ({reason}): is `p402 serve` running there? "
+                f"--url or {P402_COLLECTOR_URL} says where it is."
+            ) from error
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which collector is meant, and by which right."""
+    parser.add_argument(
+        "--url", help=f"address of the collector (default: {P402_COLLECTOR_URL}, {DEFAULT_COLLECTOR_URL})"
+    )
+    parser.add_argument("--key", help=f"API key (default: {P402_API_KEY}, which other users of the machine cannot see)")
+    parser.add_argument("--organisation", metavar="ID", help="organisation (default: the key's, else the collector's)")
+
+
+def remote_of(parsed: argparse.Namespace) -> Remote:
+    """Give the collector that the options and the environment name.
+
+    Raises:
+        Refused: if its address is none.
+    """
+    url = str(parsed.url or os.environ.get(P402_COLLECTOR_URL) or DEFAULT_COLLECTOR_URL).rstrip("/")
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise Refused(f"The address of a collector begins with http:// or https://; got {url!r}.")
+    return Remote(url, parsed.key or os.environ.get(P402_API_KEY), parsed.organisation)
+
+
+def _told(error: HTTPError) -> str:
+    try:
+        return str(json.load(error)["detail"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return f"The server answers {error.code} {error.reason} at {urlsplit(error.url).path}: is that a collector?"
