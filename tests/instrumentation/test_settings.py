@@ -33,6 +33,8 @@ def test_everything_is_set() -> None:
         "P402_TRUSTED_PEERS": "10.0.0.0/8, unix",
         "P402_CONTENT_MODE": "Redacted",
         "P402_FINGERPRINT_KEY": "a-key-of-sixteen-characters",
+        "P402_FAIL_MODE": "Closed",
+        "P402_DECISION_TIMEOUT_MS": "120",
     }
     assert Settings.from_environment(environment) == Settings(
         collector_url="https://meter.internal/p402",
@@ -45,6 +47,9 @@ def test_everything_is_set() -> None:
         trusted_peers=TrustedPeers((IPv4Network("10.0.0.0/8"),), unix=True),
         content_mode=ContentMode.REDACTED,
         fingerprint_key=b"a-key-of-sixteen-characters",
+        budgets=True,
+        fail_closed=True,
+        decision_timeout=0.12,
     )
 
 
@@ -57,6 +62,9 @@ def test_everything_is_set() -> None:
         ("P402_COLLECTOR_URL", "http://[host"),
         ("P402_API_KEY", "a key\nof two lines"),
         ("P402_DISABLED", "perhaps"),
+        ("P402_BUDGETS", "perhaps"),
+        ("P402_FAIL_MODE", "ajar"),
+        ("P402_DECISION_TIMEOUT_MS", "0.05 s"),
         ("P402_OPENAI_HOSTS", "gpu-7.internal:8000"),
         ("P402_OPENAI_HOSTS", "http://llm.internal/v1=vllm"),
         ("P402_EMPLOYEE", "e-\x007"),

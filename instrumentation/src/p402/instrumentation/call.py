@@ -52,6 +52,7 @@ class Call:
         *,
         hides_usage: bool = False,
         on_failure: Callable[[], None] = lambda: None,
+        on_end: Callable[[Usage | None, str | None], None] = lambda *_: None,
         content: Content | None = None,
     ) -> None:
         self.hides_usage = hides_usage
@@ -61,6 +62,9 @@ class Call:
         self._facts = facts
         self._body = body
         self._on_failure = on_failure
+        self._on_end = on_end
+        """Told what was used, and how the call was served, when the span has ended."""
+        self._used: Usage | None = None
         self._content = content
         self._answer = Answer()
         self._status: int | None = None
@@ -128,6 +132,8 @@ class Call:
                 self._conclude(end, error)
         finally:
             self._span.end()
+            with guard("settling a call"):
+                self._on_end(self._used, self._answer.service_tier)
 
     def _conclude(self, end: StreamEnd, error: BaseException | None) -> None:
         answer = self._answer
@@ -148,6 +154,7 @@ class Call:
                 reason = answer.finish_reasons[-1] if answer.finish_reasons else None
                 self._span.set_attributes(self._content.of(self._body, answer.text, reason))
         usage, source = self._usage()
+        self._used = usage
         if usage is not None:
             self._span.set_attributes({**usage_attributes(usage), attributes.P402_USAGE_SOURCE: source.value})
 

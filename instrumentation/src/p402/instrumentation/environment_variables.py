@@ -5,12 +5,15 @@ from p402.vocabulary.environment import P402_API_KEY, P402_BAGGAGE_HOSTS, P402_C
 __all__ = [
     "P402_API_KEY",
     "P402_BAGGAGE_HOSTS",
+    "P402_BUDGETS",
     "P402_CLIENT",
     "P402_COLLECTOR_URL",
     "P402_CONTENT_MODE",
+    "P402_DECISION_TIMEOUT_MS",
     "P402_DEPARTMENT",
     "P402_DISABLED",
     "P402_EMPLOYEE",
+    "P402_FAIL_MODE",
     "P402_FINGERPRINT_KEY",
     "P402_OPENAI_HOSTS",
     "P402_ORGANISATION",
@@ -52,3 +55,12 @@ P402_CONTENT_MODE = "P402_CONTENT_MODE"
 
 P402_FINGERPRINT_KEY = "P402_FINGERPRINT_KEY"
 """Secret of at least 16 characters for fingerprints and prompt patterns. Default: a random one for each process."""
+
+P402_BUDGETS = "P402_BUDGETS"
+"""``1`` or ``0``: whether calls are decided by the collector's budgets. Default: if ``P402_COLLECTOR_URL`` is set."""
+
+P402_FAIL_MODE = "P402_FAIL_MODE"
+"""What becomes of a call when the collector cannot be asked: ``open`` (it goes on, the default) or ``closed`` (refused)."""
+
+P402_DECISION_TIMEOUT_MS = "P402_DECISION_TIMEOUT_MS"
+"""How long a call waits for the collector's answer, in milliseconds. Default: 50."""

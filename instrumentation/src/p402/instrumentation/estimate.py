@@ -24,7 +24,7 @@ from typing import Any
 from p402.instrumentation.guard import guard
 from p402.vocabulary import Usage
 
-__all__ = ["approximate", "count_tokens", "estimate", "prompt_text"]
+__all__ = ["approximate", "count_tokens", "estimate", "exact_counter", "prompt_text"]
 
 _LONGEST_TEXT = 64 * 1024
 """Characters that a tokenizer is given; it takes about a millisecond for each 3,000."""
@@ -60,13 +60,23 @@ def count_tokens(text: str, model: str) -> int:
     """Count a text's tokens as well as can be done without delay."""
     if not text or len(text) > _LONGEST_TEXT:
         return approximate(text)
-    vocabulary = "cl100k_base" if model == "gpt-4" or model.startswith(_OLDER_MODELS) else "o200k_base"
+    vocabulary = _vocabulary(model)
     if vocabulary not in _counters:
         if _on_an_event_loop():
             threading.Thread(target=_load, args=(vocabulary,), name="p402-tokenizer", daemon=True).start()
             return approximate(text)
         _load(vocabulary)
     return _counters.get(vocabulary, approximate)(text)
+
+
+def exact_counter(model: str) -> Callable[[str], int] | None:
+    """Give the tokenizer of a model of OpenAI's, if there is one in memory; else have it loaded, for the next time."""
+    vocabulary = _vocabulary(model)
+    if vocabulary not in _counters:
+        threading.Thread(target=_load, args=(vocabulary,), name="p402-tokenizer", daemon=True).start()
+        return None
+    counter = _counters[vocabulary]
+    return None if counter is approximate else counter
 
 
 def approximate(text: str) -> int:
@@ -90,6 +100,10 @@ def _texts(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for child in node:
             yield from _texts(child)
+
+
+def _vocabulary(model: str) -> str:
+    return "cl100k_base" if model == "gpt-4" or model.startswith(_OLDER_MODELS) else "o200k_base"
 
 
 def _on_an_event_loop() -> bool:

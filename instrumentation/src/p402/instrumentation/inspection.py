@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,10 @@ from p402.instrumentation.batches import Downloads, ResultsDownload
 from p402.instrumentation.call import Call
 from p402.instrumentation.call_spans import CallSpans
 from p402.instrumentation.content import Content, ContentMode
+from p402.instrumentation.feedback.admission import Admission, Pending
+from p402.instrumentation.feedback.apply import write_body
+from p402.instrumentation.feedback.gate import Asked, Changes, Gate, changes, settle
+from p402.instrumentation.feedback.refusal import Refusal
 from p402.instrumentation.fingerprints import prompt_pattern
 from p402.instrumentation.guard import guard
 from p402.instrumentation.messages import ends_of
@@ -35,7 +40,7 @@ from p402.instrumentation.task_type import infer
 from p402.instrumentation.unseen import warn_of_request, warn_of_websocket
 from p402.vocabulary import attributes, new_id
 
-__all__ = ["Inspected", "Inspector", "Outgoing"]
+__all__ = ["Inspected", "Inspector", "Outgoing", "Undecided"]
 
 _IN_CALL = context.create_key("p402-in-call")
 _MOST_CHARACTERS = 2_048  # of each text that is looked at to tell what a call is for
@@ -57,6 +62,8 @@ class Outgoing:
     """None if it cannot be read without consuming it; of a form, its texts as a JSON object."""
     can_hide: bool
     """Whether this client can keep an event of the response's stream from the application."""
+    can_change: bool = False
+    """Whether this client can send another body, and to another path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +79,31 @@ class Inspected:
     """To be set."""
     body: bytes | None = None
     """To be sent instead; None leaves it as it is."""
+    path: str | None = None
+    """To be sent to instead."""
+    refusal: Refusal | None = None
+    """To be answered, without anything being sent."""
+
+
+class Undecided:
+    """A request whose decision has to be waited for, for a bounded time; whatever fails, there is something to do."""
+
+    def __init__(self, pending: Pending, go_on: Callable[[Admission], Inspected], otherwise: Inspected) -> None:
+        self._pending = pending
+        self._go_on = go_on
+        self._otherwise = otherwise
+
+    def result(self) -> Inspected:
+        """Wait on this thread."""
+        with guard("waiting for a decision"):
+            return self._go_on(self._pending.result())
+        return self._otherwise
+
+    async def result_async(self) -> Inspected:
+        """Wait without holding up the event loop."""
+        with guard("waiting for a decision"):
+            return self._go_on(await self._pending.result_async())
+        return self._otherwise
 
 
 class Inspector:
@@ -84,16 +116,18 @@ class Inspector:
         openai_hosts: Mapping[str, str] = MappingProxyType({}),
         content: Content | None = None,
         downloads: Downloads | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._spans = spans
         self._baggage_hosts = baggage_hosts
         self._openai_hosts = openai_hosts
         self._content = content or Content(ContentMode.METADATA, None)
         self._downloads = downloads
+        self._gate = gate
         self._do_not_ask: set[tuple[str, int | None]] = set()
         self._attempts = Attempts(time.monotonic, lambda: new_id("req", datetime.now(UTC)))
 
-    def inspect(self, outgoing: Outgoing) -> Inspected | None:
+    def inspect(self, outgoing: Outgoing) -> Inspected | Undecided | None:
         """Look at a request; None if it is not for a provider, or is part of a call that is already looked after."""
         here = context.get_current()
         if context.get_value(_IN_CALL, here):
@@ -104,8 +138,9 @@ class Inspector:
         if route is None:
             with guard("looking at what is no call of a model"):
                 download = self._other(outgoing, here)
-            if download is None and not is_provider(host, port, own):
-                return None
+            if not is_provider(host, port, own):
+                # A download at an unknown host may be anything yet, so nothing about its request is changed.
+                return Inspected(context=here, call=download) if download is not None else None
         trusted = host.lower() in self._baggage_hosts
         inspected = Inspected(
             context=context.set_value(_IN_CALL, True, here if trusted else _private(here)),  # noqa: FBT003 - its API
@@ -139,7 +174,7 @@ class Inspector:
         """Note that a server does not know ``stream_options``: it is not asked for usage again."""
         self._do_not_ask.add((outgoing.host, outgoing.port))
 
-    def _start(self, route: Route, outgoing: Outgoing, inspected: Inspected, here: Context) -> Inspected:
+    def _start(self, route: Route, outgoing: Outgoing, inspected: Inspected, here: Context) -> Inspected | Undecided:
         assert outgoing.body is not None
         try:
             body: Any = json.loads(outgoing.body)
@@ -148,38 +183,80 @@ class Inspector:
         facts = route.dialect.read_request(outgoing.path.rstrip("/"), body) if isinstance(body, dict) else None
         if facts is None:
             return inspected
+        said = labels(here)
+        asked = Asked(
+            route=route,
+            facts=facts,
+            path=outgoing.path,
+            body=body,
+            raw=outgoing.body,
+            said={**said, **self._purpose(facts, outgoing.path, body, said.get(attributes.P402_TASK_TYPE))},
+            changeable=outgoing.can_change and not _signed(outgoing.headers),
+        )
+        admission = None
+        if self._gate is not None:
+            with guard("deciding about a call"):
+                admission = self._gate.admit(asked)
+        if isinstance(admission, Pending):
+            return Undecided(admission, partial(self._go_on, asked, outgoing, inspected, here), inspected)
+        return self._go_on(asked, outgoing, inspected, here, admission)
+
+    def _go_on(
+        self, asked: Asked, outgoing: Outgoing, inspected: Inspected, here: Context, admission: Admission | None
+    ) -> Inspected:
+        """Start the call that a decision leaves, or end it here; if that fails, nothing stays taken for it."""
+        try:
+            return self._begin(asked, outgoing, inspected, here, admission)
+        except BaseException:
+            if admission is not None:
+                admission.finish(None)
+            raise
+
+    def _begin(
+        self, asked: Asked, outgoing: Outgoing, inspected: Inspected, here: Context, admission: Admission | None
+    ) -> Inspected:
+        made = Changes(asked.facts) if admission is None else changes(asked, admission)
+        facts, route = made.facts, asked.route
+        body = asked.body if made.body is None else made.body
         asking = route.tells_when_asked and facts.stream and outgoing.can_hide and not asks_for_usage(body)
         asking = asking and (outgoing.host, outgoing.port) not in self._do_not_ask and not _signed(outgoing.headers)
         current = trace.get_current_span(here)
-        identity = (trace_of(current), f"{outgoing.host}{outgoing.path}", outgoing.body)
+        identity = (trace_of(current), f"{outgoing.host}{outgoing.path}", asked.raw)
         attempt = self._attempts.begin(*identity, _retry_count(outgoing.headers))
         span, seen = self._spans.start(
             f"{facts.operation} {facts.model}",
             here,
             {
-                **(said := labels(here)),
-                **self._purpose(facts, outgoing.path, body, said.get(attributes.P402_TASK_TYPE)),
+                **asked.said,
                 **_request_attributes(route, facts, outgoing),
                 attributes.P402_REQUEST: attempt.request,
                 **({attributes.HTTP_REQUEST_RESEND_COUNT: attempt.number} if attempt.number else {}),
                 **({attributes.P402_OUTER_SPAN_SCOPE: scope} if (scope := outer_span_scope(current)) else {}),
+                **({} if admission is None else admission.attributes(asked.facts.model)),
             },
         )
+        if made.refusal is not None:
+            span.end()
+            return Inspected(context=inspected.context, refusal=made.refusal)
+        raw = asked.raw if made.body is None or made.body == asked.body else write_body(made.body)
         call = Call(
             span,
             route.dialect,
             facts,
-            outgoing.body,
+            raw,
             hides_usage=asking,
             on_failure=lambda: self._attempts.failed(attempt, *identity),
+            on_end=_nothing if admission is None else partial(settle, asked, admission),
             content=self._content,
         )
+        sent = _asking_for_usage(body, raw) if asking else raw
         return Inspected(
             context=_with_span(inspected.context, seen, private=bool(inspected.dropped_headers)),
             call=call,
             dropped_headers=inspected.dropped_headers,
             headers={"accept-encoding": "identity"} if asking else {},  # we take an event out of these bytes
-            body=_asking_for_usage(body, outgoing.body) if asking else None,
+            body=None if sent is asked.raw else sent,
+            path=made.path,
         )
 
     def _purpose(self, facts: RequestFacts, path: str, body: Mapping[str, Any], said: str | None) -> dict[str, str]:
@@ -210,13 +287,16 @@ def _request_attributes(route: Route, facts: RequestFacts, outgoing: Outgoing) -
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _asking_for_usage(body: dict[str, Any], raw: bytes) -> bytes:
+def _nothing(*_: object) -> None:
+    """Settle a call that no budget limits."""
+
+
+def _asking_for_usage(body: Mapping[str, Any], raw: bytes) -> bytes:
     """Add `stream_options.include_usage`, leaving every other byte as it is where that can be done."""
     if "stream_options" not in body:
         return _ASK_FOR_USAGE + raw.lstrip()[1:]
     options = body["stream_options"] or {}
-    asking = {**body, "stream_options": {**options, "include_usage": True}}
-    return json.dumps(asking, ensure_ascii=False, separators=(",", ":")).encode()
+    return write_body({**body, "stream_options": {**options, "include_usage": True}})
 
 
 def _retry_count(headers: Mapping[str, str]) -> int | None:

@@ -20,9 +20,10 @@ from p402.instrumentation.clients import Hook, hook_clients, uncovered_sdks
 from p402.instrumentation.clients.websockets import WebsocketsHook
 from p402.instrumentation.content import Content
 from p402.instrumentation.delivery import Delivery
+from p402.instrumentation.feedback.client import Guard
 from p402.instrumentation.guard import guard
 from p402.instrumentation.inspection import Inspector
-from p402.instrumentation.outlet import already_sent, delivery_to_collector
+from p402.instrumentation.outlet import already_sent, delivery_to_collector, gate_of
 from p402.instrumentation.processor import AttributionProcessor, CollectorProcessor, Switch
 from p402.instrumentation.settings import Settings
 from p402.vocabulary import Attribution
@@ -42,6 +43,7 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
     _switches: ClassVar[WeakKeyDictionary[trace.TracerProvider, Switch]] = WeakKeyDictionary()
     _switch: Switch | None = None
     _delivery: Delivery | None = None
+    _budgets: Guard | None = None
     _hooks: Mapping[str, Hook] = {}
     _downloads: Downloads | None = None
     _websockets: WebsocketsHook | None = None
@@ -65,7 +67,11 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
             spans = CallSpans(provider, CollectorProcessor(delivery))
             content = Content(settings.content_mode, settings.fingerprint_key)
             self._downloads = Downloads(spans.start_again, delivery.has_room)
-            inspector = Inspector(spans, settings.baggage_hosts, settings.openai_hosts, content, self._downloads)
+            gate = None
+            if settings.budgets:
+                gate, self._budgets = gate_of(settings, environment, delivery)
+                atexit.register(self._budgets.shutdown)  # before the delivery's, which was registered earlier
+            inspector = Inspector(spans, settings.baggage_hosts, settings.openai_hosts, content, self._downloads, gate)
             self._hooks = hook_clients(inspector)
             self._websockets = WebsocketsHook(settings.openai_hosts)
             _report(self._hooks, destination)
@@ -83,6 +89,10 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
         if self._downloads is not None:
             self._downloads.shutdown()
             self._downloads = None
+        if self._budgets is not None:
+            atexit.unregister(self._budgets.shutdown)
+            self._budgets.shutdown()
+            self._budgets = None
         if self._switch is not None:
             self._switch.turn_off()
             self._switch = None

@@ -7,10 +7,15 @@ from urllib.parse import urlsplit
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from p402.decisions import FailMode
 from p402.instrumentation.delivery import Delivery, Limits
+from p402.instrumentation.feedback.client import Guard
+from p402.instrumentation.feedback.fallback import Fallback
+from p402.instrumentation.feedback.gate import Gate
+from p402.instrumentation.feedback.transport import Transport
 from p402.instrumentation.settings import Settings
 
-__all__ = ["already_sent", "delivery_to_collector"]
+__all__ = ["already_sent", "delivery_to_collector", "gate_of"]
 
 
 def delivery_to_collector(settings: Settings, environment: Mapping[str, str]) -> Delivery:
@@ -24,6 +29,17 @@ def delivery_to_collector(settings: Settings, environment: Mapping[str, str]) ->
         return CallExporter(endpoint=_traces_url(settings.collector_url), headers=headers)
 
     return Delivery(exporter, settings.collector_url, Limits.from_environment(environment))
+
+
+def gate_of(settings: Settings, environment: Mapping[str, str], delivery: Delivery) -> tuple[Gate, Guard]:
+    """Make the gate that calls pass; nothing is asked before the first call."""
+    certificate = environment.get("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE") or environment.get(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE"
+    )
+    transport = Transport(settings.collector_url, settings.api_key, certificate)
+    fail_mode = FailMode.CLOSED if settings.fail_closed else FailMode.OPEN
+    budgets = Guard(transport, delivery.flush, Fallback(fail_mode, settings.collector_url), settings.decision_timeout)
+    return Gate(budgets), budgets
 
 
 def already_sent(settings: Settings, environment: Mapping[str, str]) -> bool:

@@ -24,6 +24,7 @@ _HOST_AND_PROVIDER = re.compile(r"[\w.-]+(?::\d+)?=[\w.-]{1,64}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 _SHORTEST_KEY = 16
+_LONGEST_TIMEOUT_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,12 @@ class Settings:
     """Whose baggage counts."""
     content_mode: ContentMode = ContentMode.METADATA
     fingerprint_key: bytes | None = field(default=None, repr=False)
+    budgets: bool = False
+    """Whether calls are decided by the collector's budgets and policies."""
+    fail_closed: bool = False
+    """Whether a call is refused when the collector cannot be asked, where no policy says otherwise."""
+    decision_timeout: float = 0.05
+    """Seconds that a call waits for the collector's answer."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -62,6 +69,9 @@ class Settings:
             trusted_peers=trusted_peers_of(environment),
             content_mode=_content_mode(environment),
             fingerprint_key=_fingerprint_key(environment),
+            budgets=_budgets(environment),
+            fail_closed=_fail_closed(environment),
+            decision_timeout=_decision_timeout(environment),
         )
 
 
@@ -96,6 +106,32 @@ def _fingerprint_key(environment: Mapping[str, str]) -> bytes | None:
         _SHORTEST_KEY,
     )
     return None
+
+
+def _budgets(environment: Mapping[str, str]) -> bool:
+    if environment.get(names.P402_BUDGETS, "").strip():
+        return _switch(environment, names.P402_BUDGETS)
+    return bool(environment.get(names.P402_COLLECTOR_URL, "").strip())
+
+
+def _fail_closed(environment: Mapping[str, str]) -> bool:
+    value = environment.get(names.P402_FAIL_MODE, "").strip().lower() or "open"
+    if value not in {"open", "closed"}:
+        _logger.warning("%s is neither open nor closed; using open.", names.P402_FAIL_MODE)
+    return value == "closed"
+
+
+def _decision_timeout(environment: Mapping[str, str]) -> float:
+    value = environment.get(names.P402_DECISION_TIMEOUT_MS, "").strip()
+    if value.isdecimal() and 0 < int(value) <= _LONGEST_TIMEOUT_MS:
+        return int(value) / 1_000
+    if value:
+        _logger.warning(
+            "%s is no number of milliseconds from 1 to %d; using 50.",
+            names.P402_DECISION_TIMEOUT_MS,
+            _LONGEST_TIMEOUT_MS,
+        )
+    return 0.05
 
 
 def _id(environment: Mapping[str, str], name: str) -> str | None:

@@ -5,19 +5,24 @@ google-genai's async client uses aiohttp whenever that is installed. Needs aioht
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http.cookies import SimpleCookie
 from types import ModuleType
 from typing import Any
 
 import wrapt
+from aiohttp.base_protocol import BaseProtocol
+from multidict import CIMultiDict, CIMultiDictProxy
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import unwrap
 
 from p402.instrumentation.abandonment import watch
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.feedback.refusal import STATUS, Refusal
 from p402.instrumentation.guard import guard
-from p402.instrumentation.inspection import Inspected, Inspector, Outgoing
+from p402.instrumentation.inspection import Inspected, Inspector, Outgoing, Undecided
 
 __all__ = ["AiohttpHook"]
 
@@ -45,11 +50,20 @@ class AiohttpHook:
         wrapped(*args, **{**kwargs, "middlewares": (*(kwargs.get("middlewares") or ()), self._middleware)})
 
     async def _middleware(self, request: Any, handler: _Handler) -> Any:
-        inspected = None
+        found = None
         with guard("looking at a request of aiohttp"):
-            inspected = await self._inspect(request)
+            found = await self._inspect(request)
+        inspected = await found.result_async() if isinstance(found, Undecided) else found
         if inspected is None:
             return await handler(request)
+        if inspected.refusal is not None:
+            with guard("refusing a request of aiohttp"):
+                return self._refusal(request, inspected.refusal)
+            raise self._module.ClientResponseError(
+                request.request_info, (), status=STATUS, message="Refused by P402 Meter"
+            )
+        with guard("changing a request of aiohttp"):
+            await _change(request, inspected)
         call, token = inspected.call, context.attach(inspected.context)
         try:
             response = await handler(request)
@@ -63,30 +77,69 @@ class AiohttpHook:
             _answered(call, response)
         return response
 
-    async def _inspect(self, request: Any) -> Inspected | None:
+    async def _inspect(self, request: Any) -> Inspected | Undecided | None:
         if self._inspector is None:
             return None
-        inspected = self._inspector.inspect(
+        body = await self._body(request)
+        return self._inspector.inspect(
             Outgoing(
                 method=request.method,
                 host=request.url.host or "",
                 port=request.url.port,
                 path=request.url.path,
                 headers=request.headers,
-                body=await self._body(request),
+                body=body,
                 can_hide=False,
+                can_change=body is not None and hasattr(request, "update_body"),
             )
         )
-        if inspected is not None:
-            for name in inspected.dropped_headers:
-                request.headers.popall(name, None)
-        return inspected
+
+    def _refusal(self, request: Any, refusal: Refusal) -> Any:
+        """Answer in the provider's stead: a response that has been read, on no connection."""
+        loop = asyncio.get_running_loop()
+        response = request.response_class.__new__(request.response_class)
+        content = self._module.StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+        content.feed_data(refusal.body)
+        content.feed_eof()
+        headers = CIMultiDict(refusal.headers)
+        raw_headers = tuple((name.encode(), value.encode()) for name, value in refusal.headers.items())
+        vars(response).update(
+            method=request.method,
+            version=self._module.HttpVersion11,
+            status=STATUS,
+            reason="Forbidden",
+            content=content,
+            cookies=SimpleCookie(),
+            _real_url=request.url,
+            _url=request.url,
+            _request_info=request.request_info,
+            _headers=CIMultiDictProxy(headers),
+            _raw_headers=raw_headers,
+            _body=refusal.body,
+            _cache={},
+            _traces=[],
+            _loop=loop,
+            _history=(),
+        )
+        return response
 
     async def _body(self, request: Any) -> bytes | None:
         """Read a body that is in memory; one that comes from a file or a generator can be read only once."""
         if isinstance(request.body, self._module.BytesPayload):
             return bytes(await request.body.as_bytes())
         return request.body if isinstance(request.body, bytes) else None
+
+
+async def _change(request: Any, inspected: Inspected) -> None:
+    """Change the attempt that aiohttp has made of the application's request."""
+    for name in inspected.dropped_headers:
+        request.headers.popall(name, None)
+    for name, value in inspected.headers.items():
+        request.headers[name] = value
+    if inspected.body is not None:
+        await request.update_body(inspected.body)
+    if inspected.path is not None:
+        request.url = request.url.with_path(inspected.path).with_query(request.url.query)
 
 
 def _answered(call: Call, response: Any) -> None:

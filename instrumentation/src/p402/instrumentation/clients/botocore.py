@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from io import BytesIO
 from types import ModuleType
 from typing import Any
 
 from opentelemetry.instrumentation.utils import unwrap
+from urllib3 import HTTPResponse
 from wrapt import wrap_function_wrapper
 
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
-from p402.instrumentation.clients.raw import read_in_passing, send_inspected
+from p402.instrumentation.clients.raw import decided, read_in_passing, send_inspected
 from p402.instrumentation.clients.requests import outgoing
+from p402.instrumentation.feedback.refusal import STATUS, Refusal
 from p402.instrumentation.guard import guard
 from p402.instrumentation.inspection import Inspected, Inspector
 from p402.instrumentation.providers.bedrock import metrics_of
@@ -33,6 +36,7 @@ class BotocoreHook:
     def __init__(self, module: ModuleType, inspector: Inspector) -> None:
         self._inspector = inspector
         self._session = importlib.import_module(f"{module.__name__}.httpsession").URLLib3Session
+        self._response: Any = importlib.import_module(f"{module.__name__}.awsrequest").AWSResponse
         wrap_function_wrapper(self._session, "send", self._send)
 
     def remove(self) -> None:
@@ -40,24 +44,31 @@ class BotocoreHook:
         unwrap(self._session, "send")
 
     def _send(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        request = args[0] if args else kwargs["request"]
         inspected = None
         with guard("looking at a request of botocore"):
-            inspected = self._inspect(args[0] if args else kwargs["request"])
+            inspected = self._inspect(request)
         if inspected is None:
             return wrapped(*args, **kwargs)
+        if inspected.refusal is not None:
+            return self._refusal(request, inspected.refusal)
+        for name in inspected.dropped_headers:
+            request.headers.pop(name, None)
         response = send_inspected(inspected, lambda: wrapped(*args, **kwargs))
         if inspected.call is not None:
-            _answered(inspected.call, response, streamed=(args[0] if args else kwargs["request"]).stream_output)
+            _answered(inspected.call, response, streamed=request.stream_output)
         return response
 
     def _inspect(self, request: Any) -> Inspected | None:
         if "bedrock" not in request.url and "/model/" not in request.url:  # most of what a service sends to Amazon
             return None
-        inspected = self._inspector.inspect(outgoing(request))
-        if inspected is not None:
-            for name in inspected.dropped_headers:
-                request.headers.pop(name, None)
-        return inspected
+        return decided(self._inspector.inspect(outgoing(request)))
+
+    def _refusal(self, request: Any, refusal: Refusal) -> Any:
+        """Answer in Amazon's stead, as urllib3 would bring it."""
+        headers = dict(refusal.headers)
+        raw = HTTPResponse(BytesIO(refusal.body), headers=headers, status=STATUS, preload_content=False)
+        return self._response(request.url, STATUS, headers, raw)
 
 
 def _answered(call: Call, response: Any, *, streamed: bool) -> None:

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -17,8 +18,9 @@ from wrapt import wrap_function_wrapper
 
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.feedback.refusal import STATUS, Refusal
 from p402.instrumentation.guard import guard
-from p402.instrumentation.inspection import Inspected, Inspector, Outgoing
+from p402.instrumentation.inspection import Inspected, Inspector, Outgoing, Undecided
 from p402.instrumentation.stream import stream_classes
 
 __all__ = ["HttpxHook"]
@@ -44,9 +46,13 @@ class HttpxHook:
         unwrap(self._module.AsyncClient, "send")
 
     def _send(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        outgoing, inspected, sent = self._inspect(args, kwargs)
+        outgoing, found = self._inspect(args, kwargs)
+        inspected = found.result() if isinstance(found, Undecided) else found
         if inspected is None:
             return wrapped(*args, **kwargs)
+        sent = self._sent(inspected, args, kwargs)
+        if inspected.refusal is not None:
+            return self._refusal(inspected.refusal, sent)
         token = context.attach(inspected.context)
         try:
             response = wrapped(*sent[0], **sent[1])
@@ -65,9 +71,13 @@ class HttpxHook:
     async def _send_async(
         self, wrapped: Callable[..., Awaitable[Any]], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        outgoing, inspected, sent = self._inspect(args, kwargs)
+        outgoing, found = self._inspect(args, kwargs)
+        inspected = await found.result_async() if isinstance(found, Undecided) else found
         if inspected is None:
             return await wrapped(*args, **kwargs)
+        sent = self._sent(inspected, args, kwargs)
+        if inspected.refusal is not None:
+            return self._refusal(inspected.refusal, sent)
         token = context.attach(inspected.context)
         try:
             response = await wrapped(*sent[0], **sent[1])
@@ -85,21 +95,32 @@ class HttpxHook:
 
     def _inspect(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Outgoing | None, Inspected | None, _Arguments]:
-        """Look at the request; give the arguments to go on with."""
+    ) -> tuple[Outgoing | None, Inspected | Undecided | None]:
+        """Look at the request."""
         with guard("looking at a request of httpx"):
-            request = args[0] if args else kwargs["request"]
-            outgoing = _outgoing(request, can_hide=kwargs.get("stream") is True)
-            inspected = self._inspector.inspect(outgoing)
-            if inspected is None:
-                return outgoing, None, (args, kwargs)
+            outgoing = _outgoing(_request(args, kwargs), can_hide=kwargs.get("stream") is True)
+            return outgoing, self._inspector.inspect(outgoing)
+        return None, None
+
+    def _sent(self, inspected: Inspected, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments:
+        """Give the arguments to go on with."""
+        with guard("changing a request of httpx"):
+            request = _request(args, kwargs)
             for name in inspected.dropped_headers:
                 if name in request.headers:
                     del request.headers[name]
-            if inspected.body is not None:
-                request = self._changed(request, inspected.body, inspected.headers)
-            return outgoing, inspected, ((request, *args[1:]), {k: v for k, v in kwargs.items() if k != "request"})
-        return None, None, (args, kwargs)
+            if inspected.body is not None or inspected.path is not None:
+                request = self._changed(request, inspected)
+            return (request, *args[1:]), {k: v for k, v in kwargs.items() if k != "request"}
+        return args, kwargs
+
+    def _refusal(self, refusal: Refusal, sent: _Arguments) -> Any:
+        """Answer in the provider's stead."""
+        response = self._module.Response(
+            STATUS, headers=dict(refusal.headers), content=refusal.body, request=_request(*sent)
+        )
+        response.elapsed = timedelta(0)
+        return response
 
     def _refused(self, outgoing: Outgoing | None, inspected: Inspected, response: Any) -> bool:
         """Tell whether a server refused the request because of what we added; then it must be sent as it was."""
@@ -109,13 +130,17 @@ class HttpxHook:
                 return True
         return False
 
-    def _changed(self, request: Any, body: bytes, headers: Mapping[str, str]) -> Any:
-        """Make a request with another body; the application's own, which it may send again, stays as it is."""
+    def _changed(self, request: Any, inspected: Inspected) -> Any:
+        """Make a request that differs; the application's own, which it may send again, stays as it is."""
         kept = [(name, value) for name, value in request.headers.multi_items() if name != "content-length"]
         changed = self._module.Request(
-            request.method, request.url, headers=kept, content=body, extensions=request.extensions
+            request.method,
+            request.url if inspected.path is None else request.url.copy_with(path=inspected.path),
+            headers=kept,
+            content=request.content if inspected.body is None else inspected.body,
+            extensions=request.extensions,
         )
-        changed.headers.update(headers)
+        changed.headers.update(inspected.headers)
         return changed
 
     def _answered(self, call: Call | None, response: Any, stream_class: type[Any]) -> None:
@@ -140,7 +165,11 @@ class HttpxHook:
 
 
 def _may_refuse(inspected: Inspected, response: Any) -> bool:
-    return inspected.body is not None and response.status_code in _REFUSALS
+    return inspected.call is not None and inspected.call.hides_usage and response.status_code in _REFUSALS
+
+
+def _request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs["request"]
 
 
 def _outgoing(request: Any, *, can_hide: bool) -> Outgoing:
@@ -155,6 +184,7 @@ def _outgoing(request: Any, *, can_hide: bool) -> Outgoing:
         headers=request.headers,
         body=body,
         can_hide=can_hide,
+        can_change=hasattr(request, "_content"),
     )
 
 

@@ -11,9 +11,14 @@ from opentelemetry import context
 from p402.instrumentation.abandonment import watch
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
-from p402.instrumentation.inspection import Inspected
+from p402.instrumentation.inspection import Inspected, Undecided
 
-__all__ = ["read_in_passing", "send_inspected"]
+__all__ = ["decided", "read_in_passing", "send_inspected"]
+
+
+def decided(found: Inspected | Undecided | None) -> Inspected | None:
+    """Wait for a decision, where there is one to wait for."""
+    return found.result() if isinstance(found, Undecided) else found
 
 
 def send_inspected(inspected: Inspected, send: Callable[[], Any]) -> Any:

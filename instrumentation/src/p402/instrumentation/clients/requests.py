@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,9 +13,10 @@ from wrapt import wrap_function_wrapper
 
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
-from p402.instrumentation.clients.raw import read_in_passing, send_inspected
+from p402.instrumentation.clients.raw import decided, read_in_passing, send_inspected
+from p402.instrumentation.feedback.refusal import STATUS, Refusal
 from p402.instrumentation.guard import guard
-from p402.instrumentation.inspection import Inspected, Inspector, Outgoing
+from p402.instrumentation.inspection import Inspector, Outgoing
 
 __all__ = ["RequestsHook", "outgoing"]
 
@@ -34,22 +36,29 @@ class RequestsHook:
         unwrap(self._module.Session, "send")
 
     def _send(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        request = args[0] if args else kwargs["request"]
         inspected = None
         with guard("looking at a request of requests"):
-            inspected = self._inspect(args[0] if args else kwargs["request"])
+            inspected = decided(self._inspector.inspect(outgoing(request)))
         if inspected is None:
             return wrapped(*args, **kwargs)
+        if inspected.refusal is not None:
+            return self._refusal(request, inspected.refusal)
+        for name in inspected.dropped_headers:
+            request.headers.pop(name, None)
         response = send_inspected(inspected, lambda: wrapped(*args, **kwargs))
         if inspected.call is not None:
             _answered(inspected.call, response)
         return response
 
-    def _inspect(self, request: Any) -> Inspected | None:
-        inspected = self._inspector.inspect(outgoing(request))
-        if inspected is not None:
-            for name in inspected.dropped_headers:
-                request.headers.pop(name, None)
-        return inspected
+    def _refusal(self, request: Any, refusal: Refusal) -> Any:
+        """Answer in the provider's stead."""
+        response = self._module.Response()
+        response.status_code, response.reason = STATUS, "Forbidden"
+        response.headers.update(refusal.headers)
+        response.raw = BytesIO(refusal.body)
+        response.url, response.request = request.url, request
+        return response
 
 
 def outgoing(request: Any) -> Outgoing:

@@ -8,7 +8,8 @@ that it does not hold, or lets the provider fetch some, there is no bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +17,16 @@ from p402.decisions import Ability
 
 __all__ = ["Input", "exact_text", "read_input"]
 
-OWN_TOKENS = 128
-"""What a chat template adds: marks of begin and end, the date, a line about the system."""
-TOOLS_TOKENS = 640
+OWN_TOKENS = 16
+"""What a provider adds to a request: marks of its begin and end."""
+TEMPLATE_TOKENS = 128
+"""What chat templates of open models add: the date, a line about the system."""
+TOOLS_TOKENS = 64
+"""For tools altogether, beside their JSON."""
+EXPLAINED_TOOLS_TOKENS = 640
 """The longest of the prompts by which Anthropic explains tools to its models is 530."""
+MESSAGE_TOKENS = 8
+"""What frames a message, or a part of one, at OpenAI: 3 or 4."""
 TYPED_TOOL_TOKENS = 1_024
 """For a tool that the provider defines and the application runs: a computer, an editor, a shell."""
 IMAGE_TOKENS = 12_288
@@ -41,6 +48,8 @@ _RUN_HERE = (
 )  # fmt: skip
 _PROMPTS = ("contents", "input", "instructions", "messages", "prompt", "system", "systemInstruction")
 _IMAGES = ("image_url", "input_image", "image", "computer_screenshot")
+_PLAIN = frozenset({"anthropic", "aws.bedrock", "azure.ai.openai", "cohere", "gcp.gemini", "gcp.vertex_ai", "openai"})
+_EXPLAINS_LITTLE = frozenset({"azure.ai.openai", "gcp.gemini", "openai"})
 _PLAIN_SOUND = ("wav", "mp3", "mpeg", "pcm", "aiff")
 
 
@@ -65,13 +74,13 @@ class Input:
 
 def read_input(provider: str, model: str, body: Mapping[str, Any], raw: bytes) -> Input:
     """Read a request: how much it can be, and what kinds of content are in it."""
-    found = Input(len(raw) + OWN_TOKENS)
+    found = Input(len(raw) + (OWN_TOKENS if provider in _PLAIN else TEMPLATE_TOKENS))
     if any(mark in raw for mark in _MARKS):
         image = IMAGE_TOKENS_MINI if "4o-mini" in model else IMAGE_TOKENS
         for name, node in body.items():
             if name != "tools" and isinstance(node, dict | list):
                 _read_parts(node, found, image)
-    _read_tools(body, found)
+    _read_tools(provider, body, found)
     if (
         any(body.get(name) for name in _OUTSIDE)
         or isinstance(body.get("prompt"), dict)
@@ -85,36 +94,48 @@ def read_input(provider: str, model: str, body: Mapping[str, Any], raw: bytes) -
 def exact_text(body: Mapping[str, Any], raw: bytes, count: Callable[[str], int]) -> int | None:
     """Give a tighter bound with the model's own tokenizer, for requests to OpenAI that are text; None for others.
 
-    Texts are counted one by one, everything else (roles, tools, schemas) by its bytes.
+    Texts of messages are counted one by one; tools, schemas and all else that a model may read, by their bytes.
     """
-    texts = [text for name in _PROMPTS if name in body for text in _texts(body[name])]
     if any(mark in raw for mark in _MARKS) and read_input("openai", "", body, raw).media:
         return None
-    tokens = sum(count(text) + 2 for text in texts)
-    other = len(raw) - sum(len(text.encode(errors="replace")) for text in texts)
-    return OWN_TOKENS + tokens + max(0, other)
+    tokens = OWN_TOKENS + (TOOLS_TOKENS if body.get("tools") or body.get("functions") else 0)
+    for name, node in body.items():
+        if name in _PROMPTS:
+            tokens += _count(node, count)
+        elif isinstance(node, dict | list):
+            tokens += _bytes_of(node)
+    return tokens
 
 
-def _texts(node: Any) -> Iterator[str]:
+def _count(node: Any, count: Callable[[str], int]) -> int:
+    """Count a text, or messages and their parts."""
     if isinstance(node, str):
-        yield node
-    elif isinstance(node, list):
-        for one in node:
-            yield from _texts(one)
-    elif isinstance(node, dict):
-        for name in ("content", "text", "arguments", "output"):
-            if name in node:
-                yield from _texts(node[name])
+        return count(node) + 1
+    if isinstance(node, list):
+        return sum(_count(one, count) for one in node)
+    if not isinstance(node, dict):
+        return _bytes_of(node)
+    tokens = MESSAGE_TOKENS
+    for name, child in node.items():
+        if name in ("content", "text", "output") and isinstance(child, str | list):
+            tokens += _count(child, count)
+        elif name not in ("role", "type"):
+            tokens += _bytes_of(child)
+    return tokens
 
 
-def _read_tools(body: Mapping[str, Any], found: Input) -> None:
+def _bytes_of(node: Any) -> int:
+    return len(json.dumps(node))
+
+
+def _read_tools(provider: str, body: Mapping[str, Any], found: Input) -> None:
     tools = body.get("tools") or body.get("functions") or body.get("toolConfig")
     if not tools:
         return
     found.needs.add(Ability.TOOLS)
     if found.tokens is None:
         return
-    found.tokens += TOOLS_TOKENS
+    found.tokens += TOOLS_TOKENS if provider in _EXPLAINS_LITTLE else EXPLAINED_TOOLS_TOKENS
     for tool in tools if isinstance(tools, list) else ():
         if not isinstance(tool, dict):
             continue

@@ -8,6 +8,7 @@ comes, the fail mode decides.
 from __future__ import annotations
 
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -72,6 +73,7 @@ class Guard:
         self._settling = Settling(self._transport, self._flush, self._timer, self._wake, self._ahead, self._clock)
         self._transport.after_fork()
         self._closed = False
+        self._ends_with_child = False
 
     # --- deciding
 
@@ -90,9 +92,19 @@ class Guard:
             return admission
         if self._closed or not self._breaker.lets_pass():
             return self._fallback.admission(question, self._book.known(question))
+        self._end_with_child()
         pending = Pending(question, self._clock(), self._patience, partial(self._gave_up, question), tighten)
         self._enqueue(pending)
         return pending
+
+    def _end_with_child(self) -> None:
+        """In a child that multiprocessing forked, end with it: such children run no `atexit` functions."""
+        if self._ends_with_child:
+            return
+        self._ends_with_child = True
+        util, process = (sys.modules.get(f"multiprocessing.{name}") for name in ("util", "process"))
+        if util is not None and process is not None and process.parent_process() is not None:
+            util.Finalize(self, self.shutdown, exitpriority=1)  # before the delivery, which has 0
 
     def _patience(self, pending: Pending) -> float:
         """Tell for how many seconds a call waits on: for the next answer, or for money to come back."""

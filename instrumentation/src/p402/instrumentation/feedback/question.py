@@ -11,12 +11,12 @@ from p402.instrumentation.feedback.bounds import read_input
 from p402.instrumentation.providers.facts import RequestFacts
 from p402.vocabulary import Attribution
 
-__all__ = ["GATEWAYS", "About", "question_of"]
+__all__ = ["GATEWAYS", "About", "is_standard", "question_of", "tier_of"]
 
 GATEWAYS = frozenset({"gateway", "litellm", "openrouter", "portkey"})
 """What ``P402_OPENAI_HOSTS`` may call a host that takes any provider's models."""
 
-_STANDARD_TIERS = frozenset({"auto", "default", "standard", "standard_only"})
+_STANDARD_TIERS = frozenset({"auto", "default", "on_demand", "standard", "standard_only"})
 _MOST_CHOICES = 1_000
 _REASONING = ("reasoning", "reasoning_effort", "thinking", "think")
 
@@ -71,7 +71,7 @@ def question_of(about: About, facts: RequestFacts, body: Mapping[str, Any], raw:
         any_provider=about.provider in GATEWAYS,
         writes_cache=about.provider == "openai" or b"cache_control" in raw or b"cachePoint" in raw,
         media=given.media or makes_media or Ability.AUDIO in needs,
-        service_tier=_tier(body),
+        service_tier=tier_of(body),
         task_type=about.task_type,
         complexity=about.complexity,
         data_class=about.data_class,
@@ -122,10 +122,16 @@ def _choices(body: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     return min(_MOST_CHOICES, max([1, *(n for n in given if type(n) is int)]))
 
 
-def _tier(body: Mapping[str, Any]) -> str | None:
+def tier_of(body: Mapping[str, Any]) -> str | None:
+    """Give the service tier that a request asks for; None for the one that every call has."""
     if body.get("speed") == "fast":  # Anthropic's
         return "fast"
     asked = body.get("service_tier") or body.get("serviceTier")
     if isinstance(asked, Mapping):  # Bedrock's
         asked = asked.get("type")
-    return asked if isinstance(asked, str) and asked.lower() not in _STANDARD_TIERS else None
+    return asked if isinstance(asked, str) and not is_standard(asked) else None
+
+
+def is_standard(tier: str | None) -> bool:
+    """Tell whether a tier, in a provider's word, is the one that every call has."""
+    return tier is None or tier.lower() in _STANDARD_TIERS
