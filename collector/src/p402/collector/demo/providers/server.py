@@ -35,6 +35,8 @@ class MockProviders:
         """Every request with a readable body, in order of arrival; the refused ones too."""
         self.cut_streams = False
         """Drop the connection in the middle of every stream."""
+        self.answer_delay_seconds = 0.0
+        """Wait this long before every answer."""
         self.chunk_delay_seconds = 0.0
         """Wait this long after every event of a stream."""
         self.encoding: Literal["gzip", "br"] | None = None
@@ -66,6 +68,8 @@ class MockProviders:
         if self._failures:
             status = self._failures.pop(0)
             return web.json_response(api.error(status, "Failing as told."), status=status, headers=headers)
+        if self.answer_delay_seconds:
+            await asyncio.sleep(self.answer_delay_seconds)
         reply = self.script(call)
         encoding = self.encoding if self.encoding and self.encoding in call.headers.get("accept-encoding", "") else None
         compressor = _Compressor(encoding)
