@@ -15,7 +15,6 @@ import pytest
 import requests
 from anthropic import Anthropic, AsyncAnthropic
 from google import genai
-from opentelemetry import baggage, context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -178,14 +177,14 @@ async def test_a_result_is_the_same_span_when_it_is_downloaded_again(served: Bat
     assert set(again.keys) == set(metered.keys)
 
 
-async def test_no_baggage_goes_to_a_provider_of_results(served: BatchProviders) -> None:
-    token = context.attach(baggage.set_baggage("p402.employee", "e-117"))
-    try:
-        with Metered():
-            by_openai(served.url)
-    finally:
-        context.detach(token)
-    assert served.baggage == [None]
+@pytest.mark.parametrize("known", [True, False])
+async def test_only_a_provider_of_results_is_sent_no_baggage(served: BatchProviders, *, known: bool) -> None:
+    """Files have such paths at other services too, which need their baggage."""
+    hosts = {"P402_OPENAI_HOSTS": f"{served.url.removeprefix('http://')}=openai"} if known else {}
+    with Metered(**hosts) as metered:
+        httpx2.get(served.url + FILE, headers={"baggage": "p402.employee=e-117"})
+    assert served.baggage == ([None] if known else ["p402.employee=e-117"])
+    assert counted(metered) == OPENAI
 
 
 async def test_more_results_than_the_queue_holds_are_all_metered(served: BatchProviders) -> None:
