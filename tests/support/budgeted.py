@@ -15,31 +15,35 @@ from sqlalchemy import Connection
 from p402.collector.budgets.budget import Balance, OnPath
 from p402.collector.budgets.definition import BudgetDefinition, read_definition
 from p402.collector.pipeline.records import Recordable, SpanRecord
-from p402.collector.storage.accounts import balance_seen
+from p402.collector.storage.accounts import balance_of, balance_seen
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.budgets import BudgetChange, apply_budgets
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
+from p402.collector.storage.leases import GivenBack, Lease, LeaseKind, give_back, lease_by_id, open_lease
 from p402.collector.storage.ledger import SqlLedger
-from p402.collector.storage.postings import OnCrossing, Postings
+from p402.collector.storage.postings import Postings
+from p402.decisions import Measure
 from p402.vocabulary import Attribution, Charge, Money, Usage, UsageSource
 from support.databases import Kept, kept_in
 from support.open_books import open_database
 
 T = TypeVar("T")
 KEY = "key_1"
+LEGAL: Mapping[str, str] = {"department": "legal"}
 NOW = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
 _spans = itertools.count(1)
+_leases = itertools.count(1)
 
 
 def a_call(
+    who: Mapping[str, str] = LEGAL,
     *,
     cost: int | None = 100,
     tokens: int = 10,
     at: datetime = NOW,
     lease: str | None = None,
     key: str = KEY,
-    **attribution: str | None,
 ) -> Recordable:
     """A charge of acme's; its cost in nano-USD."""
     number = next(_spans)
@@ -48,7 +52,7 @@ def a_call(
         trace_id=trace_id.hex(),
         span_id=span_id.hex(),
         request=f"req_{number}",
-        attribution=Attribution(**{"organisation": "acme", **attribution}),
+        attribution=Attribution(**{"organisation": "acme", **who}),
         started_at=at,
         ended_at=at + timedelta(seconds=1),
         provider="anthropic",
@@ -102,21 +106,72 @@ class Budgeted:
         """Take charges in."""
         await self.ledger.record(calls, [], at)
 
-    async def path(self, at: datetime = NOW, **attribution: str) -> list[OnPath]:
+    async def path(self, who: Mapping[str, str] = LEGAL, at: datetime = NOW) -> list[OnPath]:
         """The budgets on a path of acme's."""
-        who = Attribution(**{"organisation": "acme", **attribution})
-        return await self.write(lambda connection: self.rules.of(driver(connection), "acme", at).on_path(who))
+        attribution = Attribution(**{"organisation": "acme", **who})
+        return await self.write(lambda connection: self.rules.of(driver(connection), "acme", at).on_path(attribution))
 
-    async def balance(self, at: datetime = NOW, **attribution: str) -> Mapping[str, Balance]:
+    async def balance(self, who: Mapping[str, str] = LEGAL, at: datetime = NOW) -> Mapping[str, Balance]:
         """What the budgets on a path have spent, hold and have not reconciled, by name; no account is opened."""
-        path = await self.path(at, **attribution)
+        path = await self.path(who, at)
         return await self.database.read(
             lambda connection: {on.budget.name: balance_seen(driver(connection), on, at) for on in path}
         )
 
-    async def spent(self, at: datetime = NOW, **attribution: str) -> dict[str, int]:
+    async def spent(self, who: Mapping[str, str] = LEGAL, at: datetime = NOW) -> dict[str, int]:
         """What the budgets on a path have spent, by name."""
-        return {name: balance.spent for name, balance in (await self.balance(at, **attribution)).items()}
+        return {name: balance.spent for name, balance in (await self.balance(who, at)).items()}
+
+    async def hold(
+        self,
+        amounts: Mapping[Measure, int],
+        kind: LeaseKind = LeaseKind.LEASE,
+        *,
+        who: Mapping[str, str] = LEGAL,
+        at: datetime = NOW,
+    ) -> Lease:
+        """Open a lease for a minute."""
+        path, attribution = await self.path(who, at), Attribution(**{"organisation": "acme", **who})
+
+        def change(connection: Connection) -> Lease:
+            sql, id_ = driver(connection), f"lease_{next(_leases)}"
+            for on in path:
+                balance_of(sql, on, at)
+            open_lease(
+                sql,
+                id_=id_,
+                kind=kind,
+                key_id=KEY,
+                attribution=attribution,
+                path=path,
+                amounts=amounts,
+                at=at,
+                longest=timedelta(minutes=1),
+            )
+            return self._found(connection, id_)
+
+        return await self.write(change)
+
+    async def give_back(
+        self, lease: Lease, *, calls: int = 0, keep: Mapping[Measure, int] | None = None, at: datetime = NOW
+    ) -> GivenBack:
+        """Give a lease back as its holder."""
+
+        def change(connection: Connection) -> GivenBack:
+            budgets = self.rules.of(driver(connection), "acme", at)
+            return give_back(connection, lease.id, KEY, budgets, calls=calls, keep=keep or {}, at=at)
+
+        return await self.write(change)
+
+    async def lease(self, lease: Lease) -> Lease:
+        """A lease as it is now."""
+        return await self.database.read(lambda connection: self._found(connection, lease.id))
+
+    @staticmethod
+    def _found(connection: Connection, lease_id: str) -> Lease:
+        found = lease_by_id(driver(connection), lease_id)
+        assert found is not None
+        return found
 
     def overruns(self) -> list[tuple[str, str, int, str]]:
         """Budget, node, amount and reason."""
@@ -127,9 +182,9 @@ class Budgeted:
 
 
 @asynccontextmanager
-async def budgeted(folder: Path, on_crossing: OnCrossing | None = None) -> AsyncIterator[Budgeted]:
+async def budgeted(folder: Path) -> AsyncIterator[Budgeted]:
     """The books in a folder; opening them again is a restart."""
     async with open_database(folder) as database:
         rules = BudgetRules()
         database.on_rollback(rules.forget)
-        yield Budgeted(kept_in(folder), database, rules, SqlLedger(database, Postings(rules, on_crossing)))
+        yield Budgeted(kept_in(folder), database, rules, SqlLedger(database, Postings(rules)))

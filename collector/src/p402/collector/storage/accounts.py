@@ -129,7 +129,7 @@ def _spent_before(sql: Driver, on: OnPath, start: int) -> dict[int, int]:
     Gives sums by the hour, or by the slices of a rolling period. Comes from the hourly counters where they can tell.
     """
     budget = on.budget
-    if budget.measure is Measure.CONCURRENCY or start >= to_millis(budget.made_at):
+    if budget.measure is Measure.CONCURRENCY or start > to_millis(budget.made_at):
         return {}  # whatever came since was added to its account
     ends = None if budget.period.rolls else budget.period.window(from_millis(start)).end
     end = to_millis(ends) if ends else _FOREVER
