@@ -57,9 +57,10 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the settings; what cannot be used is logged as a warning, without its value."""
         levels = {level.value: _id(environment, f"P402_{level.name}") for level in Level if level is not Level.REQUEST}
+        collector_url = _collector_url(environment)
         hosts = environment.get(names.P402_BAGGAGE_HOSTS, "").split(",")
         return cls(
-            collector_url=_collector_url(environment),
+            collector_url=collector_url,
             api_key=_api_key(environment),
             disabled=_switch(environment, names.P402_DISABLED),
             baggage_hosts=frozenset(host.strip().lower() for host in hosts if host.strip()),
@@ -69,7 +70,7 @@ class Settings:
             trusted_peers=trusted_peers_of(environment),
             content_mode=_content_mode(environment),
             fingerprint_key=_fingerprint_key(environment),
-            budgets=_budgets(environment),
+            budgets=_budgets(environment, collector_url),
             fail_closed=_fail_closed(environment),
             decision_timeout=_decision_timeout(environment),
         )
@@ -108,10 +109,10 @@ def _fingerprint_key(environment: Mapping[str, str]) -> bytes | None:
     return None
 
 
-def _budgets(environment: Mapping[str, str]) -> bool:
+def _budgets(environment: Mapping[str, str], collector_url: str) -> bool:
     if environment.get(names.P402_BUDGETS, "").strip():
         return _switch(environment, names.P402_BUDGETS)
-    return bool(environment.get(names.P402_COLLECTOR_URL, "").strip())
+    return environment.get(names.P402_COLLECTOR_URL, "").strip().rstrip("/") == collector_url
 
 
 def _fail_closed(environment: Mapping[str, str]) -> bool:
