@@ -18,6 +18,7 @@ from p402.instrumentation.guard import guard
 from p402.instrumentation.lines import LineParser
 from p402.instrumentation.providers import Answer, Dialect, RequestFacts
 from p402.instrumentation.providers.openai import is_usage_event
+from p402.instrumentation.shapes import Shapes
 from p402.vocabulary import Usage, UsageSource, attributes
 
 __all__ = ["Call", "StreamEnd", "usage_attributes"]
@@ -42,6 +43,8 @@ class Call:
 
     framing: Callable[[], LineParser] | None = None
     """Makes what takes the body apart, where its content type does not tell."""
+    catch_up: Callable[[], None] | None = None
+    """Reads what of the body was put off."""
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Call:
         self._used: Usage | None = None
         self._content = content
         self._answer = Answer()
+        self._shapes = Shapes()
         self._status: int | None = None
         self._readable = True
         self._done = False
@@ -91,6 +95,9 @@ class Call:
 
     def event(self, data: bytes) -> bool:
         """Read one event of the stream; True if the application must not see it."""
+        if (text := self._shapes.text_in(data)) is not None:
+            self._answer.add_unread(text)
+            return False
         if not data.startswith(b"{"):
             self._done = self._done or data == b"[DONE]"
             return False
@@ -99,10 +106,27 @@ class Call:
                 document = json.loads(data)
             except ValueError:  # the stream was cut here
                 return False
-            self._dialect.read(document, self._answer)
-            return self.hides_usage and is_usage_event(document)
+            hidden = self.hides_usage and is_usage_event(document)
+            self._read_event(data, document, learn=not hidden)
+            return hidden
         self._readable = False
         return False
+
+    def _read_event(self, data: bytes, document: Any, *, learn: bool) -> None:
+        answer, known, before = self._answer, self._answer.facts(), len(self._answer.pieces)
+        self._dialect.read(document, answer)
+        if not learn or answer.facts() != known:
+            self._shapes.forget()
+        elif self._shapes.worth_learning:
+            self._learn(data, document, answer.pieces[before:])
+
+    def _learn(self, data: bytes, document: Any, added: list[str | bytes]) -> None:
+        """Learn the shape of an event that added texts, if another like it would do the same."""
+        again = self._answer.again()
+        kept = len(again.pieces)
+        self._dialect.read(document, again)
+        if again.pieces[kept:] == added:
+            self._shapes.learn(data, [text for text in added if isinstance(text, str)])
 
     def document(self, data: bytes) -> None:
         """Read the whole body of a response that is no stream of events."""
@@ -125,6 +149,8 @@ class Call:
             self._finished = True
         try:
             with guard("finishing a call"):
+                if self.catch_up is not None:  # the stream may have been dropped
+                    self.catch_up()
                 if isinstance(error, asyncio.CancelledError):
                     end = StreamEnd.CANCELLED
                 elif error is None and (self._done or self._answer.usage_is_final):

@@ -32,6 +32,9 @@ def decoder(content_encoding: str) -> Decode | None:
 
 
 def _chain(decoders: list[Decode]) -> Decode:
+    if not decoders:
+        return bytes
+
     def decode(data: bytes) -> bytes:
         for step in decoders:
             data = step(data)

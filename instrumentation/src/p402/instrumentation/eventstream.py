@@ -51,6 +51,11 @@ class MessageParser:
         return events
 
     @property
+    def holds(self) -> bool:
+        """Whether it has the beginning of a message."""
+        return bool(self._buffer)
+
+    @property
     def overflowed(self) -> bool:
         """Whether a message has grown beyond the bound; then stop feeding and take the `rest`."""
         return len(self._buffer) > self._max_message_bytes

@@ -22,6 +22,11 @@ class LineParser:
         return [Event(line + b"\n", line.strip()) for line in lines]
 
     @property
+    def holds(self) -> bool:
+        """Whether it has the beginning of a line."""
+        return bool(self._buffer)
+
+    @property
     def overflowed(self) -> bool:
         """Whether a line has grown beyond the bound; then stop feeding and take the `rest`."""
         return len(self._buffer) > self._max_line_bytes

@@ -35,6 +35,8 @@ class EventParser:
 
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes and give the events that they complete."""
+        if b"\r" not in data and not self._buffer.endswith(b"\r"):
+            return self._lines_end_in_line_feeds(data)
         self._buffer += data
         events: list[Event] = []
         start = 0
@@ -46,6 +48,29 @@ class EventParser:
         del self._buffer[:start]
         self._searched = max(0, len(self._buffer) - _LONGEST_END)
         return events
+
+    def _lines_end_in_line_feeds(self, data: bytes) -> list[Event]:
+        """Do the same where there is no CR, as nearly everywhere; an event without one is split off without a search."""
+        if self._buffer:
+            self._buffer += data
+            if _EVENT_END.search(self._buffer, self._searched) is None:
+                self._searched = max(0, len(self._buffer) - _LONGEST_END)
+                return []
+            data = bytes(self._buffer)
+        *raws, rest = data.split(b"\n\n")
+        self._buffer = bytearray(rest)
+        self._searched = max(0, len(rest) - _LONGEST_END)
+        return [
+            Event(raw + b"\n\n", raw[6:])
+            if raw.startswith(b"data: ") and b"\n" not in raw
+            else read_event(raw + b"\n\n")
+            for raw in raws
+        ]
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has the beginning of an event."""
+        return bool(self._buffer)
 
     @property
     def overflowed(self) -> bool:

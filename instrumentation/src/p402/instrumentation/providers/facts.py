@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any, Protocol
 
+from p402.instrumentation.shapes import text_in_json
 from p402.vocabulary import Usage
 
 __all__ = ["Answer", "Dialect", "RequestFacts", "count", "text_of"]
@@ -48,14 +50,37 @@ class Answer:
     """What the provider says it charges, for the record only: it is never reckoned with."""
     counts: dict[str, Any] = field(default_factory=dict)
     """The provider's own counts, where they come in parts."""
-    text: list[str] = field(default_factory=list)
-    """The generated text in pieces: answer, reasoning, arguments of tools."""
+    pieces: list[str | bytes] = field(default_factory=list)
+    """The generated text: answer, reasoning, arguments of tools. Bytes are as JSON writes them, not yet read."""
     text_length: int = 0
+
+    @property
+    def text(self) -> list[str]:
+        """The pieces of the generated text, all of them read."""
+        read = [text_in_json(piece) if isinstance(piece, bytes) else piece for piece in self.pieces]
+        self.pieces = [piece for piece in read if piece is not None]
+        return [piece for piece in read if piece is not None]
+
+    def facts(self) -> tuple[object, ...]:
+        """Give what is known beside the text, to compare."""
+        return _FACTS(self), tuple(self.finish_reasons), dict(self.counts)
+
+    def again(self) -> Answer:
+        """Make another of which the same is known."""
+        return replace(
+            self, finish_reasons=list(self.finish_reasons), counts=dict(self.counts), pieces=list(self.pieces[-1:])
+        )
 
     def add_text(self, piece: object) -> None:
         """Keep a piece of generated text; anything else is ignored."""
         if isinstance(piece, str) and self.text_length < MAX_TEXT_CHARACTERS:
-            self.text.append(piece)
+            self.pieces.append(piece)
+            self.text_length += len(piece)
+
+    def add_unread(self, piece: bytes) -> None:
+        """Keep a piece of generated text as JSON writes it between quotes."""
+        if piece and self.text_length < MAX_TEXT_CHARACTERS:
+            self.pieces.append(piece)
             self.text_length += len(piece)
 
     def identify(self, response_id: object, model: object) -> None:
@@ -73,6 +98,11 @@ class Answer:
         """Note why the model stopped, where it is given."""
         if isinstance(reason, str) and reason:
             self.finish_reasons.append(reason)
+
+
+_FACTS = attrgetter(
+    *(one.name for one in fields(Answer) if one.name not in {"finish_reasons", "counts", "pieces", "text_length"})
+)
 
 
 class Dialect(Protocol):

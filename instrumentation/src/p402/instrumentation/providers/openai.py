@@ -114,7 +114,7 @@ def _read_response_event(kind: str, event: Mapping[str, Any], answer: Answer) ->
         answer.add_text(event.get("delta"))
     response = event.get("response")
     if isinstance(response, Mapping):
-        _read_response(response, answer, with_text=not answer.text)
+        _read_response(response, answer, with_text=not answer.pieces)
 
 
 def _read_response(response: Mapping[str, Any], answer: Answer, *, with_text: bool = True) -> None:
