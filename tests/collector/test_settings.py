@@ -103,11 +103,21 @@ def test_a_wrong_value_is_named_with_what_it_should_be(
     assert said in line
 
 
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P402_DATABASE_URL", "postgresql://p402:hunter2@db/p402")
+    settings = load_settings()
+    assert settings.postgresql_url == "postgresql://p402:hunter2@db/p402"
+    assert "hunter2" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
         ({"P402_DEFAULT_ORGANISATION": " "}, "default_organisation must be 1 to 256 printable characters"),
-        ({"P402_DATABASE_URL": "postgresql://db/p402"}, "database_url must be sqlite:///FILE"),
+        (
+            {"P402_DATABASE_URL": "mysql://db/p402"},
+            "database_url must be sqlite:///FILE or postgresql://user:password@host",
+        ),
         ({"P402_SETTLEMENT_MODE": "anchor"}, "settlement_key_file must name the file of the signing key"),
     ],
 )
@@ -151,7 +161,7 @@ def test_variables_of_other_parts_do_not_disturb(monkeypatch: pytest.MonkeyPatch
 
 
 def test_secrets_are_not_repeated_in_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("P402_DATABASE_URL", "postgresql://user:hunter2@db/p402")
+    monkeypatch.setenv("P402_DATABASE_URL", "mysql://user:hunter2@db/p402")
     with pytest.raises(SettingsInvalid) as refusal:
         load_settings()
     assert "hunter2" not in str(refusal.value)

@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
 from p402.receipts import Signer
-from p402.vocabulary import Money
-from support.books import Books, audit_log, integrity, read_books, receipts_of
-from support.collector import PROTOBUF, RunningCollector, eventually, running_collector
+from support.books import audit_log, integrity, read_books
+from support.collector import eventually, running_collector
+from support.databases import each_database
+from support.numbered_spans import Senders, assert_charged_once, covered_by_receipts, numbered
 from support.otlp import ASpan, request_of
 from support.ports import steady_port
 from support.sabotaged_collector import ANSWER, sabotaged
 
+__all__ = ["each_database"]
 SEED = 402
 KILLS = 5
 
 ROW, COUNTER, COMMIT = "INSERT INTO charges", "INSERT INTO spend_hourly", "COMMIT"
 RECEIPT = "INSERT INTO receipts"
-
-
-def numbered(number: int, **extra: object) -> ASpan:
-    """A span of claude-opus-4-5 with `number` tokens in and 100 out, in one of three sessions; see `price_of`."""
-    return ASpan.of(
-        {
-            "gen_ai.usage.input_tokens": number,
-            "gen_ai.usage.output_tokens": 100,
-            "p402.department": f"department-{number % 2}",
-            "p402.session": f"session-{number % 3}",
-            **extra,
-        },
-        trace_id=number.to_bytes(16, "big"),
-        span_id=number.to_bytes(8, "big"),
-    )
-
-
-def price_of(numbers: Sequence[int]) -> Money:
-    """$5 and $25 a million tokens: 5,000 nano-USD for each token in, 2,500,000 for the 100 out."""
-    return Money(sum(5_000 * number + 2_500_000 for number in numbers))
-
-
-def assert_charged_once(books: Books, numbers: Sequence[int]) -> None:
-    assert sorted(books.span_ids) == [f"{number:016x}" for number in sorted(numbers)]
-    assert books.cost == price_of(numbers)
-
-
-def covered_by_receipts(collector: RunningCollector) -> int:
-    return sum(receipt["body"]["charges"]["count"] for receipt in receipts_of(collector))
 
 
 # The first batch has all that can become of a span: charged, a second span of a charged call, a call without usage.
@@ -150,55 +118,6 @@ def test_each_charge_is_in_one_receipt_although_sealing_was_killed_at_every_step
         eventually(lambda: covered_by_receipts(collector) == len(numbers))
         audit_log(collector)
     assert integrity(tmp_path) == "ok"
-
-
-@dataclass
-class Senders:
-    """Clients that send numbered spans until they are told to finish, each batch again until it is acknowledged."""
-
-    url: str
-    acknowledged: list[int] = field(default_factory=list)
-    repeated: int = 0
-    """Batches that were sent once more."""
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _finish: threading.Event = field(default_factory=threading.Event)
-    _progress: threading.Condition = field(default_factory=threading.Condition)
-    _threads: list[threading.Thread] = field(default_factory=list)
-
-    def start(self, clients: int) -> None:
-        self._threads += [threading.Thread(target=self._send, daemon=True) for _ in range(clients)]
-        for thread in self._threads:
-            thread.start()
-
-    def wait_for(self, spans: int) -> None:
-        """Return as soon as so many spans are acknowledged."""
-        with self._progress:
-            assert self._progress.wait_for(lambda: len(self.acknowledged) >= spans, timeout=60)
-
-    def finish(self) -> None:
-        """Begin no new batch, and return when the last one is acknowledged."""
-        self._finish.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _send(self) -> None:
-        with httpx.Client(headers=PROTOBUF, timeout=30) as client:
-            while not self._finish.is_set():
-                with self._progress:
-                    batch = [next(self._numbers) for _ in range(5)]
-                attempts = self._attempts(client, request_of([*map(numbered, batch)]))
-                with self._progress:
-                    self.acknowledged += batch
-                    self.repeated += attempts > 1
-                    self._progress.notify_all()
-
-    def _attempts(self, client: httpx.Client, body: bytes) -> int:
-        for attempt in range(1, 601):
-            with suppress(httpx.TransportError):
-                if client.post(self.url, content=body).status_code == 200:
-                    return attempt
-            time.sleep(0.1)  # a client's pause between two attempts
-        raise AssertionError("a batch was not acknowledged within a minute")
 
 
 def test_five_kills_at_random_moments_lose_nothing_and_double_nothing(tmp_path: Path) -> None:

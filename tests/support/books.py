@@ -77,7 +77,7 @@ def integrity(data_dir: Path) -> str:
     if kept.url is None:
         return str(kept.rows("PRAGMA integrity_check")[0][0])
     checked = subprocess.run(
-        [program("pg_amcheck"), "--install-missing", "--heapallindexed", "--dbname", administrators(kept.url)],
+        [program("pg_amcheck"), "--install-missing", "--heapallindexed", administrators(kept.url)],
         capture_output=True,
         text=True,
         check=False,

@@ -29,6 +29,8 @@ from support.postgresql import shared_server
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
+_POINTER = "postgresql-url"
+
 _in_use = SQLITE
 _numbers = itertools.count(1)
 _made: dict[Path, str] = {}
@@ -105,13 +107,19 @@ class Kept:
         self.run("DROP TRIGGER refused" + (f" ON {table}" if self.url else ""))
 
 
+def keep_in(folder: Path, url: str) -> None:
+    """Say that the books of a folder are in a PostgreSQL database."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _POINTER).write_text(url)
+
+
 def kept_in(folder: Path, *, migrated: bool = True) -> Kept:
     """Find the books of a folder, or begin them: at the current schema, or with nothing at all."""
-    file, pointer = folder / "p402.sqlite3", folder / "postgresql-url"
+    file, pointer = folder / "p402.sqlite3", folder / _POINTER
     if pointer.exists():
         return Kept(file, pointer.read_text())
     if _in_use == POSTGRESQL:
-        pointer.write_text(url := _new_database(folder, migrated=migrated))
+        keep_in(folder, url := _new_database(folder, migrated=migrated))
         return Kept(file, url)
     if migrated and not file.exists():
         file.write_bytes(empty_database())

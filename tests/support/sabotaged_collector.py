@@ -19,7 +19,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from aiohttp import web
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
@@ -66,10 +68,12 @@ def _watch(moment: list[str], act: Callable[[], None]) -> None:
             if not moment:
                 act()
 
-    def watch_statements(connection: sqlite3.Connection, _: object) -> None:
-        connection.set_trace_callback(see)  # called when a statement is about to run
+    def watch_statements(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(see)  # called when a statement is about to run
 
     event.listen(Pool, "connect", watch_statements)
+    _watch_psycopg(see)
     traces = OtlpReceiver.traces
 
     async def watched_traces(receiver: OtlpReceiver, request: web.Request) -> web.Response:
@@ -78,6 +82,23 @@ def _watch(moment: list[str], act: Callable[[], None]) -> None:
         return response
 
     OtlpReceiver.traces = watched_traces  # type: ignore[method-assign,assignment] # that is the sabotage
+
+
+def _watch_psycopg(see: Callable[[str], None]) -> None:
+    execute = psycopg.Cursor.execute
+
+    def watched(cursor: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        see(query.decode() if isinstance(query, bytes) else str(query))
+        return execute(cursor, query, *arguments, **options)
+
+    def watched_row_by_row(cursor: Any, query: Any, rows: Any) -> None:
+        changed = 0
+        for row in rows:
+            changed += watched(cursor, query, row).rowcount
+        cursor._rowcount = changed
+
+    psycopg.Cursor.execute = watched  # type: ignore[method-assign,assignment]
+    psycopg.Cursor.executemany = watched_row_by_row  # type: ignore[method-assign,assignment]
 
 
 def _stop_syncing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,7 +34,8 @@ class LogSigners:
             missing = not self._file.exists()
             if missing:
                 self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                Signer.generate(self._receipt_origin).save(self._file)
+                with suppress(FileExistsError):  # another collector that starts with us was faster
+                    Signer.generate(self._receipt_origin).save(self._file)
             Signer.from_file(self._file, self._receipt_origin)
         except OSError as error:
             raise SigningKeyUnusable(f"The signing key {self._file} cannot be read or made: {error}.") from error
