@@ -15,8 +15,8 @@ from p402.vocabulary import Usage, attributes
 
 __all__ = ["Admission", "Pending", "Tighten"]
 
-Tighten = Callable[[Question], Question]
-"""Gives the same question with a tighter bound of its input, or itself; it may take milliseconds."""
+Tighten = Callable[[Question], Question | None]
+"""Gives the same question with a tighter bound of its input, or itself; None if it cannot tell yet. It may take milliseconds."""
 
 _POLL_SECONDS = 0.005
 
@@ -74,10 +74,11 @@ class Pending:
 
     def tighten_question(self) -> bool:
         """Bound the input better, once; tells whether that helped."""
-        tighten, self._tighten = self._tighten, None
-        if tighten is None:
+        tightened = self._tighten(self.question) if self._tighten is not None else None
+        if tightened is None:
             return False
-        before, self.question = self.question, tighten(self.question)
+        self._tighten = None
+        before, self.question = self.question, tightened
         return self.question is not before
 
     def settle(self, admission: Admission) -> None:

@@ -23,6 +23,8 @@ class Breaker:
         self.succeeded_at = clock() - 3_600
         """When the last answer came."""
         self.opened_at = self.succeeded_at
+        self.is_new = True
+        """Whether neither an answer nor a failure has come yet."""
 
     def lets_pass(self) -> bool:
         """Tell whether the collector may be asked now; where it may only be tried, this is the try."""
@@ -42,11 +44,12 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Note an answer."""
-        self.succeeded_at = self._clock()
+        self.succeeded_at, self.is_new = self._clock(), False
         self._failures, self._pause = 0, 0.0
 
     def failed(self) -> None:
         """Note that none came."""
+        self.is_new = False
         with self._lock:
             self._failures += 1
             if self._failures >= _FAILURES:

@@ -33,6 +33,8 @@ __all__ = ["Guard"]
 
 _LONGEST_QUEUE = 2.0
 """Seconds that a call waits at most for its turn to ask a collector that answers."""
+_FIRST_CONTACT = 1.0
+"""Seconds that the first calls of a process wait: a name is resolved, a connection made, TLS negotiated, rules sent."""
 _QUIET_SECONDS = 1.0
 _SLACK_SECONDS = 1.0
 
@@ -111,7 +113,8 @@ class Guard:
         now = self._clock()
         if pending.waits_until is not None:
             return pending.waits_until + self._deadline + _SLACK_SECONDS - now
-        until = max(pending.started_at, self._breaker.succeeded_at) + self._deadline
+        deadline = max(self._deadline, _FIRST_CONTACT) if self._breaker.is_new else self._deadline
+        until = max(pending.started_at, self._breaker.succeeded_at) + deadline
         return min(until, pending.started_at + max(_LONGEST_QUEUE, self._deadline)) - now
 
     def _gave_up(self, question: Question) -> Admission:

@@ -93,16 +93,18 @@ def settle(asked: Asked, admission: Admission, usage: Usage | None, served: str 
     admission.finish(usage, as_priced=is_standard(served) or served == tier_of(asked.body))
 
 
-def _tighten(asked: Asked, question: Question) -> Question:
-    """Count the input of a request to OpenAI with its own tokenizer."""
+def _tighten(asked: Asked, question: Question) -> Question | None:
+    """Count the input of a request to OpenAI with its own tokenizer; None while that is not loaded."""
     if (
         question.provider != "openai"
         or question.input_tokens is None
         or not asked.facts.model.startswith(_KNOWN_VOCABULARIES)
         or len(asked.raw) > _LONGEST_COUNTED
-        or (count := exact_counter(asked.facts.model)) is None
     ):
         return question
+    count = exact_counter(asked.facts.model)
+    if count is None:
+        return None
     tokens = exact_text(asked.body, asked.raw, count)
     if tokens is None or tokens >= question.input_tokens:
         return question
