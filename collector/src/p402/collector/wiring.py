@@ -14,11 +14,15 @@ from p402.collector.anomalies.watch import AnomalyWatch
 from p402.collector.api.alerts import AlertsApi
 from p402.collector.api.anomalies import AnomaliesApi
 from p402.collector.api.auth import Authenticator
+from p402.collector.api.budgets import BudgetsApi
 from p402.collector.api.events import EventsApi
 from p402.collector.api.feedback import FeedbackApi, HoldTimes
 from p402.collector.api.feedback_stream import FeedbackStream
 from p402.collector.api.forecast import ForecastApi
 from p402.collector.api.handlers import Api
+from p402.collector.api.keys import KeysApi
+from p402.collector.api.organisation import OrganisationApi
+from p402.collector.api.oversight import OversightApi
 from p402.collector.api.policies import PoliciesApi
 from p402.collector.app import build_app
 from p402.collector.budgets.keep import LeaseKeeper
@@ -148,6 +152,12 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     anomalies = AnomaliesApi(database, authenticator, clock, settings.default_organisation)
     may_spend = _feedback(settings, database, budget_rules, prices, ingest, authenticator, metrics, clock, ids)
     ahead = _look_ahead(settings, database, authenticator, clock)
+    control = [
+        *BudgetsApi(database, authenticator, clock, ids, settings.default_organisation).routes(),
+        *OversightApi(database, authenticator, clock, settings.default_organisation).routes(),
+        *OrganisationApi(database, authenticator, clock, settings.default_organisation).routes(),
+        *KeysApi(database, authenticator, keys, clock, settings.default_organisation).routes(),
+    ]
     dashboard = Dashboard(database, authenticator, network, clock, settings.default_organisation)
     app = build_app(
         routes=[
@@ -157,6 +167,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             *events.routes(),
             *anomalies.routes(),
             *ahead.routes,
+            *control,
             *dashboard.routes(),
         ],
         tasks=[

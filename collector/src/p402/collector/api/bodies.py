@@ -16,19 +16,19 @@ Body = TypeVar("Body", bound=BaseModel)
 _LARGEST = 64 * 1024
 
 
-async def json_body(request: web.Request, shape: type[Body]) -> Body:
-    """Read the body of a request.
+async def json_body(request: web.Request, shape: type[Body], largest: int = _LARGEST) -> Body:
+    """Read the body of a request, of so many bytes at most.
 
     Raises:
         BadRequest: naming each field that is wrong, and what it should be.
     """
     if request.content_type != "application/json":
         raise BadRequest("The body must be JSON, sent with Content-Type: application/json.")
-    body = await request.content.read(_LARGEST + 1)
-    while len(body) <= _LARGEST and (more := await request.content.read(_LARGEST + 1)):
+    body = await request.content.read(largest + 1)
+    while len(body) <= largest and (more := await request.content.read(largest + 1)):
         body += more
-    if len(body) > _LARGEST:
-        raise BadRequest(f"The body is larger than {_LARGEST} bytes.")
+    if len(body) > largest:
+        raise BadRequest(f"The body is larger than {largest} bytes.")
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:

@@ -74,6 +74,7 @@ budget_accounts = Table(
     Column("spent", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
     Column("unreconciled", BigInteger, nullable=False),
+    Index("accounts_of_period", "budget_id", "period_start"),
 )
 
 leases = Table(

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from p402.collector.budgets.definition import BudgetDefinition, show_amount
+from p402.collector.budgets.budget import Budget, Override
+from p402.collector.budgets.definition import BudgetDefinition, budget_of, show_amount
 from p402.collector.storage.audit import record_audit
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver, driver
@@ -93,6 +94,12 @@ class StoredBudget:
     changed_at: datetime
     overrides: tuple[StoredOverride, ...] = ()
     """Those that have not expired."""
+
+    def of(self, organisation: str) -> Budget:
+        """Give it as decisions see it."""
+        more = [Override(amount=override.amount, expires_at=override.expires_at) for override in self.overrides]
+        written = self.definition
+        return budget_of(self.id, organisation, written.name, written.to_json(), self.made_at, more)
 
 
 def budgets_in_force(sql: Driver, organisation: str, at: datetime) -> list[StoredBudget]:

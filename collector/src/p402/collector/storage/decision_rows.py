@@ -16,6 +16,7 @@ from p402.vocabulary import MAX_ID_LENGTH, Attribution, attributes
 
 __all__ = [
     "Decided",
+    "attribution_of",
     "decision_by_id",
     "decision_by_idempotency_key",
     "decisions_page",
@@ -108,13 +109,16 @@ def decision_by_idempotency_key(sql: Driver, key_id: str, idempotency_key: str) 
     return None if row is None else _decided(row)
 
 
-def decisions_page(sql: Driver, organisation: str, verdict: str | None, before: int, limit: int) -> list[Decided]:
-    """Give the decisions of an organisation before a time (milliseconds), the newest first."""
+def decisions_page(
+    sql: Driver, organisation: str, verdict: str | None, before: tuple[int, str], limit: int
+) -> list[Decided]:
+    """Give the decisions of an organisation before one of them (its time in milliseconds, and its id), the newest first."""
     which = "" if verdict is None else " AND verdict = ?"
-    parameters = (organisation, before, *(() if verdict is None else (verdict,)), limit)
+    moment, id_ = before
+    parameters = (organisation, moment, moment, id_, *(() if verdict is None else (verdict,)), limit)
     rows = sql.execute(
-        f"SELECT {_COLUMNS} FROM decisions WHERE organisation = ? AND decided_at < ?{which}"
-        " ORDER BY decided_at DESC, id DESC LIMIT ?",
+        f"SELECT {_COLUMNS} FROM decisions WHERE organisation = ? AND decided_at <= ? AND (decided_at < ? OR id < ?)"
+        f"{which} ORDER BY decided_at DESC, id DESC LIMIT ?",
         parameters,
     ).fetchall()
     return [_decided(row) for row in rows]

@@ -37,6 +37,7 @@ __all__ = [
     "give_back",
     "holds_of",
     "lease_by_id",
+    "lease_of_row",
     "open_lease",
     "release",
 ]
@@ -158,7 +159,7 @@ def _counts_until(budget: Budget, expires_at: datetime) -> datetime | None:
 def lease_by_id(sql: Driver, lease_id: str) -> Lease | None:
     """Find a lease."""
     row = sql.execute(f"SELECT {_LEASE} FROM leases WHERE id = ?", (lease_id,)).fetchone()
-    return None if row is None else _lease(row)
+    return None if row is None else lease_of_row(row)
 
 
 def holds_of(sql: Driver, lease_id: str) -> dict[int, Hold]:
@@ -269,7 +270,7 @@ def _leases_due(sql: Driver, state: LeaseState, due: str, moment: datetime) -> l
         f"SELECT {_LEASE} FROM leases WHERE state = ? AND {due} ORDER BY expires_at, id LIMIT {_AT_ONCE}",
         (state.value, to_millis(moment)),
     ).fetchall()
-    return [_lease(row) for row in rows]
+    return [lease_of_row(row) for row in rows]
 
 
 def _set_state(sql: Driver, lease_id: str, state: LeaseState, at: datetime) -> None:
@@ -280,7 +281,8 @@ def _less(state: LeaseState, amount: int) -> Change:
     return Change(unreconciled=-amount) if state is LeaseState.UNRECONCILED else Change(held=-amount)
 
 
-def _lease(row: tuple[object, ...]) -> Lease:
+def lease_of_row(row: Sequence[object]) -> Lease:
+    """Read a lease from its columns in the order of the table, without the last."""
     id_, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at = row
     return Lease(
         id=str(id_),

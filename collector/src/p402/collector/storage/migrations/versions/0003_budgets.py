@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["budget_id"], ["budgets.id"]),
         sa.PrimaryKeyConstraint("budget_id", "node", "period_start"),
     )
+    op.create_index("accounts_of_period", "budget_accounts", ["budget_id", "period_start"])
     op.create_table(
         "leases",
         sa.Column("id", sa.String(), nullable=False),
