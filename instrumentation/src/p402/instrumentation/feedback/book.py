@@ -98,7 +98,7 @@ class Book:
         if hold is None:
             return None
         scope.used_at, scope.last = now, question
-        if lease.is_low() and not scope.is_tight:
+        if lease.is_low and not scope.is_tight:
             self._low(scope)
         return Admission(decision, hold)
 

@@ -9,6 +9,7 @@ that it does not hold, or lets the provider fetch some, there is no bound.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,16 +37,22 @@ IMAGE_TOKENS_MINI = 49_152
 SOUND_CHARACTERS = 16
 """Characters of base64 for a token of sound: 32 tokens a second at 8 kbit/s would be 41."""
 
-_MARKS = (b"image", b"audio", b"file", b"inline", b"document", b"video", b"item_reference")
-_OUTSIDE = (
-    "cachedContent", "cached_content", "container", "conversation", "mcp_servers", "plugins", "previous_response_id",
-    "search_parameters", "web_search_options",
+_OUTSIDE = frozenset(
+    {
+        "cachedContent", "cached_content", "container", "conversation", "mcp_servers", "plugins",
+        "previous_response_id", "search_parameters", "web_search_options",
+    }
 )  # fmt: skip
-_ONLINE = ("search-preview", "deep-research", ":online", "compound", "sonar")
+_ONLINE = re.compile("search-preview|deep-research|:online|compound|sonar")
 _RUN_HERE = (
     "apply_patch", "bash", "computer", "custom", "function", "local_shell", "memory", "namespace", "shell",
     "str_replace", "text_editor",
 )  # fmt: skip
+_PARTS = (
+    "messages", "input", "contents", "system", "systemInstruction", "system_instruction", "documents", "inputs",
+)  # fmt: skip
+"""Where content that is no text can be."""
+_PLAIN_MESSAGE = 2  # fields: a role and a text
 _PROMPTS = ("contents", "input", "instructions", "messages", "prompt", "system", "systemInstruction")
 _IMAGES = ("image_url", "input_image", "image", "computer_screenshot")
 _PLAIN = frozenset({"anthropic", "aws.bedrock", "azure.ai.openai", "cohere", "gcp.gemini", "gcp.vertex_ai", "openai"})
@@ -61,6 +68,8 @@ class Input:
     """An upper bound; None if there is none."""
     needs: set[Ability] = field(default_factory=set)
     media: bool = False
+    caches: bool = False
+    """Whether the request marks what is to be cached."""
 
     def add(self, ability: Ability, tokens: int | None, instead_of: int = 0) -> None:
         """Count a part that is no text; ``instead_of`` so many bytes."""
@@ -74,18 +83,17 @@ class Input:
 
 def read_input(provider: str, model: str, body: Mapping[str, Any], raw: bytes) -> Input:
     """Read a request: how much it can be, and what kinds of content are in it."""
-    found = Input(len(raw) + (OWN_TOKENS if provider in _PLAIN else TEMPLATE_TOKENS))
-    if any(mark in raw for mark in _MARKS):
-        image = IMAGE_TOKENS_MINI if "4o-mini" in model else IMAGE_TOKENS
-        for name, node in body.items():
-            if name != "tools" and isinstance(node, dict | list):
-                _read_parts(node, found, image)
+    found = Input(len(raw) + (OWN_TOKENS if provider in _PLAIN else TEMPLATE_TOKENS), caches="cache_control" in body)
+    image = IMAGE_TOKENS_MINI if "4o-mini" in model else IMAGE_TOKENS
+    for name in _PARTS:
+        if isinstance(node := body.get(name), dict | list):
+            _read_parts(node, found, image)
     _read_tools(provider, body, found)
     if (
-        any(body.get(name) for name in _OUTSIDE)
+        (not _OUTSIDE.isdisjoint(body) and any(body.get(name) for name in _OUTSIDE))
         or isinstance(body.get("prompt"), dict)
         or provider == "perplexity"
-        or any(mark in model for mark in _ONLINE)
+        or _ONLINE.search(model)
     ):
         found.tokens = None
     return found
@@ -96,7 +104,7 @@ def exact_text(body: Mapping[str, Any], raw: bytes, count: Callable[[str], int])
 
     Texts of messages are counted one by one; tools, schemas and all else that a model may read, by their bytes.
     """
-    if any(mark in raw for mark in _MARKS) and read_input("openai", "", body, raw).media:
+    if read_input("openai", "", body, raw).media:
         return None
     tokens = OWN_TOKENS + (TOOLS_TOKENS if body.get("tools") or body.get("functions") else 0)
     for name, node in body.items():
@@ -139,6 +147,7 @@ def _read_tools(provider: str, body: Mapping[str, Any], found: Input) -> None:
     for tool in tools if isinstance(tools, list) else ():
         if not isinstance(tool, dict):
             continue
+        found.caches = found.caches or "cache_control" in tool or "cachePoint" in tool
         kind = tool.get("type")
         if isinstance(kind, str) and kind not in ("function", "custom"):
             if not kind.startswith(_RUN_HERE):
@@ -157,9 +166,10 @@ def _read_parts(node: Any, found: Input, image: int) -> None:
     """Find what is not text, wherever it is: in messages, in results of tools, in documents."""
     if isinstance(node, list):
         for one in node:
-            if isinstance(one, dict | list):
+            if isinstance(one, list) or (isinstance(one, dict) and not _is_plain(one)):
                 _read_parts(one, found, image)
         return
+    found.caches = found.caches or "cache_control" in node or "cachePoint" in node
     kind = node.get("type")
     if kind in _IMAGES:
         found.add(Ability.VISION, image, _inline(node))
@@ -171,6 +181,11 @@ def _read_parts(node: Any, found: Input, image: int) -> None:
         found.tokens = None
     elif kind is not None or not _read_untyped(node, found, image):
         _read_parts([child for child in node.values() if isinstance(child, dict | list)], found, image)
+
+
+def _is_plain(message: Mapping[str, Any]) -> bool:
+    """Tell at a glance that there is only a role and a text."""
+    return len(message) == _PLAIN_MESSAGE and type(message.get("content")) is str
 
 
 def _read_untyped(node: Mapping[str, Any], found: Input, image: int) -> bool:

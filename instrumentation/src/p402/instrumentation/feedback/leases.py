@@ -36,6 +36,8 @@ class Lease:
         self.used_at = now
         self.draining = False
         """Whether no new call may take anything, so that what is left goes back."""
+        self.is_low = False
+        """Whether less than a quarter is left of what calls use up."""
         self.closed = False
         """Whether the collector has all of it again."""
         self._on_finish = on_finish
@@ -50,30 +52,31 @@ class Lease:
         """Give what a new call may take; nothing is negative."""
         self._catch_up()
         with self._lock:
-            return self._available()
+            return {
+                measure: max(0, amount - self._spent[measure] - self._held[measure])
+                for measure, amount in self.granted.items()
+            }
 
     def take(self, holds: Mapping[Measure, int], card: RateCard | None, now: float) -> Hold | None:
         """Take what a call may need, by every measure that is limited; None if there is not so much, or it is too late."""
-        self._catch_up()
         taken = {measure: holds.get(measure, 0) for measure in self.granted}
+        low = False
         with self._lock:
-            available = self._available()
-            if self.draining or now >= self.expires_at or any(taken[each] > available[each] for each in taken):
+            if self.draining or now >= self.expires_at:
                 return None
+            for measure, amount in taken.items():
+                granted = self.granted[measure]
+                left = granted - self._spent[measure] - self._held[measure] - amount
+                if left < 0:
+                    return None
+                low = low or (4 * left < granted and measure is not Measure.CONCURRENCY)
             for measure, amount in taken.items():
                 self._held[measure] += amount
             self._under_way += 1
-            self.used_at = now
-        self._catch_up()
+        self.used_at, self.is_low = now, low
+        if self._finished:
+            self._catch_up()
         return Hold(self, taken, card)
-
-    def is_low(self) -> bool:
-        """Tell whether less than a quarter is left of what calls use up."""
-        return any(
-            4 * amount < self.granted[measure]
-            for measure, amount in self.available().items()
-            if measure is not Measure.CONCURRENCY
-        )
 
     def drain(self) -> None:
         """Let no new call take anything."""
@@ -98,12 +101,6 @@ class Lease:
         self._finished.append((taken, cost))
         self._catch_up()
         self._on_finish(self)
-
-    def _available(self) -> _Amounts:
-        return {
-            measure: max(0, amount - self._spent[measure] - self._held[measure])
-            for measure, amount in self.granted.items()
-        }
 
     def _catch_up(self) -> None:
         # Whoever holds the lock looks again after letting go of it, so nothing stays here.

@@ -52,6 +52,8 @@ def question_of(about: About, facts: RequestFacts, body: Mapping[str, Any], raw:
     needs = given.needs | _needs(facts, about.path, body, config)
     if shaped:
         needs.add(Ability.JSON)
+    if given.caches:
+        needs.add(Ability.CACHING)
     makes_media = Ability.IMAGE_OUTPUT in needs or not facts.countable
     return Question(
         attribution=about.attribution,
@@ -69,7 +71,7 @@ def question_of(about: About, facts: RequestFacts, body: Mapping[str, Any], raw:
         and not _forced(body.get("tool_choice")),
         can_change_model=about.changeable and "rawPredict" not in about.path and "RawPredict" not in about.path,
         any_provider=about.provider in GATEWAYS,
-        writes_cache=about.provider == "openai" or b"cache_control" in raw or b"cachePoint" in raw,
+        writes_cache=about.provider == "openai" or given.caches,
         media=given.media or makes_media or Ability.AUDIO in needs,
         service_tier=tier_of(body),
         task_type=about.task_type,
@@ -84,7 +86,7 @@ def _needs(facts: RequestFacts, path: str, body: Mapping[str, Any], config: Mapp
         needs.add(Ability.EMBEDDING)
     if any(body.get(name) for name in _REASONING) or config.get("thinkingConfig"):
         needs.add(Ability.REASONING)
-    if "cache_control" in body or body.get("cachedContent"):
+    if body.get("cachedContent"):
         needs.add(Ability.CACHING)
     wanted = config.get("responseModalities") or body.get("modalities")
     kinds = {str(kind).lower() for kind in wanted} if isinstance(wanted, list) else set()
