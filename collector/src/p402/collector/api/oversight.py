@@ -35,7 +35,7 @@ from p402.vocabulary import Clock, rfc3339
 __all__ = ["OversightApi"]
 
 Item = TypeVar("Item")
-At = TypeVar("At")
+At = TypeVar("At", int, tuple[int, str])
 
 _NEWEST = 2**62
 _MOST_PAGES = 20  # that one request looks through for what its key may see
@@ -87,12 +87,8 @@ class OversightApi:
 
         def read(connection: Connection) -> tuple[list[dict[str, Any]], tuple[int, str] | None]:
             sql = driver(connection)
-
-            def page(after: tuple[int, str]) -> list[Lease]:
-                return leases_page(sql, organisation, states, after, limit)
-
             found, last = _pages(
-                page,
+                lambda after: leases_page(sql, organisation, states, after, limit),
                 lambda lease: (to_millis(lease.expires_at), lease.id),
                 lambda lease: within_part(principal, lease.attribution),
                 begin,
