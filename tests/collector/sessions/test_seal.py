@@ -154,6 +154,22 @@ async def test_one_session_that_cannot_be_sealed_does_not_hold_up_the_others(boo
     assert len(await sealed(books)) == 1
 
 
+async def test_a_collector_with_another_key_seals_nothing_into_the_log(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with open_books(tmp_path, clock) as books:
+        await books.send(ASpan())
+        assert len(await sealed(books, hours=1)) == 1
+    ours = (tmp_path / "log.pem").rename(tmp_path / "ours.pem")
+    async with open_books(tmp_path, clock) as books:
+        await books.send(ASpan())
+        assert await sealed(books, hours=1) == []
+        assert len(books.entries()) == 1
+    ours.rename(tmp_path / "log.pem")
+    async with open_books(tmp_path, clock) as books:
+        assert len(await sealed(books)) == 1
+        assert [entry["seq"] for entry in books.entries()] == [0, 1]
+
+
 async def test_a_restart_between_following_and_sealing_repeats_nothing(tmp_path: Path) -> None:
     clock = FakeClock()
     async with open_books(tmp_path, clock) as books:

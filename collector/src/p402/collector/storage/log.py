@@ -10,10 +10,23 @@ from sqlalchemy import Connection, func, insert, select
 
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.tables import checkpoints, log_entries, log_nodes
-from p402.receipts import NO_PREVIOUS, Checkpoint, Entry, Signer, append_nodes, inclusion_proof, root, sign_checkpoint
+from p402.receipts import (
+    NO_PREVIOUS,
+    Checkpoint,
+    Entry,
+    Signer,
+    append_nodes,
+    inclusion_proof,
+    open_checkpoint,
+    root,
+    sign_checkpoint,
+)
+from p402.receipts.errors import CheckpointUntrusted
 from p402.receipts.merkle import GetNode
+from p402.vocabulary import Permanent
 
 __all__ = [
+    "LogOfAnotherKey",
     "MakeEntry",
     "Signers",
     "append_entry",
@@ -29,6 +42,10 @@ MakeEntry = Callable[[int, bytes], E]
 """Makes the entry for a place in the log: its sequence number, and the leaf hash of the entry before it."""
 
 
+class LogOfAnotherKey(Permanent):
+    """The key at hand did not sign the log so far; a log with two keys would convince nobody."""
+
+
 class Signers(Protocol):
     """Gives the signer of an organisation's log."""
 
@@ -40,8 +57,14 @@ class Signers(Protocol):
 def append_entry(
     connection: Connection, organisation: str, kind: str, make: MakeEntry[E], signer: Signer, at: datetime
 ) -> E:
-    """Append one entry and sign the checkpoint that includes it. Runs inside a change, so that all of it is kept or none."""
+    """Append one entry and sign the checkpoint that includes it. Runs inside a change, so that all of it is kept or none.
+
+    Raises:
+        LogOfAnotherKey: if the checkpoint before is not ours, as when collectors do not share their key.
+    """
     size = log_size(connection, organisation)
+    if size:
+        _check_signer(signer, checkpoint_of_size(connection, organisation, size), organisation)
     get_node = _node_reader(connection, organisation)
     entry = make(size, get_node(0, size - 1) if size else NO_PREVIOUS)
     nodes = append_nodes(size, entry.leaf_hash, get_node)
@@ -63,6 +86,16 @@ def append_entry(
         )
     )
     return entry
+
+
+def _check_signer(signer: Signer, note: str, organisation: str) -> None:
+    try:
+        open_checkpoint(note, [signer.verifier_key])
+    except CheckpointUntrusted as error:
+        raise LogOfAnotherKey(
+            f"The log of {organisation} was signed by another key, or under another name, than this collector's. Give every "
+            "collector of this database the same P402_SIGNING_KEY_FILE and P402_RECEIPT_ORIGIN, those that the log began with."
+        ) from error
 
 
 def log_size(connection: Connection, organisation: str) -> int:
