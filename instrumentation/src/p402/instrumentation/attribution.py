@@ -20,7 +20,7 @@ from opentelemetry.context import Context
 
 from p402.instrumentation.server_spans import is_believed
 from p402.vocabulary import Attribution, Level, is_valid_id, new_id
-from p402.vocabulary.attributes import P402_TASK_TYPE
+from p402.vocabulary.attributes import P402_DATA_CLASS, P402_TASK_TYPE
 
 __all__ = [
     "attribution",
@@ -38,7 +38,7 @@ _R = TypeVar("_R")
 
 _KEY = context.create_key("p402-labels")
 _JUDGED = context.create_key("p402-request-judged")
-_NAMES = (*(level.attribute for level in Level if level is not Level.REQUEST), P402_TASK_TYPE)
+_NAMES = (*(level.attribute for level in Level if level is not Level.REQUEST), P402_TASK_TYPE, P402_DATA_CLASS)
 _defaults: Mapping[str, str] = {}
 
 
@@ -64,8 +64,9 @@ class attribution:  # noqa: N801 - reads as a statement: `with attribution(depar
         employee: str | None = None,
         session: str | None = None,
         task_type: str | None = None,
+        data_class: str | None = None,
     ) -> None:
-        given = (organisation, department, project, client, employee, session, task_type)
+        given = (organisation, department, project, client, employee, session, task_type, data_class)
         self._labels = {name: value for name, value in zip(_NAMES, given, strict=True) if value is not None}
         for name, value in self._labels.items():
             if not is_valid_id(value):
@@ -149,6 +150,7 @@ class session(attribution):  # noqa: N801 - reads as a statement: `with session(
         client: str | None = None,
         employee: str | None = None,
         task_type: str | None = None,
+        data_class: str | None = None,
     ) -> None:
         super().__init__(
             organisation=organisation,
@@ -158,6 +160,7 @@ class session(attribution):  # noqa: N801 - reads as a statement: `with session(
             employee=employee,
             session=session_id,
             task_type=task_type,
+            data_class=data_class,
         )
         self._given = session_id
 
@@ -181,7 +184,7 @@ def current_attribution(of: Context | None = None) -> Attribution:
 
 
 def labels(of: Context | None = None, *, with_baggage: bool = True) -> dict[str, str]:
-    """Give the same as span attributes, with the task type; without baggage for the span of a doubtful request."""
+    """Give the same as span attributes, with task type and data class; without baggage for the span of a doubtful request."""
     here = context.get_current() if of is None else of
     inbound = baggage.get_all(here)
     said: dict[str, str] = {}
@@ -194,7 +197,7 @@ def labels(of: Context | None = None, *, with_baggage: bool = True) -> dict[str,
 
 
 def label(name: str) -> str:
-    """Give the attribute of a level (all but ``request``) or of ``task_type``, by its short name.
+    """Give the attribute of a level (all but ``request``), of ``task_type`` or of ``data_class``, by its short name.
 
     Raises:
         ValueError: if there is no such level.
@@ -225,10 +228,11 @@ def without_baggage(of: Context) -> Context:
     return context.set_value(_KEY, labels(of), baggage.clear(of))
 
 
-def set_defaults(defaults: Attribution, task_type: str | None) -> None:
+def set_defaults(defaults: Attribution, task_type: str | None, data_class: str | None = None) -> None:
     """Say what holds where nothing else is said; the instrumentor does, from the environment."""
     global _defaults  # noqa: PLW0603 - it is the process's environment that it mirrors
-    _defaults = {**defaults.to_attributes(), **({P402_TASK_TYPE: task_type} if task_type else {})}
+    said = {P402_TASK_TYPE: task_type, P402_DATA_CLASS: data_class}
+    _defaults = {**defaults.to_attributes(), **{name: value for name, value in said.items() if value}}
 
 
 def _stated(here: Context) -> Mapping[str, str]:

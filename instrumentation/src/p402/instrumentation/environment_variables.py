@@ -9,6 +9,7 @@ __all__ = [
     "P402_CLIENT",
     "P402_COLLECTOR_URL",
     "P402_CONTENT_MODE",
+    "P402_DATA_CLASS",
     "P402_DECISION_TIMEOUT_MS",
     "P402_DEPARTMENT",
     "P402_DISABLED",
@@ -46,6 +47,9 @@ P402_OPENAI_HOSTS = "P402_OPENAI_HOSTS"
 
 P402_TASK_TYPE = "P402_TASK_TYPE"
 """Kind of work of this process's calls, for example ``code-review``, where neither code nor a caller says so."""
+
+P402_DATA_CLASS = "P402_DATA_CLASS"
+"""How confidential the content of this process's calls is, in your own words, where neither code nor a caller says so."""
 
 P402_TRUSTED_PEERS = "P402_TRUSTED_PEERS"
 """Networks and addresses, separated by commas, whose baggage counts; ``unix`` for Unix domain sockets. Default: none."""

@@ -23,6 +23,7 @@ from p402.instrumentation.attribution import labels, without_baggage
 from p402.instrumentation.batches import Downloads, ResultsDownload
 from p402.instrumentation.call import Call
 from p402.instrumentation.call_spans import CallSpans
+from p402.instrumentation.complexity import complexity
 from p402.instrumentation.content import Content, ContentMode
 from p402.instrumentation.feedback.admission import Admission, Pending
 from p402.instrumentation.feedback.apply import write_body
@@ -184,13 +185,15 @@ class Inspector:
         if facts is None:
             return inspected
         said = labels(here)
+        purpose, demands = self._purpose(facts, outgoing, body, said.get(attributes.P402_TASK_TYPE))
         asked = Asked(
             route=route,
             facts=facts,
             path=outgoing.path,
             body=body,
             raw=outgoing.body,
-            said={**said, **self._purpose(facts, outgoing.path, body, said.get(attributes.P402_TASK_TYPE))},
+            said={**said, **purpose},
+            complexity=demands,
             changeable=outgoing.can_change and not _signed(outgoing.headers),
         )
         admission = None
@@ -228,6 +231,7 @@ class Inspector:
             here,
             {
                 **asked.said,
+                **({} if asked.complexity is None else {attributes.P402_COMPLEXITY: asked.complexity}),
                 **_request_attributes(route, facts, outgoing),
                 attributes.P402_REQUEST: attempt.request,
                 **({attributes.HTTP_REQUEST_RESEND_COUNT: attempt.number} if attempt.number else {}),
@@ -259,19 +263,23 @@ class Inspector:
             path=made.path,
         )
 
-    def _purpose(self, facts: RequestFacts, path: str, body: Mapping[str, Any], said: str | None) -> dict[str, str]:
-        """Tell what a call is for: its pattern, and the kind of work, as the application says or as it looks."""
+    def _purpose(
+        self, facts: RequestFacts, outgoing: Outgoing, body: Mapping[str, Any], said: str | None
+    ) -> tuple[dict[str, str], int | None]:
+        """Tell what a call is for: its pattern, and the kind of work, as the application says or as it looks; how complex."""
         known: dict[str, str] = {}
+        demands: int | None = None
         with guard("telling what a call is for"):
             ends = ends_of(body, _MOST_CHARACTERS)
             known[attributes.P402_PROMPT_PATTERN] = prompt_pattern(self._content.key, facts.operation, body, ends)
             if said:
                 known[attributes.P402_TASK_TYPE_SOURCE] = "application"
-            elif task := infer(facts.operation, path, body, ends):
+            elif task := infer(facts.operation, outgoing.path, body, ends):
                 known[attributes.P402_TASK_TYPE], confidence = task
                 known[attributes.P402_TASK_TYPE_SOURCE] = "inferred"
                 known[attributes.P402_TASK_TYPE_CONFIDENCE] = confidence.value
-        return known
+            demands = complexity(facts.operation, body, ends, len(outgoing.body or b""), facts.max_tokens)
+        return known, demands
 
 
 def _request_attributes(route: Route, facts: RequestFacts, outgoing: Outgoing) -> dict[str, str | int | bool]:

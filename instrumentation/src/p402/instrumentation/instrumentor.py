@@ -59,7 +59,7 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
             if settings.disabled:
                 _logger.warning("P402 Meter is switched off by P402_DISABLED; nothing is hooked.")
                 return
-            set_defaults(settings.defaults, settings.task_type)
+            set_defaults(settings.defaults, settings.task_type, settings.data_class)
             provider, is_ours = _provider(kwargs.get("tracer_provider"))
             delivery = self._delivery = delivery_to_collector(settings, environment)
             atexit.register(delivery.shutdown)  # a TracerProvider may be without a hook of its own, or be disabled

@@ -42,6 +42,7 @@ class Settings:
     defaults: Attribution = field(default_factory=Attribution)
     """Attribution where neither code nor a caller says otherwise."""
     task_type: str | None = None
+    data_class: str | None = None
     trusted_peers: TrustedPeers = field(default_factory=TrustedPeers)
     """Whose baggage counts."""
     content_mode: ContentMode = ContentMode.METADATA
@@ -67,6 +68,7 @@ class Settings:
             openai_hosts=_openai_hosts(environment),
             defaults=Attribution(**levels),
             task_type=_id(environment, names.P402_TASK_TYPE),
+            data_class=_id(environment, names.P402_DATA_CLASS),
             trusted_peers=trusted_peers_of(environment),
             content_mode=_content_mode(environment),
             fingerprint_key=_fingerprint_key(environment),

@@ -12,7 +12,7 @@ from typing import Any
 
 from p402.instrumentation.messages import Ends
 
-__all__ = ["Confidence", "infer"]
+__all__ = ["Confidence", "infer", "is_structured"]
 
 
 class Confidence(StrEnum):
@@ -57,7 +57,7 @@ def infer(operation: str, path: str, body: Mapping[str, Any], ends: Ends) -> tup
     """Give the task type and how sure it is, or None."""
     if (certain := _by_api(operation, path, body, ends)) is not None:
         return certain, Confidence.HIGH
-    structured = _structured(body)
+    structured = is_structured(body)
     for text, sure in ((ends.system, Confidence.MEDIUM), (ends.opening, Confidence.LOW)):
         if text and (task := _by_words(text[:_SEEN].lower())) is not None:
             return task, Confidence.HIGH if structured and task in _FORMS else sure
@@ -96,7 +96,7 @@ def _medium(body: Mapping[str, Any]) -> str | None:
     return "image" if "image" in media else "speech" if "audio" in media else None
 
 
-def _structured(body: Mapping[str, Any]) -> bool:
+def is_structured(body: Mapping[str, Any]) -> bool:
     """Tell whether the answer has to be of a given form: a schema, or the call of one given tool."""
     for name in ("response_format", "text", "generationConfig", "output_config"):
         asked = body.get(name)

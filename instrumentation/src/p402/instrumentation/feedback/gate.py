@@ -38,6 +38,7 @@ class Asked:
     """Attribution, and what the call is for, as attributes."""
     changeable: bool
     """Whether another body and path can be sent."""
+    complexity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Gate:
             attribution=Attribution.from_attributes(asked.said),
             changeable=asked.changeable,
             task_type=asked.said.get(attributes.P402_TASK_TYPE),
+            complexity=asked.complexity,
+            data_class=asked.said.get(attributes.P402_DATA_CLASS),
         )
         question = question_of(about, asked.facts, asked.body, asked.raw)
         return self._guard.decide(question, partial(_tighten, asked))

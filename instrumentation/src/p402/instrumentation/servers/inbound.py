@@ -35,9 +35,9 @@ class Inbound:
     """The rules of one server.
 
     Args:
-        headers: levels (or ``task_type``) by names of headers, for example ``{"x-department": "department"}``.
+        headers: levels (or ``task_type``, ``data_class``) by names of headers, for example ``{"x-department": "department"}``.
         claims: verifies a token.
-        claim_levels: levels (or ``task_type``) by names of claims, for example ``{"sub": "employee"}``.
+        claim_levels: levels (or ``task_type``, ``data_class``) by names of claims, for example ``{"sub": "employee"}``.
         trusted_peers: networks and addresses whose baggage and headers count; `P402_TRUSTED_PEERS` unless given.
 
     Raises:
