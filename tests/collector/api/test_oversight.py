@@ -59,6 +59,9 @@ async def test_an_unreconciled_lease_is_seen_and_released_with_a_reason(server: 
     server.clock.advance(seconds=3_600)
     await server.collector.keeper.look()
     assert len((await server.get("/v1/leases?organisation=acme&state=unreconciled")).json["leases"]) == 1
+    figures = (await server.get("/metrics")).body.decode()
+    assert 'p402_leases{state="unreconciled"} 1.0' in figures
+    assert "p402_unreconciled_usd 4.22776" in figures
     released = await server.ask("POST", path, json={"reason": "pod was evicted"}, headers=bearer(admin))
     assert (released.status, released.json["state"], released.json["holds"][0]["remaining"]) == (200, "closed", "0")
     [entry, *_] = (await server.get("/v1/audit?organisation=acme")).json["audit"]
@@ -76,6 +79,7 @@ async def test_overruns_are_listed_with_their_reason(server: Server) -> None:
         ("0.064235", "no_hold"),
         ("0.264235", "no_hold"),
     ]
+    assert 'p402_overruns_total{reason="no_hold"} 2.0' in (await server.get("/metrics")).body.decode()
     page = (await server.get("/v1/overruns?organisation=acme&limit=1")).json
     after = await server.get(f"/v1/overruns?organisation=acme&limit=1&after={page['next_after']}")
     assert after.json["overruns"] == [overruns[1]]

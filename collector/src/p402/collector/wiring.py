@@ -52,7 +52,7 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.decisions import Decisions
 from p402.collector.storage.keys import Keys
 from p402.collector.storage.leaders import Leadership
-from p402.collector.storage.lease_expiry import lease_expiry
+from p402.collector.storage.lease_expiry import lease_count, lease_expiry
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.outbox import SqlDeliveries
@@ -110,7 +110,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     budget_rules = BudgetRules()
     database.on_rollback(budget_rules.forget)
     prices = load_price_book()
-    ledger = SqlLedger(database, Postings(budget_rules))
+    ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun))
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     intake = Intake(ingest, metrics)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes)
@@ -222,7 +222,8 @@ def _feedback(
     stream = FeedbackStream(database, authenticator, organisation)
     settle_within = timedelta(seconds=settings.lease_settle_seconds)
     grace = timedelta(seconds=settings.unreconciled_grace_seconds)
-    keeper = LeaseKeeper(lease_expiry(database, settle_within=settle_within, grace=grace), clock)
+    expiry = lease_expiry(database, settle_within=settle_within, grace=grace)
+    keeper = LeaseKeeper(expiry, lease_count(database), metrics, clock)
     written = PoliciesApi(database, authenticator, catalogue, prices, clock, organisation)
     return _Feedback([*api.routes(), *stream.routes(), *written.routes()], keeper)
 

@@ -12,7 +12,7 @@ held; what is spent beyond a cap all the same is listed as an overrun, with the 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,8 +51,9 @@ class _Posting:
 class Postings:
     """Posts charges; used by the writer only."""
 
-    def __init__(self, rules: BudgetRules) -> None:
+    def __init__(self, rules: BudgetRules, on_overrun: Callable[[str], None] = lambda _: None) -> None:
         self._rules = rules
+        self._on_overrun = on_overrun
 
     def prepare(self, sql: Driver, calls: Sequence[Recordable], at: datetime) -> None:
         """Open the accounts of charges; to be called before these are recorded: an account begins with what was before."""
@@ -123,8 +124,7 @@ class Postings:
         if lease.kind is not LeaseKind.LEASE:  # one call, and here it is
             release(sql, lease, {}, at)
 
-    @staticmethod
-    def _look_at(sql: Driver, postings: Sequence[_Posting], at: datetime) -> list[Crossing]:
+    def _look_at(self, sql: Driver, postings: Sequence[_Posting], at: datetime) -> list[Crossing]:
         """List what passes the cap of one account; gives the thresholds that were passed."""
         on, start = postings[0].on, postings[0].start
         budget = on.budget
@@ -145,6 +145,7 @@ class Postings:
             if (beyond := min(spent - cap, posting.amount)) > 0:
                 key = (budget.id, on.node, posting.start)
                 sql.execute(_OVERRUN, (*key, posting.span_key, beyond, posting.reason, to_millis(at)))
+                self._on_overrun(posting.reason)
             spent -= posting.amount
         return crossed
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from p402.vocabulary import NANO_PER_USD, Charge
+from p402.vocabulary import NANO_PER_USD, Charge, Money
 
 __all__ = ["CONTENT_TYPE", "METRICS", "CollectorMetrics"]
 
@@ -30,6 +30,9 @@ METRICS: Mapping[str, str] = {
     "p402_anomalies_open": "Flagged sessions that nobody has reviewed.",
     "p402_event_deliveries_total": "Tries to deliver an event to a channel, by what came of them.",
     "p402_decisions_total": "Decisions about calls, by verdict and code.",
+    "p402_leases": "Leases that hold money, by state.",
+    "p402_unreconciled_usd": "The most that expired and unsettled leases may have cost, in USD.",
+    "p402_overruns_total": "Charges beyond a cap, by reason; one for each budget that it was beyond.",
     "p402_event_backlog": "Deliveries of events that are pending.",
 }
 """Every metric and what it counts."""
@@ -56,6 +59,9 @@ class CollectorMetrics:
         self._anomalies = self._gauge("p402_anomalies_open")
         self._deliveries = self._counter("p402_event_deliveries_total", "outcome")
         self._decisions = self._counter("p402_decisions_total", "verdict", "code")
+        self._leases = self._gauge("p402_leases", "state")
+        self._unreconciled = self._gauge("p402_unreconciled_usd")
+        self._overruns = self._counter("p402_overruns_total", "reason")
         self._backlog = self._gauge("p402_event_backlog")
 
     def spans(self, outcomes: Mapping[str, int]) -> None:
@@ -115,6 +121,16 @@ class CollectorMetrics:
         """Count one decision."""
         self._decisions.labels(verdict=verdict, code=code).inc()
 
+    def leases(self, open_: int, unreconciled: int, unreconciled_cost: Money) -> None:
+        """Say how many leases there are, and how much of them may have been spent unseen."""
+        self._leases.labels(state="open").set(open_)
+        self._leases.labels(state="unreconciled").set(unreconciled)
+        self._unreconciled.set(unreconciled_cost.nano_usd / NANO_PER_USD)
+
+    def overrun(self, reason: str) -> None:
+        """Count a charge beyond a cap."""
+        self._overruns.labels(reason=reason).inc()
+
     def event_backlog(self, count: int) -> None:
         """Say how many deliveries are pending."""
         self._backlog.set(count)
@@ -126,8 +142,8 @@ class CollectorMetrics:
     def _counter(self, name: str, *labels: str) -> Counter:
         return Counter(name, METRICS[name], labels, registry=self._registry)
 
-    def _gauge(self, name: str) -> Gauge:
-        return Gauge(name, METRICS[name], registry=self._registry)
+    def _gauge(self, name: str, *labels: str) -> Gauge:
+        return Gauge(name, METRICS[name], labels, registry=self._registry)
 
     def _bounded(self, provider: str) -> str:
         if provider not in self._providers and len(self._providers) < _MAX_PROVIDERS:
