@@ -94,7 +94,9 @@ def _limit_thinking(body: dict[str, Any], most: int) -> None:
 def _limit_gemini(body: dict[str, Any], most: int) -> None:
     name = "generation_config" if "generation_config" in body else "generationConfig"
     config = {**(body.get(name) or {}), "maxOutputTokens": most}
+    config.pop("max_output_tokens", None)
     thinking = config.get("thinkingConfig")
-    if isinstance(thinking, Mapping) and type(budget := thinking.get("thinkingBudget")) is int and budget >= most:
-        config["thinkingConfig"] = {**thinking, "thinkingBudget": most // 2}
+    for budget in ("thinkingBudget", "thinking_budget"):  # the SDK sends either
+        if isinstance(thinking, Mapping) and type(thinking.get(budget)) is int and thinking[budget] >= most:
+            config["thinkingConfig"] = {**thinking, budget: most // 2}
     body[name] = config
