@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from p402.instrumentation import attribution
 from p402.instrumentation.fingerprints import prompt_pattern
@@ -134,6 +135,18 @@ async def test_what_the_application_says_wins(spans: Spans, llm: Llm) -> None:
     told = spans.only()
     assert (told["p402.task_type"], told["p402.task_type.source"]) == ("contract-review", "application")
     assert "p402.task_type.confidence" not in told
+
+
+async def test_a_span_tells_how_complex_its_request_is_and_which_data_it_is_about(spans: Spans, llm: Llm) -> None:
+    hello: ChatCompletionUserMessageParam = {"role": "user", "content": "Hello!"}
+    async with llm.openai() as client:
+        with attribution(data_class="privileged"):
+            await client.chat.completions.create(model="m", messages=[hello])
+        await client.chat.completions.create(model="m", messages=[hello], reasoning_effort="high")
+    simple, reasoned = [span.attributes or {} for span in spans.calls]
+    assert (simple["p402.complexity"], simple["p402.data_class"]) == (0, "privileged")
+    assert reasoned["p402.complexity"] == 2
+    assert "p402.data_class" not in reasoned
 
 
 async def test_patterns_with_one_key_are_the_same_in_every_process(llm: Llm) -> None:

@@ -31,7 +31,7 @@ def test_a_model_s_limits_fit_together() -> None:
     for model in OURS.models:
         assert 0 < model.context_tokens <= 2_000_000, model
         if Ability.EMBEDDING in model.abilities:
-            assert (model.abilities, model.max_output_tokens) == ({Ability.EMBEDDING}, 0), model
+            assert (model.abilities, model.max_output_tokens) == (frozenset({Ability.EMBEDDING}), 0), model
         else:
             assert model.least_output_tokens < model.max_output_tokens <= model.context_tokens, model
 

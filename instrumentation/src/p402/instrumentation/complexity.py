@@ -125,7 +125,9 @@ def _tools(body: Mapping[str, Any]) -> int:
         return 0
     number = 0
     for tool in tools[:_MOST_ITEMS]:
-        declared = tool.get("functionDeclarations") if isinstance(tool, Mapping) else None  # Gemini's
+        declared = None
+        if isinstance(tool, Mapping):  # Gemini's
+            declared = _either(tool, "functionDeclarations", "function_declarations")
         number += len(declared) if isinstance(declared, list) else 1
     return number
 
@@ -137,15 +139,22 @@ def _reasoning(body: Mapping[str, Any]) -> int:
         effort = asked.get("effort", "medium")
     if isinstance(asked := body.get("thinking"), Mapping):
         effort = asked.get("type")
-    if isinstance(config := body.get("generationConfig"), Mapping) and isinstance(
-        asked := config.get("thinkingConfig"), Mapping
+    if isinstance(config := _either(body, "generationConfig", "generation_config"), Mapping) and isinstance(
+        asked := _either(config, "thinkingConfig", "thinking_config"), Mapping
     ):
-        effort = asked.get("thinkingLevel") or ("none" if asked.get("thinkingBudget") == 0 else "medium")
+        budget, level = (_either(asked, f"thinking{name}", f"thinking_{name.lower()}") for name in ("Budget", "Level"))
+        effort = level or ("none" if budget == 0 else "medium")
     if effort is None:
         effort = "medium" if body.get("think") is True else "none"
     if not isinstance(effort, str) or effort in _NO_EFFORTS:
         return 0
     return 1 if effort in _SLIGHT_EFFORTS else 2
+
+
+def _either(found: Mapping[str, Any], name: str, spelled: str) -> Any:
+    """Give a field of Gemini's, which its SDK spells in either way."""
+    value = found.get(name)
+    return found.get(spelled) if value is None else value
 
 
 def _has_media(body: Mapping[str, Any]) -> bool:
