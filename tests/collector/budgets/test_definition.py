@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from p402.collector.budgets.budget import Override
 from p402.collector.budgets.definition import BudgetInvalid, budget_of, read_definition
@@ -84,3 +87,12 @@ def test_what_is_wrong_is_said_with_the_name_of_the_budget_and_of_the_field(chan
         read_definition({**LEGAL, **changed})
     assert said in str(raised.value)
     assert repr(str(changed.get("name", "legal"))) in str(raised.value)
+
+
+def test_the_budgets_of_the_readme_can_be_used_as_they_stand() -> None:
+    readme = (Path(__file__).parents[3] / "collector" / "README.md").read_text()
+    [example] = re.findall(r"```yaml\n(budgets:\n.*?)```", readme, re.DOTALL)
+    budgets = yaml.safe_load(example)["budgets"]
+    assert len(budgets) > 5
+    for name, budget in budgets.items():
+        read_definition({**budget, "name": name})
