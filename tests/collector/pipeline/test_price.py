@@ -109,3 +109,26 @@ def test_a_long_id_is_the_same_answer_in_every_trace() -> None:
 
 def test_a_call_without_a_response_id_has_no_key() -> None:
     assert charged().call_key is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "cost"),
+    [
+        ("anthropic/claude-opus-4-5", "anthropic/claude-opus-4-5", "0.264235"),
+        ("anthropic/claude-opus-4-5", "claude-opus-4-5-20251101", "0.264235"),
+        ("anthropic/claude-opus-4-5", None, "0.264235"),
+        ("openai/gpt-4o", "gpt-4o-2024-08-06", "0.1071175"),  # 2,847 × $2.50 and 10,000 × $10 a million
+        ("claude-opus-4-5", "claude-opus-4-5", None),  # whose it is, nobody says
+        ("our-alias/claude", "claude-opus-4-5", None),
+    ],
+)
+def test_a_call_through_litellm_has_the_price_of_the_vendor_that_its_model_names(
+    asked: str, answered: str | None, cost: str | None
+) -> None:
+    names = {"gen_ai.request.model": asked, "gen_ai.response.model": answered}
+    call = charged({"gen_ai.provider.name": "litellm", **names}).charge
+    assert call.cost == (Money.parse(cost) if cost else None)
+
+
+def test_no_other_proxy_has_anybody_s_prices() -> None:
+    assert charged({"gen_ai.provider.name": "my-openai", "gen_ai.response.model": "openai/gpt-4o"}).charge.cost is None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from p402.collector.pipeline.ports import Prices
 from p402.collector.pipeline.records import DECISION_PREFIX, MAX_TOKENS, Attributed, ModelCall, Recordable
 from p402.collector.pricing import Priced, Unpriced
+from p402.collector.pricing.providers import named_at_gateway
 from p402.vocabulary import Charge, attributes
 
 __all__ = ["call_key", "charge"]
@@ -68,6 +69,7 @@ def _price(call: ModelCall, prices: Prices, at: datetime) -> Priced | Unpriced:
     model = call.response_model or call.request_model
     if model is None:
         return Unpriced("the span names no model")
+    model = named_at_gateway(call.provider, call.request_model, model)
     return prices.price(call.provider, model, call.usage, at, call.service_tier)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["PRICED_AS"]
+__all__ = ["PASSES_ON", "PRICED_AS", "named_at_gateway", "seller_of"]
 
 PRICED_AS: Mapping[str, str] = {
     "aws.bedrock": "aws",
@@ -23,6 +23,7 @@ PRICED_AS: Mapping[str, str] = {
     "vertex_ai": "google",
     "xai": "x-ai",
     # not in the conventions, in use
+    "bedrock": "aws",
     "fireworks_ai": "fireworks",
     "together_ai": "together",
     "voyage_ai": "voyageai",
@@ -32,3 +33,22 @@ PRICED_AS: Mapping[str, str] = {
 
 Names are never guessed from their parts, as genai-prices would: a proxy called ``my-openai`` need not have OpenAI's prices.
 """
+
+PASSES_ON = frozenset({"litellm"})
+"""Gateways that sell nothing: a call is billed by the vendor that its model's name begins with, ``openai/gpt-4o``."""
+
+
+def seller_of(provider: str, model: str) -> tuple[str, str]:
+    """Give the id at genai-prices of whoever bills a call, and the model's name there."""
+    name = provider.strip().lower()
+    if name in PASSES_ON:
+        vendor, slash, rest = model.partition("/")
+        if slash and vendor not in PASSES_ON:
+            return PRICED_AS.get(vendor, vendor), rest
+    return PRICED_AS.get(name, name), model
+
+
+def named_at_gateway(provider: str, asked: str | None, answered: str) -> str:
+    """Put the vendor in front of what a gateway calls the model that answered, as in the name that was asked for."""
+    vendor, slash, _ = (asked or "").partition("/")
+    return f"{vendor}/{answered}" if slash and provider in PASSES_ON and "/" not in answered else answered

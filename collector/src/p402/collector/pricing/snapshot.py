@@ -19,7 +19,7 @@ from genai_prices.data_units import unit_data
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider
 
 from p402.collector.pricing.book import PriceBook
-from p402.collector.pricing.providers import PRICED_AS
+from p402.collector.pricing.providers import seller_of
 from p402.collector.pricing.schedule import Period, Schedule, Variant
 from p402.decisions import Unpriced
 from p402.vocabulary import PriceReference
@@ -51,11 +51,11 @@ class Snapshot:
 
     def schedule(self, provider: str, model: str) -> Schedule | Unpriced:
         """Find the prices of a model by the names that a span gives to it and to its provider."""
-        name = provider.strip().lower()
-        seller = self._by_id.get(PRICED_AS.get(name, name))
+        seller_id, name = seller_of(provider, model.strip())
+        seller = self._by_id.get(seller_id)
         if seller is None:
             return Unpriced(f"the price book has no provider {provider!r}")
-        found = seller.find_model(model.strip(), all_providers=self._all)
+        found = seller.find_model(name, all_providers=self._all)
         if found is None:
             return Unpriced(f"the price book has no model {model!r} of provider {provider!r}")
         return _schedule(seller, found)
