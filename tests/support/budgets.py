@@ -39,5 +39,8 @@ def stored_budgets_in(folder: Path, definitions: Mapping[str, Mapping[str, Any]]
         for name, definition in definitions.items():
             written = json.dumps(read_definition({**definition, "name": name}).to_json())
             database.execute(_PUT, (organisation, name, written))
-        database.execute("INSERT INTO rule_versions VALUES (?, 1)", (organisation,))
+        database.execute(
+            "INSERT INTO rule_versions VALUES (?, 1) ON CONFLICT (organisation) DO UPDATE SET version = version + 1",
+            (organisation,),
+        )
     database.close()
