@@ -60,7 +60,9 @@ class Postings:
         budgets = self._budgets_of(sql, calls, at)
         opened: set[AccountKey] = set()
         for call in calls:
-            for on in _counting(budgets[_organisation(call)], call.charge):
+            if not (known := budgets[_organisation(call)]).budgets:
+                continue
+            for on in _counting(known, call.charge):
                 start = on.budget.period.account(call.charge.started_at)
                 if (key := (on.budget.id, on.node, start)) not in opened:
                     open_account(sql, on, start, at)
