@@ -206,8 +206,8 @@ class Feedback:
             lease.remaining[Measure.COST] = max(0, lease.remaining.get(Measure.COST, 0) - cost)
 
     def look(self) -> None:
-        """Note it when more is spent and held than there is."""
-        if self.cap is not None and self.spent + self.held > self.cap:
+        """Note it when more is held than there is."""
+        if self.cap is not None and self.held and self.spent + self.held > self.cap:
             self.problems.append(f"spent {self.spent} and held {self.held} pass the cap {self.cap}")
 
     def _rules(self, question: Question) -> dict[str, Any]:

@@ -1,0 +1,451 @@
+"""The guard beside a collector that answers, is away, hangs, changes its mind or wants its money back."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from p402.collector.demo.providers import MockProviders, Reply
+from p402.decisions import Action, Condition, FailMode, Policy, Question, Rule
+from p402.instrumentation import attribution
+from p402.instrumentation.feedback.admission import Admission, Pending
+from p402.instrumentation.feedback.client import Guard
+from p402.instrumentation.feedback.fallback import Fallback
+from p402.instrumentation.feedback.transport import Transport
+from p402.vocabulary import Attribution, Usage
+from support.feedback_server import Feedback, feedback_server
+from support.guarded import guarded
+from support.metering import MESSAGES, Llm, Spans, until
+from support.providers import providers_thread
+
+DOLLAR = 1_000_000_000
+IMPATIENT = {"P402_DECISION_TIMEOUT_MS": "50"}
+BLOCKED = Policy(name="legal", version=4, rules=(Rule(name="stop", when=Condition(), then=Action(block="not now")),))
+QUESTION = Question(
+    attribution=Attribution("acme", "legal"), provider="openai", model="gpt-4o", input_tokens=1_000, output_tokens=1_000
+)
+"""It may cost $0.0125."""
+
+
+@pytest.fixture
+def llm_thread() -> Iterator[Llm]:
+    providers = MockProviders()
+    with providers_thread(providers) as url:
+        yield Llm(providers, url)
+
+
+async def call(llm: Llm, **options: Any) -> None:
+    async with llm.openai(max_retries=0) as client:
+        await client.chat.completions.create(
+            model="gpt-4o", messages=MESSAGES, **{"max_completion_tokens": 500, **options}
+        )
+
+
+def decisions(spans: Spans) -> list[tuple[str | None, str | None]]:
+    told = [dict(span.attributes or {}) for span in spans.calls]
+    return [(one.get("p402.decision.verdict"), one.get("p402.decision.code")) for one in told]  # type: ignore[misc]
+
+
+# --- the ordinary day
+
+
+async def test_where_no_budget_limits_the_collector_is_asked_once_for_each_department(llm: Llm) -> None:
+    with guarded() as (feedback, spans):
+        for _ in range(3):
+            await call(llm)
+        with attribution(department="sales"):
+            await call(llm)
+        assert [ask["question"]["department"] for ask in feedback.asked] == ["legal", "sales"]
+    assert decisions(spans) == [("allow", "no_budget"), (None, None), (None, None), ("allow", "no_budget")]
+    assert feedback.settled == []
+
+
+async def test_many_calls_share_a_lease_and_all_of_it_comes_back_at_the_end(llm: Llm) -> None:
+    with guarded(cap=100 * DOLLAR) as (feedback, spans):
+        for _ in range(12):
+            await call(llm)
+        assert len(feedback.asked) == 1
+    assert (feedback.held, feedback.spent) == (0, 12 * 450_000)  # 100 in at $2.50 and 20 out at $10 a million
+    told = [dict(span.attributes or {}) for span in spans.calls]
+    assert {one["p402.lease"] for one in told} == {"lease_0"}
+    assert decisions(spans) == [("allow", "within_budget")] * 12
+
+
+async def test_sessions_have_leases_of_their_own_where_sessions_have_budgets(llm: Llm) -> None:
+    with guarded(cap=100 * DOLLAR, levels=("department", "session")) as (feedback, _):
+        for session in ("s-1", "s-2", "s-1"):
+            with attribution(session=session):
+                await call(llm)
+        assert [ask["question"]["session"] for ask in feedback.asked] == ["s-1", "s-2"]
+        assert feedback.asked[1]["rules_version"] == 1  # what is known is not sent again
+    assert feedback.held == 0
+
+
+async def test_concurrent_calls_wait_for_one_answer(llm: Llm) -> None:
+    with guarded(cap=100 * DOLLAR) as (feedback, spans):
+        async with llm.openai() as client:
+            create = client.chat.completions.create
+            await asyncio.gather(
+                *(create(model="gpt-4o", messages=MESSAGES, max_completion_tokens=500) for _ in range(10))
+            )
+        assert len(feedback.asked) == 1
+    assert len(spans.calls) == 10
+    assert feedback.held == 0
+
+
+async def test_a_lease_is_renewed_before_it_is_used_up(llm: Llm) -> None:
+    llm.providers.script = lambda _: Reply("x", 10, 500)
+    with guarded(cap=100 * DOLLAR) as (feedback, spans):
+        for _ in range(40):
+            await call(llm)
+        assert 3 <= len(feedback.asked) <= 6
+    assert feedback.held == 0
+    assert decisions(spans) == [("allow", "within_budget")] * 40
+
+
+# --- every way out
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_call_that_fails_gives_back_what_it_took(llm: Llm, status: int) -> None:
+    llm.providers.fail_next(status)
+    with guarded(cap=100 * DOLLAR) as (feedback, _), pytest.raises(openai.APIStatusError):
+        await call(llm)
+    assert (feedback.held, feedback.spent) == (0, 0)
+
+
+async def test_a_call_that_reaches_nobody_gives_back_what_it_took(llm: Llm) -> None:
+    with guarded(cap=100 * DOLLAR) as (feedback, _):
+        async with openai.AsyncOpenAI(api_key="k", base_url="http://127.0.0.1:9/v1", max_retries=0) as client:
+            with pytest.raises(openai.APIConnectionError):
+                await client.chat.completions.create(model="gpt-4o", messages=MESSAGES)
+    assert (feedback.held, feedback.spent) == (0, 0)
+    assert llm.providers.requests == []
+
+
+async def test_a_call_that_is_cancelled_gives_back_what_it_took(llm: Llm) -> None:
+    llm.providers.answer_delay_seconds = 30
+    with guarded(cap=100 * DOLLAR) as (feedback, _):
+        task = asyncio.create_task(call(llm))
+        await until(lambda: llm.providers.requests)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (feedback.held, feedback.spent) == (0, 0)
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_for_a_decision_leaves_nothing_taken(llm: Llm) -> None:
+    with guarded(cap=100 * DOLLAR) as (feedback, spans):
+        feedback.answering.clear()
+        task = asyncio.create_task(call(llm))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        feedback.answering.set()
+        await until(lambda: feedback.leases)
+        await call(llm)
+        assert len(feedback.leases) == 1
+    assert (feedback.held, feedback.spent) == (0, 450_000)
+    assert len(spans.calls) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("how", ["read", "closed", "dropped"])
+def test_a_stream_gives_back_what_it_did_not_use_however_it_ends(llm_thread: Llm, how: str) -> None:
+    with guarded(cap=100 * DOLLAR) as (feedback, spans):
+
+        def stream() -> None:
+            body = {"model": "gpt-4o", "messages": MESSAGES, "stream": True, "max_tokens": 500}
+            client = httpx2.Client(headers={"authorization": "Bearer k"})
+            request = client.build_request("POST", f"{llm_thread.url}/v1/chat/completions", json=body)
+            response = client.send(request, stream=True)
+            if how == "read":
+                response.read()
+            elif how == "closed":
+                response.close()
+
+        def ended() -> bool:
+            gc.collect()
+            return bool(spans.calls)
+
+        stream()
+        _wait(ended)
+    assert feedback.held == 0
+    assert feedback.spent > 0
+
+
+# --- away
+
+
+async def test_when_nobody_answers_calls_go_on_unguarded_and_it_is_said_once(
+    llm: Llm, caplog: pytest.LogCaptureFixture
+) -> None:
+    with guarded(status=503) as (feedback, spans):
+        for _ in range(6):
+            await call(llm)
+        assert feedback.asked == []
+    assert decisions(spans) == [("allow", "unguarded")] * 6
+    assert len(llm.providers.requests) == 6
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len([line for line in lines if "could not ask" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "values"),
+    [
+        ({"P402_FAIL_MODE": "closed"}, {}),
+        ({}, {"policy": Policy(name="legal", fail_mode=FailMode.CLOSED)}),
+        ({}, {"hard": True}),
+    ],
+    ids=["by the service", "by the policy", "by a hard budget"],
+)
+async def test_when_nobody_answers_and_the_mode_is_closed_calls_are_refused(
+    llm: Llm, environment: dict[str, str], values: dict[str, Any]
+) -> None:
+    with guarded(environment, cap=100 * DOLLAR, **values) as (feedback, spans):
+        await call(llm)
+        feedback.status = 503
+        feedback.change(version=2)  # who hears of it drops its leases
+        with pytest.raises(openai.PermissionDeniedError, match="collector_unreachable"):
+            await _until_refused(llm)
+        feedback.status = 200
+    assert decisions(spans)[-1] == ("block", "collector_unreachable")
+
+
+async def _until_refused(llm: Llm) -> None:
+    for _ in range(500):
+        await call(llm)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_policys_open_mode_comes_before_the_services_closed_one(llm: Llm) -> None:
+    opened = Policy(name="legal", fail_mode=FailMode.OPEN)
+    with guarded({"P402_FAIL_MODE": "closed"}, cap=100 * DOLLAR, policy=opened) as (feedback, spans):
+        await call(llm)
+        feedback.status = 503
+        feedback.change()
+
+        async def called() -> bool:
+            await call(llm)
+            return decisions(spans)[-1] == ("allow", "unguarded")
+
+        while not await called():
+            pass
+        feedback.status = 200
+
+
+async def test_what_is_held_is_used_while_nobody_answers(llm: Llm) -> None:
+    with guarded(cap=100 * DOLLAR) as (feedback, spans):
+        await call(llm)
+        feedback.status = 503
+        for _ in range(5):
+            await call(llm)
+        feedback.status = 200
+    assert decisions(spans) == [("allow", "within_budget")] * 6
+    assert feedback.held == 0
+
+
+async def test_a_collector_that_hangs_holds_nobody_up_and_its_late_lease_is_of_use(llm: Llm) -> None:
+    with guarded(IMPATIENT, cap=100 * DOLLAR) as (feedback, spans):
+        feedback.answering.clear()
+        await call(llm)
+        assert decisions(spans) == [("allow", "unguarded")]
+        feedback.answering.set()
+        await until(lambda: feedback.leases)
+        await asyncio.sleep(0.1)  # the answer is on its way
+        await call(llm)
+    assert feedback.held == 0
+    assert decisions(spans)[1] in {("allow", "within_budget"), ("allow", "unguarded")}
+
+
+# --- push
+
+
+async def test_a_changed_policy_takes_effect_at_once(llm: Llm) -> None:
+    with guarded(cap=100 * DOLLAR) as (feedback, spans):
+        await call(llm)
+        await until(lambda: feedback.streams)
+        feedback.change(policy=BLOCKED)
+        with pytest.raises(openai.PermissionDeniedError, match=r"rule=stop.*refused=not now"):
+            await _until_refused(llm)
+        assert decisions(spans)[-1] == ("block", "rule")
+        await until(lambda: feedback.held == 0)  # what was held under the old rules has come back
+        feedback.change(policy=Policy(name="none"))
+
+        async def goes_on() -> bool:
+            try:
+                await call(llm)
+            except openai.PermissionDeniedError:
+                return False
+            return True
+
+        while not await goes_on():
+            pass
+
+
+async def test_calls_that_no_budget_limited_hear_of_a_new_one(llm: Llm) -> None:
+    with guarded() as (feedback, _):
+        await call(llm)
+        await until(lambda: feedback.streams)
+        feedback.change(cap=1)
+        with pytest.raises(openai.PermissionDeniedError, match="budget_exhausted"):
+            await _until_refused(llm)
+
+
+async def test_idle_money_comes_back_when_somebody_waits_for_it(llm: Llm) -> None:
+    with guarded(cap=100 * DOLLAR) as (feedback, _):
+        await call(llm)
+        await until(lambda: feedback.streams)
+        await asyncio.sleep(0.3)
+        assert feedback.held > 0
+        feedback.tell("recall")
+        await until(lambda: feedback.held == 0)
+
+
+async def test_a_revoked_key_ends_leases_and_stream(llm: Llm) -> None:
+    with guarded({"P402_FAIL_MODE": "closed"}, cap=100 * DOLLAR) as (feedback, spans):
+        await call(llm)
+        await until(lambda: feedback.streams)
+        feedback.tell("revoked")
+        with pytest.raises(openai.PermissionDeniedError, match="collector_unreachable"):
+            await _until_refused(llm)
+        assert len(feedback.streams) == 1
+        assert decisions(spans)[-1] == ("block", "collector_unreachable")
+
+
+# --- the guard by itself, with a clock that the test holds
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def a_guard(feedback: Feedback, clock: Callable[[], float], mode: FailMode = FailMode.OPEN) -> Guard:
+    at = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
+    return Guard(Transport(feedback.url, None), lambda: None, Fallback(mode, feedback.url), 20.0, clock, lambda: at)
+
+
+def decided(found: Admission | Pending) -> Admission:
+    return found if isinstance(found, Admission) else found.result()
+
+
+def test_a_lease_goes_back_when_it_has_been_idle_for_five_seconds() -> None:
+    clock = _Clock()
+    with feedback_server(cap=100 * DOLLAR) as feedback:
+        guard = a_guard(feedback, clock)
+        decided(guard.decide(QUESTION)).finish(None)
+        clock.seconds += 4.9
+        guard._settling._look()
+        assert feedback.held > 0
+        clock.seconds += 0.1
+        guard._settling._look()
+        _wait(lambda: feedback.held == 0)
+        guard.shutdown()
+
+
+def test_a_lease_in_use_is_replaced_before_it_ends() -> None:
+    clock = _Clock()
+    with feedback_server(cap=100 * DOLLAR) as feedback:
+        guard = a_guard(feedback, clock)
+        decided(guard.decide(QUESTION)).finish(None)
+        clock.seconds += 25.0
+        decided(guard.decide(QUESTION)).finish(None)
+        guard._settling._look()
+        _wait(lambda: len(feedback.leases) == 2)
+        _wait(lambda: feedback.open == 1)
+        clock.seconds += 10.0
+        assert isinstance(guard.decide(QUESTION), Admission)
+        guard.shutdown()
+
+
+def test_what_calls_under_way_need_is_kept_until_they_have_ended() -> None:
+    clock = _Clock()
+    with feedback_server(cap=100 * DOLLAR) as feedback:
+        guard = a_guard(feedback, clock)
+        admission = decided(guard.decide(QUESTION))
+        clock.seconds += 6.0
+        guard._settling._look()
+        _wait(lambda: feedback.held == 12_500_000)
+        admission.finish(None)
+        _wait(lambda: feedback.held == 0)
+        guard.shutdown()
+
+
+def test_nothing_is_released_before_the_charges_have_come() -> None:
+    with feedback_server(cap=100 * DOLLAR) as feedback:
+        guard = a_guard(feedback, time.monotonic)
+        admission = decided(guard.decide(QUESTION))
+        admission.finish(Usage(input_tokens=1_000, output_tokens=1_000))
+        feedback.tell("recall")
+        assert admission.hold is not None
+        guard._settling.give_back(admission.hold.lease)
+        _wait(lambda: len(feedback.settled) > 1)
+        assert feedback.held > 0
+        span = {"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o", "p402.lease": "lease_0"}
+        usage = {"gen_ai.usage.input_tokens": 1_000, "gen_ai.usage.output_tokens": 1_000}
+        with feedback.lock:
+            feedback.charge({**span, **usage})
+        _wait(lambda: feedback.held == 0)
+        guard.shutdown()
+
+
+def test_a_collector_that_fails_is_asked_less_and_less_often_and_again_when_it_is_back() -> None:
+    clock = _Clock()
+    with feedback_server(status=503) as feedback:
+        guard = a_guard(feedback, clock)
+        for _ in range(3):
+            assert decided(guard.decide(QUESTION)).decision.code == "unguarded"
+        assert isinstance(guard.decide(QUESTION), Admission)  # nobody waits any more
+        clock.seconds += 1.0
+        assert isinstance(tried := guard.decide(QUESTION), Pending)
+        assert isinstance(guard.decide(QUESTION), Admission)  # one try is enough
+        assert tried.result().decision.code == "unguarded"
+        clock.seconds += 1.0
+        assert isinstance(guard.decide(QUESTION), Admission)
+        clock.seconds += 1.0
+        feedback.status = 200
+        assert decided(guard.decide(QUESTION)).decision.code == "no_budget"
+        assert isinstance(guard.decide(QUESTION), Admission)
+        guard.shutdown()
+
+
+def test_rules_count_as_current_for_half_a_minute_where_changes_are_not_heard_of() -> None:
+    clock = _Clock()
+    with feedback_server() as feedback:
+        guard = a_guard(feedback, clock)
+        guard._stream.close()
+        decided(guard.decide(QUESTION))
+        assert guard.is_free({"p402.organisation": "acme", "p402.department": "legal"})
+        clock.seconds += 31.0
+        assert not guard.is_free({"p402.organisation": "acme", "p402.department": "legal"})
+        decided(guard.decide(QUESTION))
+        assert feedback.asked[-1]["rules_version"] == 1
+        assert guard.is_free({"p402.organisation": "acme", "p402.department": "legal"})
+        guard.shutdown()
+
+
+async def test_another_event_loop_than_asyncios_waits_too() -> None:
+    with feedback_server() as feedback:
+        guard = a_guard(feedback, time.monotonic)
+        pending = guard.decide(QUESTION)
+        assert isinstance(pending, Pending)
+        assert (await pending._poll()).decision.code == "no_budget"
+        guard.shutdown()
+
+
+def _wait(condition: Callable[[], object]) -> None:
+    asyncio.run(until(condition))
