@@ -243,6 +243,13 @@ async def test_the_stream_of_a_revoked_key_ends(guarded: Server) -> None:
         assert await asyncio.wait_for(stream.content.read(), 10) == b""
 
 
+async def test_a_collector_that_stops_ends_its_streams_at_once(server: Server) -> None:
+    async with server.session.get(f"{server.url}/v1/feedback/stream?organisation=acme") as stream:
+        await _event(stream)
+        await server.collector.app.shutdown()
+        assert await asyncio.wait_for(stream.content.read(), 10) == b""
+
+
 async def _event(stream: Any) -> tuple[str, str]:
     async with asyncio.timeout(10):
         name = (await stream.content.readuntil(b"\n")).decode().removeprefix("event: ").strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
@@ -180,6 +181,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         ],
         close=close,
         max_request_bytes=settings.max_request_bytes,
+        end_streams=may_spend.end_streams,
     )
     database.start()
     return Collector(
@@ -191,6 +193,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 class _Feedback:
     routes: list[web.RouteDef]
     keeper: LeaseKeeper
+    end_streams: Callable[[], None]
 
 
 def _feedback(
@@ -225,7 +228,7 @@ def _feedback(
     expiry = lease_expiry(database, settle_within=settle_within, grace=grace)
     keeper = LeaseKeeper(expiry, lease_count(database), metrics, clock)
     written = PoliciesApi(database, authenticator, catalogue, prices, clock, organisation)
-    return _Feedback([*api.routes(), *stream.routes(), *written.routes()], keeper)
+    return _Feedback([*api.routes(), *stream.routes(), *written.routes()], keeper, stream.end)
 
 
 @dataclass(frozen=True, slots=True)

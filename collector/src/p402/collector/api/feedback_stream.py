@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -37,6 +37,11 @@ class FeedbackStream:
     database: Database
     authenticator: Authenticator
     default_organisation: str
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self) -> None:
+        """End all streams: the collector stops, and clients connect to another one, or later."""
+        self._stopping.set()
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
@@ -60,9 +65,14 @@ class FeedbackStream:
         async with self.database.signals() as topics:
             await response.write(await self._rules(organisation))
             waiting = asyncio.ensure_future(anext(topics, None))
+            stopping = asyncio.ensure_future(self._stopping.wait())
             try:
                 while True:
-                    done, _ = await asyncio.wait([waiting], timeout=_KEEP_ALIVE_SECONDS)
+                    done, _ = await asyncio.wait(
+                        [waiting, stopping], timeout=_KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if stopping.done():
+                        return
                     if not await self._still_valid(request, principal):
                         await response.write(_event("revoked", {}))
                         return
@@ -78,9 +88,10 @@ class FeedbackStream:
                         await response.write(_event("recall", {}))
                     waiting = asyncio.ensure_future(anext(topics, None))
             finally:
-                waiting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await waiting
+                for task in (waiting, stopping):
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
 
     async def _rules(self, organisation: str) -> bytes:
         version = await self.database.read(lambda connection: rules_version(driver(connection), organisation))
