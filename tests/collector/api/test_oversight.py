@@ -159,7 +159,7 @@ async def test_the_stream_of_a_key_ends_when_it_is_revoked_over_http(guarded: Se
     async with guarded.session.get(f"{guarded.url}/v1/feedback/stream", headers=bearer(made["secret"])) as stream:
         await stream.content.readuntil(b"\n\n")
         await guarded.ask("DELETE", f"/v1/keys/{made['id']}", headers=bearer(admin))
-        assert (await asyncio.wait_for(stream.content.read(), 10)).startswith(b"event: revoked")
+        assert (await asyncio.wait_for(stream.content.read(), 10)).endswith(b"event: revoked\ndata: {}\n\n")
 
 
 async def test_a_bound_admin_makes_and_sees_keys_of_its_part_only(guarded: Server) -> None:

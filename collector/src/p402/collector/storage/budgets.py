@@ -104,8 +104,8 @@ class StoredBudget:
 
 def budgets_in_force(sql: Driver, organisation: str, at: datetime) -> list[StoredBudget]:
     """Give the budgets of an organisation by name, with the overrides that have not expired."""
-    rows = sql.execute(f"{_SELECT} ORDER BY name", (organisation,)).fetchall()
-    return [_budget(sql, row, at) for row in rows]
+    rows = sql.execute(_SELECT, (organisation,)).fetchall()
+    return sorted((_budget(sql, row, at) for row in rows), key=lambda budget: budget.definition.name)
 
 
 def budget_named(sql: Driver, organisation: str, name: str, at: datetime) -> StoredBudget | None:
