@@ -69,6 +69,7 @@ class Applications:
 def client_environment(collector: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("P402_", "OTEL_"))}
     ours = {"P402_COLLECTOR_URL": collector, "P402_ORGANISATION": "acme", "P402_FAIL_MODE": "closed"}
+    ours["P402_DECISION_TIMEOUT_MS"] = "5000"  # 64 clients and the collectors share two cores
     return {**kept, **ours, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 

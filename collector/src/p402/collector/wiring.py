@@ -18,6 +18,7 @@ from p402.collector.api.auth import Authenticator
 from p402.collector.api.budgets import BudgetsApi
 from p402.collector.api.events import EventsApi
 from p402.collector.api.feedback import FeedbackApi, HoldTimes
+from p402.collector.api.feedback_rules import RulesView
 from p402.collector.api.feedback_stream import FeedbackStream
 from p402.collector.api.forecast import ForecastApi
 from p402.collector.api.handlers import Api
@@ -220,7 +221,16 @@ def _feedback(
     amount = Money.parse(f"{settings.authorize_hold_usd:f}")
     organisation = settings.default_organisation
     api = FeedbackApi(
-        database, decisions, catalogue, ingest, authenticator, metrics, clock, organisation, times, amount
+        database,
+        decisions,
+        RulesView(catalogue, decisions.card),
+        ingest,
+        authenticator,
+        metrics,
+        clock,
+        organisation,
+        times,
+        amount,
     )
     stream = FeedbackStream(database, authenticator, organisation)
     settle_within = timedelta(seconds=settings.lease_settle_seconds)

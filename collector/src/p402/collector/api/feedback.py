@@ -5,10 +5,9 @@ A service that is instrumented asks for leases and decides by itself; anybody el
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from sqlalchemy import Connection
 
 from p402.collector.api.auth import Authenticator, Principal
 from p402.collector.api.bodies import json_body
+from p402.collector.api.feedback_rules import RulesView
 from p402.collector.api.feedback_schema import (
     AskBody,
     LeaseSettlement,
@@ -25,35 +25,18 @@ from p402.collector.api.feedback_schema import (
     decision_view,
 )
 from p402.collector.api.problem import BadRequest, NotFound, PaymentRequired
-from p402.collector.budgets.grant import ceilings
+from p402.collector.api.settlement_span import span_of
 from p402.collector.pipeline.ingest import Ingest
-from p402.collector.pipeline.records import SpanRecord
 from p402.collector.storage.database import Database
 from p402.collector.storage.decision_rows import Decided, decision_by_id
 from p402.collector.storage.decisions import Asked, Decisions, Granted
 from p402.collector.storage.driver import driver
 from p402.collector.storage.leases import GivenBack, LeaseKind, give_back, lease_by_id, release
-from p402.decisions import Catalogue, Question, Verdict, policy_to_wire
+from p402.decisions import Question, Verdict
 from p402.exporters.prometheus import CollectorMetrics
-from p402.vocabulary import Attribution, Clock, Level, Money, attributes, is_valid_id, rfc3339
+from p402.vocabulary import Attribution, Clock, Money, is_valid_id, rfc3339
 
 __all__ = ["FeedbackApi", "HoldTimes"]
-
-_SCOPE = "p402.settlement"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_USAGE = {
-    "input_tokens": attributes.GEN_AI_USAGE_INPUT_TOKENS,
-    "output_tokens": attributes.GEN_AI_USAGE_OUTPUT_TOKENS,
-    "cache_read_input_tokens": attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
-    "cache_write_input_tokens": attributes.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
-    "cache_write_1h_input_tokens": attributes.P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS,
-    "reasoning_output_tokens": attributes.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
-    "audio_input_tokens": attributes.GEN_AI_USAGE_AUDIO_INPUT_TOKENS,
-    "audio_output_tokens": attributes.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS,
-    "audio_cache_read_input_tokens": attributes.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
-    "image_input_tokens": attributes.GEN_AI_USAGE_IMAGE_INPUT_TOKENS,
-    "image_output_tokens": attributes.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +54,7 @@ class FeedbackApi:
 
     database: Database
     decisions: Decisions
-    catalogue: Catalogue
+    rules: RulesView
     ingest: Ingest
     authenticator: Authenticator
     metrics: CollectorMetrics
@@ -120,14 +103,11 @@ class FeedbackApi:
                 "amounts": amounts_view(granted.amounts),
             }
         stale = body.rules_version != granted.budgets.version
-        return web.json_response(
-            {
-                "decision": decision_view(granted, now),
-                "lease": lease,
-                "rules": self._rules_view(granted, question, now) if stale else None,
-                "card": self._card_view(question, now),
-            }
+        answer = json.dumps(
+            {"decision": decision_view(granted, now), "lease": lease, "card": self._card_view(question, now)}
         )
+        rules = self.rules.text(granted, question, now) if stale else "null"
+        return web.Response(text=f'{answer[:-1]}, "rules": {rules}}}', content_type="application/json")
 
     async def authorize(self, request: web.Request) -> web.Response:
         """Say 200 or 403 to a proxy that asks about a request it has not read (nginx auth_request, Envoy ext_authz).
@@ -159,7 +139,7 @@ class FeedbackApi:
         if body.outcome == "completed":
             if body.usage is None:
                 raise BadRequest("A call that was completed is settled with its usage.")
-            span = _span_of(decided, body, self.clock.now())
+            span = span_of(decided, body, self.clock.now())
             organisation = Attribution(organisation=decided.organisation)
             counts = await self.ingest.ingest([span], principal.bound_to.over(organisation), principal.key_id)
             outcome = next(iter(counts))
@@ -218,79 +198,9 @@ class FeedbackApi:
         if lease is not None:
             release(sql, lease, {}, self.clock.now())
 
-    def _rules_view(self, granted: Granted, question: Question, at: datetime) -> dict[str, Any]:
-        assert granted.budgets is not None
-        assert granted.policy is not None
-        cards = []
-        for model in self.catalogue.models:
-            card = self.decisions.card(model.provider, model.model, question.service_tier, at)
-            if card is not None:
-                cards.append(
-                    {
-                        "provider": model.provider,
-                        "model": model.model,
-                        "service_tier": question.service_tier,
-                        "card": card.to_wire(),
-                    }
-                )
-        path = granted.budgets.on_path(question.attribution)
-        return {
-            "organisation": question.attribution.organisation,
-            "department": question.attribution.department,
-            "version": granted.budgets.version,
-            "levels": sorted({*granted.budgets.levels(), Level.DEPARTMENT}),
-            "policy": policy_to_wire(granted.policy),
-            "catalogue": [model.to_wire() for model in self.catalogue.models],
-            "cards": cards,
-            "ceilings": amounts_view(ceilings(path, at)),
-            "hard": any(on.budget.hard for on in path),
-        }
-
     def _card_view(self, question: Question, at: datetime) -> dict[str, Any] | None:
         card = self.decisions.card(question.provider, question.model, question.service_tier, at)
         if card is None:
             return None
         named = {"provider": question.provider, "model": question.model, "service_tier": question.service_tier}
         return {**named, "card": card.to_wire()}
-
-
-def _span_of(decided: Decided, body: Settlement, now: datetime) -> SpanRecord:
-    """Write a settlement as the span that it stands for, so that it takes the way of every call."""
-    assert body.usage is not None
-    digest = hashlib.sha256(f"p402 settlement of {decided.id}".encode()).digest()
-    if body.trace_id is not None and body.span_id is not None:
-        digest = bytes.fromhex(body.trace_id + body.span_id)
-    asked = decided.question
-    counts = {name: count for name, count in body.usage.model_dump().items() if count}
-    found: Mapping[str, Any] = {
-        **Question.from_wire(asked).attribution.to_attributes(),
-        attributes.GEN_AI_OPERATION_NAME: asked.get("operation", "chat"),
-        attributes.GEN_AI_PROVIDER_NAME: asked["provider"],
-        attributes.GEN_AI_REQUEST_MODEL: decided.decision.model,
-        attributes.GEN_AI_RESPONSE_MODEL: body.model,
-        attributes.GEN_AI_RESPONSE_ID: body.response_id,
-        attributes.GEN_AI_USAGE_INPUT_TOKENS: 0,
-        attributes.GEN_AI_USAGE_OUTPUT_TOKENS: 0,
-        **{_USAGE[name]: count for name, count in counts.items()},
-        attributes.P402_TASK_TYPE: asked.get("task_type"),
-        attributes.P402_SERVICE_TIER: body.service_tier or asked.get("service_tier"),
-        attributes.P402_LEASE: decided.id,
-        attributes.P402_DECISION_VERDICT: decided.decision.verdict.value,
-        attributes.P402_DECISION_RATIONALE: decided.decision.rationale,
-    }
-    return SpanRecord(
-        trace_id=digest[:16],
-        span_id=digest[16:24],
-        parent_span_id=None,
-        name=f"{asked.get('operation', 'chat')} {decided.decision.model}",
-        started_ns=_nanoseconds(body.started_at or decided.decided_at),
-        ended_ns=_nanoseconds(body.ended_at or now),
-        failed=False,
-        scope=_SCOPE,
-        attributes={name: value for name, value in found.items() if value is not None},
-        resource={},
-    )
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

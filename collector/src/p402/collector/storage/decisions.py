@@ -25,6 +25,7 @@ __all__ = ["Asked", "Decisions", "Granted", "PolicyOf", "TooManyLeases"]
 PolicyOf = Callable[[Connection, str, str | None], Policy]
 """Gives the policy of an organisation's department."""
 
+_MOST_REMEMBERED = 1_000  # policies
 _MOST_OPEN = 10_000  # leases that one key may have at once
 
 
@@ -67,6 +68,7 @@ class Decisions:
         self._catalogue = catalogue
         self._prices = prices
         self._new_id = new_id
+        self._rules_of: dict[int, tuple[datetime, Rules]] = {}
         self._open: dict[str, int] = {}
         """The most leases that a key can have open: so many were counted, and so many were opened since."""
 
@@ -153,8 +155,18 @@ class Decisions:
         return card if isinstance(card, RateCard) else None
 
     def rules(self, policy: Policy, at: datetime) -> Rules:
-        """Give what decides apart from money."""
-        return Rules(policy, self._catalogue, lambda provider, model, tier: self.card(provider, model, tier, at))
+        """Give what decides apart from money; kept for an hour, since it remembers the order of models by price."""
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        known = self._rules_of.get(id(policy))
+        if known is None or known[0] != hour or known[1].policy is not policy:
+            if len(self._rules_of) >= _MOST_REMEMBERED:
+                self._rules_of.clear()
+            known = (
+                hour,
+                Rules(policy, self._catalogue, lambda provider, model, tier: self.card(provider, model, tier, hour)),
+            )
+            self._rules_of[id(policy)] = known
+        return known[1]
 
     def _decide(
         self, asked: Asked, policy: Policy, available: Funds, positions: Sequence[Position], at: datetime
