@@ -6,11 +6,12 @@ a file that says which; so whoever opens the folder again, finds the same books.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -33,7 +34,22 @@ _POINTER = "postgresql-url"
 
 _in_use = SQLITE
 _numbers = itertools.count(1)
-_made: dict[Path, str] = {}
+_migrated: dict[Path, str] = {}
+"""Databases by the folder they were made for; when it is gone, they can be emptied and used again."""
+
+_observers: dict[str, psycopg.Connection[Any]] = {}
+
+_EMPTY = """
+    DO $$
+    DECLARE name text;
+    BEGIN
+        SET LOCAL session_replication_role = replica;
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+            EXECUTE format('DELETE FROM %I', name);
+        END LOOP;
+        PERFORM setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences WHERE schemaname = 'public';
+    END $$
+"""
 
 
 @pytest.fixture(params=[SQLITE, POSTGRESQL], scope="module", autouse=True)
@@ -77,9 +93,8 @@ class Kept:
         if self.url is None:
             with closing(sqlite3.connect(self.file)) as connection:
                 return connection.execute(sql, values).fetchall()
-        with psycopg.connect(self.url) as server:
-            found = server.execute(in_psycopg(sql).encode(), values)
-            return [tuple(int(v) if isinstance(v, Decimal) else v for v in row) for row in found]
+        found = _observer(self.url).execute(in_psycopg(sql).encode(), values)
+        return [tuple(int(v) if isinstance(v, Decimal) else v for v in row) for row in found]
 
     def run(self, *statements: str) -> None:
         """What another program would do."""
@@ -100,7 +115,7 @@ class Kept:
         else:
             body = f"BEGIN RAISE EXCEPTION '{reason}'; END"
             self.run(
-                f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${body}$$",
+                f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${body}$$",
                 f"CREATE TRIGGER refused BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()",
             )
         yield
@@ -143,9 +158,32 @@ def _template() -> str:
     return "migrated"
 
 
+@atexit.register
+def _stop_observing() -> None:
+    for connection in _observers.values():
+        connection.close()
+
+
+def _observer(url: str) -> psycopg.Connection[Any]:
+    """A connection that looks at a database for as long as no other is looked at."""
+    for known, connection in list(_observers.items()):
+        if known == url and not connection.closed:
+            with suppress(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+                return connection
+        connection.close()
+        del _observers[known]
+    return _observers.setdefault(url, psycopg.connect(url, autocommit=True))
+
+
 def _new_database(folder: Path, *, migrated: bool) -> str:
     server = shared_server()
-    for gone in [known for known in _made if not known.exists()]:
-        server.run(f"DROP DATABASE {_made.pop(gone)} WITH (FORCE)")
-    name = _made[folder] = f"books_{next(_numbers)}"
+    reusable = next((known for known in _migrated if not known.exists()), None)
+    if migrated and reusable is not None:
+        name = _migrated[folder] = _migrated.pop(reusable)
+        server.run(_EMPTY, database=name)
+        return server.url(name)
+    name = f"books_{next(_numbers)}"
+    if migrated:
+        _migrated[folder] = name
     return server.create(name, _template() if migrated else "template0")

@@ -83,9 +83,9 @@ class PostgresqlServer:
         self._process.stdin.close()
         self._process.wait(timeout=60)
 
-    def run(self, *statements: str) -> None:
+    def run(self, *statements: str, database: str = "postgres") -> None:
         """Run statements as the administrator."""
-        with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as connection:
+        with psycopg.connect(self.url(database, "postgres"), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 
