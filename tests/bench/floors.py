@@ -156,7 +156,7 @@ def check_signatures(times: int) -> Callable[[], None]:
 
 @contextmanager
 def sink() -> Iterator[str]:
-    """An OTLP endpoint that takes everything and does nothing; in a process of its own."""
+    """A collector without budgets that takes everything and does nothing; in a process of its own."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_swallow, args=(theirs,), daemon=True)
     process.start()
@@ -167,13 +167,36 @@ def sink() -> Iterator[str]:
         process.join()
 
 
+NO_BUDGETS = {
+    "decision": {"verdict": "allow", "code": "no_budget", "rationale": "no_policy", "model": "-", "holds": {}},
+    "lease": None,
+    "rules": {
+        "organisation": "acme",
+        "version": 0,
+        "levels": ["department"],
+        "policy": {"name": "none"},
+        "catalogue": [],
+        "cards": [],
+        "ceilings": {},
+        "hard": False,
+    },
+    "card": None,
+}
+"""What a collector without budgets answers to the first question of a department."""
+
+
 def _swallow(pipe: Connection) -> None:
     async def run() -> None:
         async def take(request: web.Request) -> web.Response:
             await request.read()
             return web.Response(body=b"", content_type="application/x-protobuf")
 
+        async def lease(request: web.Request) -> web.Response:
+            await request.read()
+            return web.json_response(NO_BUDGETS)
+
         app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/v1/leases", lease)
         app.router.add_post("/{signal:.*}", take)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

@@ -7,7 +7,7 @@ five idle seconds, before it expires, and at the exit; where little is left, as 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from p402.instrumentation.feedback.known import Scope
@@ -90,18 +90,23 @@ class Settling:
                 self.give_back(lease)
 
     def shutdown(self, *, reachable: bool) -> None:
-        """Deliver and give everything back, on this thread and within two seconds, if the collector can be reached."""
-        until = self._clock() + _EXIT_SECONDS
+        """Deliver and give everything back, if the collector can be reached; that is waited for two seconds at most."""
         leases = [lease for _, lease in self._all()]
         for lease in leases:
             lease.drain()
         if leases and reachable:
+            done = threading.Event()
+            self._lane.put(partial(self._settle_all, leases, done))  # its thread runs: there have been leases
+            done.wait(_EXIT_SECONDS)
+        self._lane.close()
+
+    def _settle_all(self, leases: Sequence[Lease], done: threading.Event) -> None:
+        try:
             self._flush()
             for lease in leases:
-                if self._clock() < until and not self._settle_once(lease):
-                    break
-            self._transport.forget()
-        self._lane.close()
+                self._settle_once(lease)
+        finally:
+            done.set()
 
     def _all(self) -> list[tuple[Scope, Lease]]:
         with self._lock:
