@@ -77,20 +77,23 @@ KINDS: dict[str, Kind] = {
 
 
 async def worker(clients: Clients, name: str, rng: random.Random, only: str | None) -> None:
-    """Call until refused; every worker is an employee with sessions of his own."""
+    """Call until refused for every department; every worker is an employee with sessions of his own."""
+    departments = DEPARTMENTS
     for number in range(MOST_CALLS):
         call = f"{name}-{number}"
         kind = only or rng.choice(list(KINDS))
         tokens = rng.choice((50, 200, 400))
         limit = rng.choice((None, 400))
         with (
-            attribution(department=rng.choice(DEPARTMENTS), project="contracts", employee=f"e-{name}"),
+            attribution(department=(department := rng.choice(departments)), project="contracts", employee=f"e-{name}"),
             session(f"s-{name}-{number // 5}"),
         ):
             outcome = await attempt(KINDS[kind](clients, call, tokens, limit))
         print(json.dumps({"call": call, "kind": kind, "outcome": outcome}), flush=True)
         if outcome == "refused":
-            return
+            departments = tuple(one for one in departments if one != department)
+            if not departments:
+                return
         if outcome == "unavailable":
             await asyncio.sleep(0.2)
 
