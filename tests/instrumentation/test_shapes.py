@@ -31,7 +31,7 @@ DELTAS = st.one_of(
     st.fixed_dictionaries({"content": TEXTS, "reasoning": TEXTS}),
     st.fixed_dictionaries({"tool_calls": st.tuples(st.fixed_dictionaries({"function": st.fixed_dictionaries({"arguments": TEXTS})}))}),
 )  # fmt: skip
-COMPLETIONS = st.fixed_dictionaries(
+COMPLETIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"id": IDS, "created": COUNTS, "model": IDS},
     optional={
         "choices": st.just([])

@@ -225,6 +225,8 @@ def of_request(said: Mapping[str, str]) -> Context:
 
 def without_baggage(of: Context) -> Context:
     """Take all baggage out of a context; the attribution stays, for our own spans."""
+    if not baggage.get_all(of):
+        return of
     return context.set_value(_KEY, labels(of), baggage.clear(of))
 
 

@@ -82,7 +82,6 @@ class Call:
     def answered(self, status: int) -> None:
         """Note that the response's headers have come."""
         self._status = status
-        self._span.set_attribute(attributes.HTTP_RESPONSE_STATUS_CODE, status)
 
     def chunk(self) -> None:
         """Note that a piece of the body has come."""
@@ -164,6 +163,7 @@ class Call:
     def _conclude(self, end: StreamEnd, error: BaseException | None) -> None:
         answer = self._answer
         known: dict[str, Any] = {
+            attributes.HTTP_RESPONSE_STATUS_CODE: self._status,
             attributes.P402_STREAM_END: end.value,
             attributes.GEN_AI_RESPONSE_ID: answer.id,
             attributes.GEN_AI_RESPONSE_MODEL: answer.model,
@@ -174,15 +174,18 @@ class Call:
             attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: self._first_chunk if self._facts.stream else None,
         }
         self._conclude_error(end, error)
-        self._span.set_attributes({name: value for name, value in known.items() if value is not None})
-        with guard("telling of content"):
-            if self._content is not None:
-                reason = answer.finish_reasons[-1] if answer.finish_reasons else None
-                self._span.set_attributes(self._content.of(self._body, answer.text, reason))
-        usage, source = self._usage()
-        self._used = usage
-        if usage is not None:
-            self._span.set_attributes({**usage_attributes(usage), attributes.P402_USAGE_SOURCE: source.value})
+        try:
+            usage, source = self._usage()
+            self._used = usage
+            if usage is not None:
+                known |= usage_attributes(usage)
+                known[attributes.P402_USAGE_SOURCE] = source.value
+            with guard("telling of content"):
+                if self._content is not None:
+                    reason = answer.finish_reasons[-1] if answer.finish_reasons else None
+                    known |= self._content.of(self._body, answer.said(), reason)
+        finally:
+            self._span.set_attributes({name: value for name, value in known.items() if value is not None})
 
     def _conclude_error(self, end: StreamEnd, error: BaseException | None) -> None:
         """Say that it failed and of what kind the error is; its message may quote the prompt, so it is left out."""
@@ -201,12 +204,13 @@ class Call:
 
     def _usage(self) -> tuple[Usage | None, UsageSource]:
         """Take the provider's usage; estimate what a stream that ended early, or a silent server, did not tell."""
-        usage, text = self._answer.usage, "".join(self._answer.text)
+        usage = self._answer.usage
         if usage is not None and self._answer.usage_is_final:
             return usage, UsageSource.PROVIDER
         answered = self._status is not None and self._status < _FIRST_ERROR
         if not answered or not self._readable or not self._facts.countable or self._answer.deferred:
             return usage, UsageSource.PROVIDER
+        text = "".join(self._answer.text)
         if usage is None:
             return estimate(self._body, text, self._facts.model), UsageSource.ESTIMATED
         output_tokens = max(usage.output_tokens, count_tokens(text, self._facts.model))

@@ -1,23 +1,25 @@
 """A prompt pattern: one id for all requests that are made from one template, which tells nothing of their text.
 
-It is a keyed hash of the request's shape: who speaks, how many messages (roughly), the instructions without what
+It is a keyed hash (BLAKE2b) of the request's shape: who speaks, how many messages (roughly), the instructions without what
 changes in them (numbers, quoted parts, long literals), the names of tools, and the form of the answer. It is computed
 here; no text leaves. Only who has the key can tell whether a given template is behind a pattern.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from p402.instrumentation.content import keyed_hash
 from p402.instrumentation.messages import Ends
 
 __all__ = ["prompt_pattern"]
 
 _LONG_WORD = 24
+_MOST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 _NO_DIGITS = str.maketrans("", "", "0123456789")
 _QUOTED = tuple((mark, re.compile(pattern)) for mark, pattern in (('"', '"[^"]*"'), ("“", "“[^”]*”"), ("`", "`[^`]*`")))
 _BUCKETS = (1, 2, 5, 10, 20)
@@ -25,9 +27,9 @@ _BUCKETS = (1, 2, 5, 10, 20)
 
 def prompt_pattern(key: bytes, operation: str, body: Mapping[str, Any], ends: Ends) -> str:
     """Give the pattern's id, 16 hexadecimal digits."""
-    bucket = next((most for most in _BUCKETS if ends.messages <= most), 0)
+    bucket = _BUCKETS[at] if (at := bisect_left(_BUCKETS, ends.messages)) < len(_BUCKETS) else 0
     shape = (operation, bucket, ends.roles, template(ends.system), _tools(body.get("tools")), _form(body))
-    return keyed_hash(key, repr(shape))[:16]
+    return hashlib.blake2b(repr(shape).encode(errors="replace"), key=key[:_MOST_KEY], digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=256)  # an application has few templates, and most have nothing that changes

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -126,6 +126,7 @@ class Inspector:
         self._downloads = downloads
         self._gate = gate
         self._do_not_ask: set[tuple[str, int | None]] = set()
+        self._recognise = lru_cache(maxsize=256)(partial(recognise, own_hosts=openai_hosts))
         self._attempts = Attempts(time.monotonic, lambda: new_id("req", datetime.now(UTC)))
 
     def inspect(self, outgoing: Outgoing) -> Inspected | Undecided | None:
@@ -134,7 +135,7 @@ class Inspector:
         if context.get_value(_IN_CALL, here):
             return None
         host, port, own = outgoing.host, outgoing.port, self._openai_hosts
-        route = recognise(host, outgoing.path, port, own) if outgoing.method == "POST" else None
+        route = self._recognise(host, outgoing.path, port) if outgoing.method == "POST" else None
         download = None
         if route is None:
             with guard("looking at what is no call of a model"):
@@ -283,16 +284,19 @@ class Inspector:
 
 
 def _request_attributes(route: Route, facts: RequestFacts, outgoing: Outgoing) -> dict[str, str | int | bool]:
-    known = {
+    known: dict[str, str | int | bool] = {
         attributes.GEN_AI_OPERATION_NAME: facts.operation,
         attributes.GEN_AI_PROVIDER_NAME: route.provider,
         attributes.GEN_AI_REQUEST_MODEL: facts.model,
-        attributes.GEN_AI_REQUEST_STREAM: facts.stream or None,
-        attributes.GEN_AI_REQUEST_MAX_TOKENS: facts.max_tokens,
         attributes.SERVER_ADDRESS: outgoing.host,
-        attributes.SERVER_PORT: outgoing.port,
     }
-    return {name: value for name, value in known.items() if value is not None}
+    if facts.stream:
+        known[attributes.GEN_AI_REQUEST_STREAM] = True
+    if facts.max_tokens is not None:
+        known[attributes.GEN_AI_REQUEST_MAX_TOKENS] = facts.max_tokens
+    if outgoing.port is not None:
+        known[attributes.SERVER_PORT] = outgoing.port
+    return known
 
 
 def _nothing(*_: object) -> None:
@@ -323,12 +327,14 @@ def _signed(headers: Mapping[str, str]) -> frozenset[str] | None:
 
 def _not_signed(names: tuple[str, ...], headers: Mapping[str, str]) -> tuple[str, ...]:
     """Leave out what cannot be taken off without the provider refusing the request."""
-    signed = _signed(headers) or frozenset()
-    return tuple(name for name in names if name not in signed)
+    signed = _signed(headers)
+    return tuple([name for name in names if name not in signed]) if signed else names
 
 
 def _private(here: Context) -> Context:
-    return _with_span(without_baggage(here), trace.get_current_span(here), private=True)
+    current = trace.get_current_span(here)
+    plain = without_baggage(here)
+    return _with_span(plain, current, private=True) if current.get_span_context().trace_state else plain
 
 
 def _with_span(here: Context, span: Span, *, private: bool) -> Context:

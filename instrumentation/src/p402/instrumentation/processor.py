@@ -25,8 +25,10 @@ class AttributionProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Add the levels that are known and that the span does not carry yet."""
         with guard("attributing a span"):
-            present = span.attributes or {}
             believed = judge(span, trace.get_current_span(parent_context), self._trusted_peers)
+            if _is_ours(span):  # which has it from the start
+                return
+            present = span.attributes or {}
             for name, value in labels(parent_context, with_baggage=believed).items():
                 if name not in present:
                     span.set_attribute(name, value)
@@ -46,8 +48,7 @@ class CollectorProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span if it is ours."""
         with guard("queueing a span"):
-            ours = span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE
-            if ours and (self._sampled or span.context is None or not span.context.trace_flags.sampled):
+            if _is_ours(span) and (self._sampled or span.context is None or not span.context.trace_flags.sampled):
                 self._delivery.put(span)
 
     def shutdown(self) -> None:
@@ -59,6 +60,10 @@ class CollectorProcessor(SpanProcessor):
         del timeout_millis
         self._delivery.flush()
         return True
+
+
+def _is_ours(span: ReadableSpan) -> bool:
+    return span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE
 
 
 class Switch(SpanProcessor):

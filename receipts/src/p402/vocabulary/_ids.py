@@ -9,6 +9,8 @@ from datetime import datetime
 __all__ = ["IdFactory", "new_id"]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 
 IdFactory = Callable[[str, datetime], str]
 """Makes an id from a prefix such as ``rcpt`` and the current time."""
@@ -17,4 +19,4 @@ IdFactory = Callable[[str, datetime], str]
 def new_id(prefix: str, now: datetime) -> str:
     """Make an id such as ``rcpt_01JDC2W0V8H3QK6M4T9ZRX5B7E``."""
     number = (int(now.timestamp() * 1000) << 80) | secrets.randbits(80)
-    return f"{prefix}_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return f"{prefix}_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])

@@ -181,11 +181,16 @@ def _outgoing(request: Any, *, can_hide: bool) -> Outgoing:
         host=url.host,
         port=url.port or {"http": 80, "https": 443}.get(url.scheme),
         path=url.path,
-        headers=request.headers,
+        headers=_lowered(request.headers.raw),
         body=body,
         can_hide=can_hide,
         can_change=hasattr(request, "_content"),
     )
+
+
+def _lowered(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Read all headers at once: httpx looks through all of them for each."""
+    return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw}
 
 
 def _form(stream: Any) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Protocol
@@ -60,6 +60,10 @@ class Answer:
         read = [text_in_json(piece) if isinstance(piece, bytes) else piece for piece in self.pieces]
         self.pieces = [piece for piece in read if piece is not None]
         return [piece for piece in read if piece is not None]
+
+    def said(self) -> Iterator[str]:
+        """Give the same piece by piece; nothing is read before the first is asked for."""
+        yield from self.text
 
     def facts(self) -> tuple[object, ...]:
         """Give what is known beside the text, to compare."""
@@ -124,9 +128,11 @@ class Dialect(Protocol):
 
 def count(counts: object, *names: str) -> int:
     """Give the first of these that is a count; 0 if none is there."""
-    if isinstance(counts, Mapping):
+    if type(counts) is dict or isinstance(counts, Mapping):
         for name in names:
             value = counts.get(name)
+            if value is None:
+                continue
             if type(value) is float and value.is_integer():  # Cohere's counts may be written 5.0
                 value = int(value)
             if type(value) is int and value >= 0:
