@@ -7,6 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ import openai
 import pytest
 
 from p402.collector.demo.providers import MockProviders, Reply
-from p402.decisions import Action, Condition, FailMode, Policy, Question, Rule
+from p402.decisions import Action, AtCap, Condition, FailMode, Policy, Question, Rule, Rung
 from p402.instrumentation import attribution
 from p402.instrumentation.feedback.admission import Admission, Pending
 from p402.instrumentation.feedback.client import Guard
@@ -401,6 +402,25 @@ def test_nothing_is_released_before_the_charges_have_come() -> None:
             feedback.charge({**span, **usage})
         _wait(lambda: feedback.held == 0)
         guard.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("cap", "verdict", "asked"), [(7_500_000, "clamp", 1), (10_500_000, "allow", 1), (400_000, "block", 2)]
+)
+def test_where_a_call_is_refused_it_is_asked_for_again_with_its_input_counted(
+    cap: int, verdict: str, asked: int
+) -> None:
+    clamps = Policy(name="legal", at_cap=AtCap(rungs=(Rung.CLAMP,), least_output_tokens=100))
+    with feedback_server(cap=cap, policy=clamps) as feedback:
+        guard = a_guard(feedback, time.monotonic)
+        bounded = replace(QUESTION, input_tokens=200, can_clamp=True)
+        counted = replace(bounded, input_tokens=50)
+        admission = decided(guard.decide(bounded, lambda _: counted))
+        assert admission.decision.verdict == verdict
+        assert [ask["question"]["input_tokens"] for ask in feedback.asked] == [200, 50][:asked]
+        admission.finish(None)
+        guard.shutdown()
+        assert feedback.held == 0
 
 
 def test_a_collector_that_fails_is_asked_less_and_less_often_and_again_when_it_is_back() -> None:

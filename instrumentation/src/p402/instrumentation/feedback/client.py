@@ -183,11 +183,8 @@ class Guard:
             pending.settle(self._fallback.admission(pending.question, self._book.known(pending.question)))
             return
         scope, lease = self._learn(pending.question, answer, asked_at)
-        if scope.is_tight and pending.tighten_question():  # little is left, so it is worth counting
-            if lease is not None:
-                self._settling.add(scope, lease)
-                self._settling.give_back(lease)
-            self._try(pending)
+        if not answer.decision.goes_ahead and scope.is_tight and pending.tighten_question():
+            self._try(pending)  # nothing is held for it, and a closer look may show that it fits
         else:
             self._conclude(pending, scope, lease, answer)
 
