@@ -204,6 +204,56 @@ class _Refusing(SpanExporter):
         return SpanExportResult.FAILURE
 
 
+def test_what_a_collector_that_is_away_did_not_take_is_sent_when_it_is_back() -> None:
+    sent: list[str] = []
+
+    class _Away(SpanExporter):
+        attempts, back = 0, False
+
+        def export(self, spans: Any) -> SpanExportResult:
+            self.attempts += 1
+            if not self.back:
+                return SpanExportResult.FAILURE
+            sent.extend(span.name for span in spans)
+            return SpanExportResult.SUCCESS
+
+    exporter = _Away()
+    delivery_ = Delivery(lambda: exporter, "http://collector", Limits(delay=0.001, batch=2))
+    names = [f"call {number}" for number in range(5)]
+    for name in names:
+        delivery_.put(ReadableSpan(name))
+    _until(lambda: exporter.attempts > 3)
+    exporter.back = True
+    _until(lambda: len(sent) == 5)
+    delivery_.shutdown()
+    assert sent == names
+
+
+def test_what_is_never_taken_is_given_up_so_that_the_rest_gets_through() -> None:
+    now = [0.0]
+    sent: list[str] = []
+
+    class _Picky(SpanExporter):
+        attempts = 0
+
+        def export(self, spans: Any) -> SpanExportResult:
+            self.attempts += 1
+            if any(span.name == "poison" for span in spans):
+                return SpanExportResult.FAILURE
+            sent.extend(span.name for span in spans)
+            return SpanExportResult.SUCCESS
+
+    exporter = _Picky()
+    delivery_ = Delivery(lambda: exporter, "http://collector", Limits(delay=0.001, batch=1), clock=lambda: now[0])
+    delivery_.put(ReadableSpan("poison"))
+    delivery_.put(ReadableSpan("good"))
+    _until(lambda: exporter.attempts > 2)
+    assert sent == []
+    now[0] = 121.0
+    _until(lambda: sent == ["good"])
+    delivery_.shutdown()
+
+
 def test_losses_are_reported_once_a_minute_and_at_the_exit(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     exporter = _Refusing()

@@ -28,6 +28,8 @@ __all__ = ["Delivery", "Limits"]
 _logger = logging.getLogger("p402.instrumentation")
 _REPORT_SECONDS = 60.0
 _EXIT_SECONDS = 3.0
+_LONGEST_AWAY = 120.0
+"""Seconds for which what the collector did not take is tried again: longer than a restart, shorter than an evening."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ class Delivery:
         self._thread = self._exporter = self._reported_at = None
         self._closed = False
         self._in_flight = 0
+        self._failing_since: float | None = None
         self._turned_away = 0
         self._refused = 0
         self._reported = 0
@@ -97,7 +100,7 @@ class Delivery:
                 with suppress(RuntimeError):  # the interpreter is about to exit; then `shutdown` sends
                     thread.start()
                     self._thread = thread
-            if len(self._queue) >= self._limits.batch:
+            if len(self._queue) >= self._limits.batch and self._failing_since is None:
                 self._wake.set()
 
     def has_room(self) -> bool:
@@ -111,9 +114,23 @@ class Delivery:
                 delivered = False
                 with guard("sending spans"), suppress_instrumentation(), _Quiet():
                     delivered = self._connected().export(batch) is SpanExportResult.SUCCESS
-                with self._lock:
-                    self._in_flight = 0
-                    self._refused += 0 if delivered else len(batch)
+                if not self._took(batch, delivered=delivered):
+                    return
+
+    def _took(self, batch: list[ReadableSpan], *, delivered: bool) -> bool:
+        """Note what became of a batch: what was not taken waits in front of the others; tells whether to go on."""
+        with self._lock:
+            self._in_flight = 0
+            if delivered:
+                self._failing_since = None
+                return True
+            if self._failing_since is None:
+                self._failing_since = self._clock()
+            if self._closed or self._clock() - self._failing_since > _LONGEST_AWAY:
+                self._refused += len(batch)
+                return True
+            self._queue.extendleft(reversed(batch))
+            return False
 
     def shutdown(self) -> None:
         """Send what is queued, for three seconds at most, and say what was lost; only the first call does anything."""
@@ -163,18 +180,21 @@ class Delivery:
 
     def _report(self) -> None:
         with self._lock:
-            lost = self._turned_away + self._refused
-            if lost == self._reported:
+            waiting = 0 if self._failing_since is None else len(self._queue)
+            missing = self._turned_away + self._refused + waiting
+            before, self._reported = self._reported, missing
+            if missing <= before:
                 return
-            self._reported, self._reported_at = lost, self._clock()
+            self._reported_at = self._clock()
         _logger.warning(
             "P402 Meter could not deliver %d spans to %s since the start (%d did not fit into the queue, %d were not "
-            "taken by the collector). The application is not affected, but these calls may be missing from the "
-            "metering: is the collector running, and is P402_API_KEY right?",
-            lost,
+            "taken by the collector, %d wait to be tried again). The application is not affected, but these calls may be "
+            "missing from the metering: is the collector running, and is P402_API_KEY right?",
+            missing,
             self._destination,
             self._turned_away,
             self._refused,
+            waiting,
         )
 
 
