@@ -38,6 +38,8 @@ class CallSpans:
         """Start a span of kind CLIENT; give the one to meter with, and the one that the host's tracing shall see."""
         theirs = self._tracer.start_span(name, context=here, kind=SpanKind.CLIENT, attributes=attributes)
         if theirs.is_recording():
+            if len(getattr(theirs, "attributes", attributes)) < len(attributes):  # their sampler left some out
+                theirs.set_attributes(attributes)
             return theirs, theirs
         return self._own_tracer.start_span(name, context=here, kind=SpanKind.CLIENT, attributes=attributes), theirs
 
