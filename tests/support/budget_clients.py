@@ -78,7 +78,7 @@ KINDS: dict[str, Kind] = {
 
 async def worker(clients: Clients, name: str, rng: random.Random, only: str | None) -> None:
     """Call until refused for every department; every worker is an employee with sessions of his own."""
-    departments = DEPARTMENTS
+    departments: tuple[str, ...] = DEPARTMENTS
     for number in range(MOST_CALLS):
         call = f"{name}-{number}"
         kind = only or rng.choice(list(KINDS))
