@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -61,16 +61,29 @@ def insert_batches(file: Path) -> Callable[[], float]:
 
 
 @contextmanager
-def server(file: Path) -> Iterator[str]:
-    """An HTTP server that parses, inserts, syncs and answers; in a process of its own."""
+def _elsewhere(serve: Callable[..., None], *arguments: object) -> Iterator[str]:
+    """Run a server in a process of its own; gives its address."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(file, theirs), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(*arguments, theirs), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
     finally:
         process.kill()
         process.join()
+
+
+async def _listen(app: web.Application, pipe: Connection) -> None:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    pipe.send(runner.addresses[0][1])
+    await asyncio.Event().wait()
+
+
+def server(file: Path) -> AbstractContextManager[str]:
+    """An HTTP server that parses, inserts, syncs and answers; in a process of its own."""
+    return _elsewhere(_serve, file)
 
 
 def _serve(file: Path, pipe: Connection) -> None:
@@ -101,11 +114,7 @@ async def _run_server(file: Path, pipe: Connection) -> None:
     threading.Thread(target=write_forever, daemon=True).start()
     app = web.Application(client_max_size=64 << 20)
     app.router.add_post("/v1/traces", take)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    pipe.send(runner.addresses[0][1])
-    await asyncio.Event().wait()
+    await _listen(app, pipe)
 
 
 def _open(file: Path) -> sqlite3.Connection:
@@ -154,17 +163,9 @@ def check_signatures(times: int) -> Callable[[], None]:
     return run
 
 
-@contextmanager
-def sink() -> Iterator[str]:
+def sink() -> AbstractContextManager[str]:
     """A collector without budgets that takes everything and does nothing; in a process of its own."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_swallow, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}"
-    finally:
-        process.kill()
-        process.join()
+    return _elsewhere(_swallow)
 
 
 NO_BUDGETS = {
@@ -198,26 +199,14 @@ def _swallow(pipe: Connection) -> None:
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/v1/leases", lease)
         app.router.add_post("/{signal:.*}", take)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        pipe.send(runner.addresses[0][1])
-        await asyncio.Event().wait()
+        await _listen(app, pipe)
 
     asyncio.run(run())
 
 
-@contextmanager
-def decisions(file: Path | None) -> Iterator[str]:
+def decisions(file: Path | None) -> AbstractContextManager[str]:
     """A server that answers a question: at once, or after it has put a row into a file; in a process of its own."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_answer, args=(file, theirs), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}"
-    finally:
-        process.kill()
-        process.join()
+    return _elsewhere(_answer, file)
 
 
 def _answer(file: Path | None, pipe: Connection) -> None:
@@ -260,8 +249,4 @@ async def _run_answers(file: Path | None, pipe: Connection) -> None:
         threading.Thread(target=write_forever, daemon=True).start()
     app = web.Application()
     app.router.add_post("/v1/decisions", decide)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    pipe.send(runner.addresses[0][1])
-    await asyncio.Event().wait()
+    await _listen(app, pipe)
