@@ -16,8 +16,13 @@ from p402.instrumentation.feedback.question import About, question_of
 from p402.instrumentation.providers import RequestFacts, recognise
 from p402.vocabulary import Attribution
 
-pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated")  # by bpe-openai
 BASE64 = "A" * 400_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tokenizers() -> None:
+    """Other tests of this process may have found none."""
+    estimate._counters.clear()
 
 
 def count(text: str) -> int:
