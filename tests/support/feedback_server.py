@@ -37,11 +37,20 @@ from p402.decisions import (
     decide,
     policy_to_wire,
 )
-from p402.vocabulary import Attribution, Money, Usage, rfc3339
-from support.wiretap import attributes
+from p402.vocabulary import Attribution, Money, Usage, attributes, rfc3339
+from support.wiretap import attributes as attributes_of
 
 AT = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
 _ABLE = frozenset({Ability.TOOLS, Ability.JSON, Ability.VISION, Ability.REASONING, Ability.CACHING})
+
+_USAGE = {
+    "input_tokens": attributes.GEN_AI_USAGE_INPUT_TOKENS,
+    "output_tokens": attributes.GEN_AI_USAGE_OUTPUT_TOKENS,
+    "cache_read_input_tokens": attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+    "cache_write_input_tokens": attributes.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
+    "cache_write_1h_input_tokens": attributes.P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS,
+    "reasoning_output_tokens": attributes.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+}
 
 
 def _model(provider: str, name: str, tier: Tier, least: int = 16) -> Model:
@@ -195,7 +204,7 @@ class Feedback:
         if "gen_ai.usage.output_tokens" not in span or not self.spans_come:
             return
         card = self.card(span["gen_ai.provider.name"], span["gen_ai.request.model"], None)
-        usage = Usage(input_tokens=span["gen_ai.usage.input_tokens"], output_tokens=span["gen_ai.usage.output_tokens"])
+        usage = Usage(**{name: span[attribute] for name, attribute in _USAGE.items() if attribute in span})
         cost = card.cost(usage).nano_usd if card else 0
         self.spent += cost
         lease = self.leases.get(span.get("p402.lease", ""))
@@ -258,7 +267,7 @@ class _Handler(BaseHTTPRequestHandler):
         resources = ExportTraceServiceRequest.FromString(body).resource_spans
         with self.feedback.lock:
             for span in (span for resource in resources for scope in resource.scope_spans for span in scope.spans):
-                self.feedback.charge(attributes(span))
+                self.feedback.charge(attributes_of(span))
             self.feedback.look()
         self._answer(200, None)
 
@@ -321,7 +330,7 @@ def feedback_server(**values: Any) -> Iterator[Feedback]:
     feedback.url = f"http://127.0.0.1:{server.server_port}"
     try:
         yield feedback
-        assert feedback.problems == []
+        assert not feedback.problems, feedback.problems
     finally:
         feedback.answering.set()
         for stream in feedback.streams:

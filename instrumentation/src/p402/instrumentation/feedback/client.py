@@ -23,7 +23,7 @@ from p402.instrumentation.feedback.breaker import Breaker
 from p402.instrumentation.feedback.fallback import Fallback
 from p402.instrumentation.feedback.known import Scope
 from p402.instrumentation.feedback.lanes import Lane, Timer
-from p402.instrumentation.feedback.leases import Lease
+from p402.instrumentation.feedback.leases import Hold, Lease
 from p402.instrumentation.feedback.settling import Settling
 from p402.instrumentation.feedback.stream import Stream
 from p402.instrumentation.feedback.transport import Transport, Unknown, Unreachable
@@ -182,11 +182,11 @@ class Guard:
         except (Unreachable, Unknown):
             pending.settle(self._fallback.admission(pending.question, self._book.known(pending.question)))
             return
-        scope, lease = self._learn(pending.question, answer, asked_at)
+        scope, hold = self._learn(pending.question, answer, asked_at, for_call=True)
         if not answer.decision.goes_ahead and scope.is_tight and pending.tighten_question():
             self._try(pending)  # nothing is held for it, and a closer look may show that it fits
         else:
-            self._conclude(pending, scope, lease, answer)
+            self._conclude(pending, scope, hold, answer)
 
     def _ask(self, question: Question) -> tuple[Answer, float]:
         known = self._book.usable(question)
@@ -206,8 +206,14 @@ class Guard:
         self._breaker.succeeded()
         return answer, asked_at
 
-    def _learn(self, question: Question, answer: Answer, asked_at: float) -> tuple[Scope, Lease | None]:
-        """Take over what an answer brings: rules, prices, a lease."""
+    def _learn(
+        self, question: Question, answer: Answer, asked_at: float, *, for_call: bool
+    ) -> tuple[Scope, Hold | None]:
+        """Take over what an answer brings: rules, prices, a lease; out of it, first of all, what the asking call needs.
+
+        All at once, so that nobody who finds the rules there asks again for a lease that is just coming.
+        """
+        hold = None
         with self._book.lock:
             if answer.rules is not None:
                 version = answer.rules.version
@@ -216,23 +222,21 @@ class Guard:
             else:
                 gone, woken = [], []
             scope = self._book.learn(question, answer, asked_at)
+            if answer.lease is not None:
+                granted, decision = answer.lease, answer.decision
+                finished = partial(self._settling.call_finished, scope)
+                lease = Lease(granted.id, granted.amounts, asked_at + granted.seconds, asked_at, finished)
+                if for_call and decision.goes_ahead:
+                    card = scope.known.cards.get((question.provider, decision.model, question.service_tier))
+                    hold = lease.take(decision.holds, card, asked_at)
+                self._settling.add(scope, lease)
         self._let_go(gone, woken)
         if not self._closed:
             self._stream.start(scope.known.organisation)
-        if answer.lease is None:
-            return scope, None
-        expires_at = asked_at + answer.lease.seconds
-        finished = partial(self._settling.call_finished, scope)
-        return scope, Lease(answer.lease.id, answer.lease.amounts, expires_at, self._clock(), finished)
+        return scope, hold
 
-    def _conclude(self, pending: Pending, scope: Scope, lease: Lease | None, answer: Answer) -> None:
-        decision, question = answer.decision, pending.question
-        hold = None
-        if lease is not None:
-            if decision.goes_ahead:  # before anybody else sees the lease
-                card = scope.known.cards.get((question.provider, decision.model, question.service_tier))
-                hold = lease.take(decision.holds, card, self._clock())
-            self._settling.add(scope, lease)
+    def _conclude(self, pending: Pending, scope: Scope, hold: Hold | None, answer: Answer) -> None:
+        decision = answer.decision
         if decision.verdict is not Verdict.WAIT:
             pending.settle(Admission(decision, hold))
             if hold is not None and scope.sleeping:
@@ -283,10 +287,9 @@ class Guard:
 
     def _ask_ahead(self, scope: Scope, question: Question) -> None:
         try:
-            found, lease = self._learn(question, *self._ask(question))
-            if lease is not None:
-                self._settling.add(found, lease)
-            else:
+            answer, asked_at = self._ask(question)
+            found, _ = self._learn(question, answer, asked_at, for_call=False)
+            if answer.lease is None:
                 found.quiet_until = self._clock() + _QUIET_SECONDS
         except (Unreachable, Unknown):
             scope.quiet_until = self._clock() + _QUIET_SECONDS
