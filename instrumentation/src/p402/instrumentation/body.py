@@ -16,7 +16,7 @@ from p402.instrumentation.guard import guard
 from p402.instrumentation.lines import LineParser
 from p402.instrumentation.sse import Event, EventParser, read_event
 
-__all__ = ["Body"]
+__all__ = ["Body", "read_whole"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 """A body that is no stream of events is kept until it is complete, up to this size; a longer one is not read."""
@@ -35,13 +35,30 @@ _EMPTY_LIST = re.compile(rb"\[\s*\]")
 """Every event that may have to be hidden has one (`is_usage_event`)."""
 
 
+def read_whole(call: Call, content_type: str, content: bytes) -> None:
+    """Read a body that the client has read and decoded already, and end the call."""
+    kind = _kind(content_type)
+    if call.framing is None and kind not in _PARSERS and not kind.startswith(_MEDIA) and len(content) <= _MOST_BYTES:
+        call.chunk()
+        call.document(content)
+        call.finish(StreamEnd.READ)
+        return
+    body = Body(call, content_type, "")
+    body.feed(content)
+    body.finish(StreamEnd.READ)
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 class Body:
     """Reads a body piece by piece for a call. Whatever fails in here, the application gets its bytes."""
 
     def __init__(self, call: Call, content_type: str, content_encoding: str) -> None:
         self.call = call
         self._decode = decoder(content_encoding)
-        kind = content_type.lower().partition(";")[0].strip()
+        kind = _kind(content_type)
         make = call.framing or _PARSERS.get(kind)
         self._parser = make() if make else None
         self._whole = bytearray()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from opentelemetry.trace import Span, Status, StatusCode
@@ -55,7 +56,7 @@ class Call:
         *,
         hides_usage: bool = False,
         on_failure: Callable[[], None] = lambda: None,
-        on_end: Callable[[Usage | None, str | None], None] = lambda *_: None,
+        on_end: Callable[[Usage | None, str | None], None] | None = None,
         content: Content | None = None,
     ) -> None:
         self.hides_usage = hides_usage
@@ -70,7 +71,7 @@ class Call:
         self._used: Usage | None = None
         self._content = content
         self._answer = Answer()
-        self._shapes = Shapes()
+        self._shapes: Shapes | None = None
         self._status: int | None = None
         self._readable = True
         self._done = False
@@ -94,7 +95,7 @@ class Call:
 
     def event(self, data: bytes) -> bool:
         """Read one event of the stream; True if the application must not see it."""
-        if (text := self._shapes.text_in(data)) is not None:
+        if self._shapes is not None and (text := self._shapes.text_in(data)) is not None:
             self._answer.add_unread(text)
             return False
         if not data.startswith(b"{"):
@@ -112,20 +113,21 @@ class Call:
         return False
 
     def _read_event(self, data: bytes, document: Any, *, learn: bool) -> None:
+        shapes = self._shapes = self._shapes or Shapes()
         answer, known, before = self._answer, self._answer.facts(), len(self._answer.pieces)
         self._dialect.read(document, answer)
         if not learn or answer.facts() != known:
-            self._shapes.forget()
-        elif self._shapes.worth_learning:
-            self._learn(data, document, answer.pieces[before:])
+            shapes.forget()
+        elif shapes.worth_learning:
+            self._learn(shapes, data, document, answer.pieces[before:])
 
-    def _learn(self, data: bytes, document: Any, added: list[str | bytes]) -> None:
+    def _learn(self, shapes: Shapes, data: bytes, document: Any, added: list[str | bytes]) -> None:
         """Learn the shape of an event that added texts, if another like it would do the same."""
         again = self._answer.again()
         kept = len(again.pieces)
         self._dialect.read(document, again)
         if again.pieces[kept:] == added:
-            self._shapes.learn(data, [text for text in added if isinstance(text, str)])
+            shapes.learn(data, [text for text in added if isinstance(text, str)])
 
     def document(self, data: bytes) -> None:
         """Read the whole body of a response that is no stream of events."""
@@ -157,22 +159,26 @@ class Call:
                 self._conclude(end, error)
         finally:
             self._span.end()
-            with guard("settling a call"):
-                self._on_end(self._used, self._answer.service_tier)
+            if self._on_end is not None:
+                with guard("settling a call"):
+                    self._on_end(self._used, self._answer.service_tier)
 
     def _conclude(self, end: StreamEnd, error: BaseException | None) -> None:
         answer = self._answer
-        known: dict[str, Any] = {
-            attributes.HTTP_RESPONSE_STATUS_CODE: self._status,
-            attributes.P402_STREAM_END: end.value,
-            attributes.GEN_AI_RESPONSE_ID: answer.id,
-            attributes.GEN_AI_RESPONSE_MODEL: answer.model,
-            attributes.GEN_AI_RESPONSE_FINISH_REASONS: answer.finish_reasons or None,
-            _tier_name(self._dialect): answer.service_tier,
-            attributes.GEN_AI_USAGE_COST_AMOUNT: answer.cost_usd,
-            attributes.GEN_AI_USAGE_COST_CURRENCY: None if answer.cost_usd is None else "USD",
-            attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: self._first_chunk if self._facts.stream else None,
-        }
+        told = (
+            (attributes.P402_STREAM_END, end.value),
+            (attributes.HTTP_RESPONSE_STATUS_CODE, self._status),
+            (attributes.GEN_AI_RESPONSE_ID, answer.id),
+            (attributes.GEN_AI_RESPONSE_MODEL, answer.model),
+            (attributes.GEN_AI_RESPONSE_FINISH_REASONS, answer.finish_reasons or None),
+            (attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, self._first_chunk if self._facts.stream else None),
+        )
+        known: dict[str, Any] = {name: value for name, value in told if value is not None}
+        if answer.service_tier is not None:
+            known[_tier_name(self._dialect)] = answer.service_tier
+        if answer.cost_usd is not None:
+            known[attributes.GEN_AI_USAGE_COST_AMOUNT] = answer.cost_usd
+            known[attributes.GEN_AI_USAGE_COST_CURRENCY] = "USD"
         self._conclude_error(end, error)
         try:
             usage, source = self._usage()
@@ -185,7 +191,7 @@ class Call:
                     reason = answer.finish_reasons[-1] if answer.finish_reasons else None
                     known |= self._content.of(self._body, answer.said(), reason)
         finally:
-            self._span.set_attributes({name: value for name, value in known.items() if value is not None})
+            self._span.set_attributes(known)
 
     def _conclude_error(self, end: StreamEnd, error: BaseException | None) -> None:
         """Say that it failed and of what kind the error is; its message may quote the prompt, so it is left out."""
@@ -233,19 +239,23 @@ def _name(error: BaseException) -> str:
 
 def usage_attributes(usage: Usage) -> dict[str, int]:
     """Give the totals always, the details where there are any."""
-    details = {
-        attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cache_read_input_tokens,
-        attributes.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: usage.cache_write_input_tokens,
-        attributes.P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: usage.cache_write_1h_input_tokens,
-        attributes.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_output_tokens,
-        attributes.GEN_AI_USAGE_AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
-        attributes.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
-        attributes.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: usage.audio_cache_read_input_tokens,
-        attributes.GEN_AI_USAGE_IMAGE_INPUT_TOKENS: usage.image_input_tokens,
-        attributes.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS: usage.image_output_tokens,
-    }
-    return {
+    known = {
         attributes.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
         attributes.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
-        **{name: value for name, value in details.items() if value},
     }
+    known.update((name, number) for name, number in zip(_DETAILS, _details(usage), strict=True) if number)
+    return known
+
+
+_DETAILS = {
+    attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: "cache_read_input_tokens",
+    attributes.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: "cache_write_input_tokens",
+    attributes.P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "cache_write_1h_input_tokens",
+    attributes.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: "reasoning_output_tokens",
+    attributes.GEN_AI_USAGE_AUDIO_INPUT_TOKENS: "audio_input_tokens",
+    attributes.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: "audio_output_tokens",
+    attributes.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: "audio_cache_read_input_tokens",
+    attributes.GEN_AI_USAGE_IMAGE_INPUT_TOKENS: "image_input_tokens",
+    attributes.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS: "image_output_tokens",
+}
+_details = attrgetter(*_DETAILS.values())

@@ -21,9 +21,18 @@ MOST = 10
 _SEEN = 500
 """Characters that signs of code, of maths and of lists are looked for in, at the beginning of a text."""
 _MOST_ITEMS = 32
-_CODE = ("```", "def ", "function ", "SELECT ", "#include", "</", "();", "Traceback")
-_MATHS = ("\\frac", "\\sum", "\\int", "$$", "∑", "∫", "√", "equation", "theorem")
-_TECHNICAL = (*_CODE, *_MATHS)
+_TECHNICAL = {
+    "`": ("```",),
+    "#": ("#include",),
+    "<": ("</",),
+    ";": ("();",),
+    "S": ("SELECT ",),
+    "T": ("Traceback",),
+    "\\": ("\\frac", "\\sum", "\\int"),
+    "$": ("$$",),
+    "": ("∑", "∫", "√", "def ", "function ", "equation", "theorem"),
+}
+"""Signs of code and maths, by a letter without which none of them is there: one letter is found ten times as fast."""
 _TEXT_KINDS = frozenset({"text", "input_text", "output_text", "tool_use", "tool_result", "thinking", "refusal"})
 _MEDIA_FIELDS = ("inlineData", "inline_data", "fileData", "file_data", "image", "document", "video", "audio")
 _SLIGHT_EFFORTS = frozenset({"low", "LOW"})
@@ -97,7 +106,7 @@ def shape_of(body: Mapping[str, Any], ends: Ends, size: int, output: int | None)
         tools=_tools(body),
         structured=is_structured(body),
         reasoning=_reasoning(body),
-        technical=_is_technical(opening) or _is_technical(system),
+        technical=_is_technical(opening) or (bool(system) and _is_technical(system)),
         media=_has_media(body),
         output=output or 0,
         steps=_is_list(system or opening),
@@ -105,28 +114,30 @@ def shape_of(body: Mapping[str, Any], ends: Ends, size: int, output: int | None)
 
 
 def _is_technical(text: str) -> bool:
-    for sign in _TECHNICAL:  # noqa: SIM110 - a generator takes twice as long
-        if sign in text:
-            return True
+    for letter, signs in _TECHNICAL.items():
+        if letter in text:
+            for sign in signs:
+                if sign in text:
+                    return True
     return False
 
 
 def _is_list(text: str) -> bool:
     if "1." in text and "2." in text and "3." in text:
         return True
-    return text.count("\n- ") + text.count("\n* ") >= 3  # noqa: PLR2004 - things
+    return "\n" in text and text.count("\n- ") + text.count("\n* ") >= 3  # noqa: PLR2004 - things
 
 
 def _tools(body: Mapping[str, Any]) -> int:
     tools = body.get("tools")
-    if tools is None and isinstance(config := body.get("toolConfig"), Mapping):  # Bedrock's
+    if tools is None and isinstance(config := body.get("toolConfig"), dict):  # Bedrock's
         tools = config.get("tools")
     if not isinstance(tools, list):
         return 0
     number = 0
     for tool in tools[:_MOST_ITEMS]:
         declared = None
-        if isinstance(tool, Mapping):  # Gemini's
+        if isinstance(tool, dict):  # Gemini's
             declared = _either(tool, "functionDeclarations", "function_declarations")
         number += len(declared) if isinstance(declared, list) else 1
     return number
@@ -135,12 +146,12 @@ def _tools(body: Mapping[str, Any]) -> int:
 def _reasoning(body: Mapping[str, Any]) -> int:
     """How much reasoning is asked for: OpenAI's effort, Anthropic's thinking, Gemini's budget, Ollama's switch."""
     effort = body.get("reasoning_effort")
-    if isinstance(asked := body.get("reasoning"), Mapping):
+    if isinstance(asked := body.get("reasoning"), dict):
         effort = asked.get("effort", "medium")
-    if isinstance(asked := body.get("thinking"), Mapping):
+    if isinstance(asked := body.get("thinking"), dict):
         effort = asked.get("type")
-    if isinstance(config := _either(body, "generationConfig", "generation_config"), Mapping) and isinstance(
-        asked := _either(config, "thinkingConfig", "thinking_config"), Mapping
+    if isinstance(config := _either(body, "generationConfig", "generation_config"), dict) and isinstance(
+        asked := _either(config, "thinkingConfig", "thinking_config"), dict
     ):
         budget, level = (_either(asked, f"thinking{name}", f"thinking_{name.lower()}") for name in ("Budget", "Level"))
         effort = level or ("none" if budget == 0 else "medium")
@@ -161,11 +172,11 @@ def _has_media(body: Mapping[str, Any]) -> bool:
     """Tell whether the last message has parts that are no text."""
     messages = body.get("messages") or body.get("contents") or body.get("input")
     last = messages[-1] if isinstance(messages, list) and messages else None
-    if not isinstance(last, Mapping):
+    if not isinstance(last, dict):
         return False
     parts = last.get("content", last.get("parts"))
     for part in islice(parts, _MOST_ITEMS) if isinstance(parts, list) else ():
-        if isinstance(part, Mapping):
+        if isinstance(part, dict):
             kind = part.get("type")
             if isinstance(kind, str) and kind not in _TEXT_KINDS:
                 return True

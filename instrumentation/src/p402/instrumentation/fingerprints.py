@@ -45,19 +45,19 @@ def template(text: str) -> str:
 def _tools(tools: Any) -> list[str]:
     names = []
     for tool in tools[:64] if isinstance(tools, list) else ():
-        if isinstance(tool, Mapping):
+        if isinstance(tool, dict):
             declared = tool.get("functionDeclarations") or [tool.get("function") or tool]
-            names += [str(one.get("name") or one.get("type")) for one in declared if isinstance(one, Mapping)]
+            names += [str(one.get("name") or one.get("type")) for one in declared if isinstance(one, dict)]
     return sorted(names)
 
 
 def _form(body: Mapping[str, Any]) -> str:
     config = body.get("generationConfig")
-    if isinstance(config, Mapping):
+    if isinstance(config, dict):
         return f"{config.get('responseMimeType')} {bool(config.get('responseSchema'))}"
     text = body.get("text")
-    form = text.get("format") if isinstance(text, Mapping) else body.get("response_format")
-    if not isinstance(form, Mapping):
+    form = text.get("format") if isinstance(text, dict) else body.get("response_format")
+    if not isinstance(form, dict):
         return ""
     schema = form.get("json_schema")
-    return f"{form.get('type')} {(schema if isinstance(schema, Mapping) else form).get('name')}"
+    return f"{form.get('type')} {(schema if isinstance(schema, dict) else form).get('name')}"

@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -41,16 +40,21 @@ from p402.instrumentation.task_type import infer
 from p402.instrumentation.unseen import warn_of_request, warn_of_websocket
 from p402.vocabulary import attributes, new_id
 
-__all__ = ["Inspected", "Inspector", "Outgoing", "Undecided"]
+__all__ = ["READ_HEADERS", "Inspected", "Inspector", "Outgoing", "Undecided"]
 
 _IN_CALL = context.create_key("p402-in-call")
 _MOST_CHARACTERS = 2_048  # of each text that is looked at to tell what a call is for
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_AS_IT_IS: Mapping[str, str] = MappingProxyType({"accept-encoding": "identity"})
 _KEPT_BACK = ("baggage", "tracestate")
 _ASK_FOR_USAGE = b'{"stream_options":{"include_usage":true},'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+READ_HEADERS = frozenset({"authorization", "upgrade", "x-stainless-retry-count"})
+"""Headers of requests that are looked at."""
+
+
+class Outgoing(NamedTuple):
     """A request that is about to be sent, as any HTTP client can describe it."""
 
     method: str
@@ -58,7 +62,7 @@ class Outgoing:
     port: int | None
     path: str
     headers: Mapping[str, str]
-    """Looked up in lower case."""
+    """`READ_HEADERS` at least; looked up in lower case."""
     body: bytes | None
     """None if it cannot be read without consuming it; of a form, its texts as a JSON object."""
     can_hide: bool
@@ -67,8 +71,7 @@ class Outgoing:
     """Whether this client can send another body, and to another path."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
+class Inspected(NamedTuple):
     """What to do about a request."""
 
     context: Context
@@ -76,7 +79,7 @@ class Inspected:
     call: Call | None = None
     """The call of a model that it is; None if it is something else at a provider."""
     dropped_headers: tuple[str, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NOTHING
     """To be set."""
     body: bytes | None = None
     """To be sent instead; None leaves it as it is."""
@@ -251,7 +254,7 @@ class Inspector:
             raw,
             hides_usage=asking,
             on_failure=lambda: self._attempts.failed(attempt, *identity),
-            on_end=_nothing if admission is None else partial(settle, asked, admission),
+            on_end=None if admission is None else partial(settle, asked, admission),
             content=self._content,
         )
         sent = _asking_for_usage(body, raw) if asking else raw
@@ -259,7 +262,7 @@ class Inspector:
             context=_with_span(inspected.context, seen, private=bool(inspected.dropped_headers)),
             call=call,
             dropped_headers=inspected.dropped_headers,
-            headers={"accept-encoding": "identity"} if asking else {},  # we take an event out of these bytes
+            headers=_AS_IT_IS if asking else _NOTHING,  # we take an event out of these bytes
             body=None if sent is asked.raw else sent,
             path=made.path,
         )
@@ -297,10 +300,6 @@ def _request_attributes(route: Route, facts: RequestFacts, outgoing: Outgoing) -
     if outgoing.port is not None:
         known[attributes.SERVER_PORT] = outgoing.port
     return known
-
-
-def _nothing(*_: object) -> None:
-    """Settle a call that no budget limits."""
 
 
 def _asking_for_usage(body: Mapping[str, Any], raw: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 __all__ = ["Ends", "Message", "ends_of", "input_messages", "prompt_in"]
 
 _SYSTEM_FIELDS = ("system", "instructions", "systemInstruction", "system_instruction", "preamble")
+_SYSTEM_FIELDS_SET = frozenset(_SYSTEM_FIELDS)
 _MESSAGE_FIELDS = ("messages", "input", "contents", "prompt", "message", "texts")
 _MOST_PARTS = 32
 
@@ -26,7 +27,7 @@ class Message:
 
 def input_messages(body: Any) -> list[Message]:
     """Give all messages of a request, what the system says first."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return []
     messages = [Message("system", tuple(_parts(body[name]))) for name in _SYSTEM_FIELDS if body.get(name)]
     for name in _MESSAGE_FIELDS:
@@ -60,8 +61,14 @@ class Ends(NamedTuple):
 
 def ends_of(body: Mapping[str, Any], most: int) -> Ends:
     """Read only as much as is told: ``most`` characters of each text, and few of many messages and parts."""
-    messages: list[Any] = next((body[name] for name in _MESSAGE_FIELDS if isinstance(body.get(name), list)), [])
-    system = "".join([_start(part, most) for name in _SYSTEM_FIELDS if (part := body.get(name))])
+    messages: list[Any] = []
+    for name in _MESSAGE_FIELDS:
+        if isinstance(given := body.get(name), list):
+            messages = given
+            break
+    system = ""
+    if not _SYSTEM_FIELDS_SET.isdisjoint(body):
+        system = "".join([_start(part, most) for name in _SYSTEM_FIELDS if (part := body.get(name))])
     roles = [
         role for one in messages[:_MOST_PARTS] if isinstance(one, dict) and isinstance(role := one.get("role"), str)
     ]
@@ -87,7 +94,7 @@ def _start(content: Any, most: int) -> str:
 
 
 def _message(item: Any) -> Message:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return Message("user", tuple(_parts(item)))
     role = item.get("role")
     content = item.get("content", item.get("parts"))
@@ -103,7 +110,7 @@ def _parts(content: Any, *, read_json: bool = True) -> Iterator[tuple[str, str]]
     elif isinstance(content, list):
         for part in content:
             yield from _parts(part, read_json=read_json)
-    elif isinstance(content, Mapping):
+    elif isinstance(content, dict):
         if isinstance(content.get("parts"), list):  # Gemini's systemInstruction is a message
             yield from _parts(content["parts"], read_json=read_json)
             return

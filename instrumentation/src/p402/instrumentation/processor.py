@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opentelemetry import trace
+from opentelemetry import baggage, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
@@ -25,8 +25,11 @@ class AttributionProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Add the levels that are known and that the span does not carry yet."""
         with guard("attributing a span"):
+            ours = _is_ours(span)  # these have it from the start
+            if ours and not baggage.get_all(parent_context):
+                return  # nor is there anything below them to believe
             believed = judge(span, trace.get_current_span(parent_context), self._trusted_peers)
-            if _is_ours(span):  # which has it from the start
+            if ours:
                 return
             present = span.attributes or {}
             for name, value in labels(parent_context, with_baggage=believed).items():

@@ -11,7 +11,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Attempt", "Attempts"]
 
@@ -19,8 +19,7 @@ _KEPT_SECONDS = 120.0  # SDKs wait up to 8 s between attempts, or as long as `Re
 _KEPT_ATTEMPTS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One HTTP attempt at a logical call."""
 
     request: str

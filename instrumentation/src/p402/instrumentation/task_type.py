@@ -48,7 +48,12 @@ _WORDS = {  # stems, in lower case; the first that is found counts
     "categori": "classification",
     "extract": "extraction",
 }
-_SEEN = 1_000
+_BY_STEM = tuple(
+    (stem, tuple((word, task) for word, task in _WORDS.items() if stem in word))
+    for stem in ("complet", "review", "pull request", "translat", "summari", "tl;dr", "classif", "categori", "extract")
+)
+"""The same by what several have in common, so that most texts are searched for that only."""
+_SEEN = 500
 """Characters that words are looked for in: of the instructions, and at the beginning of the last message."""
 _FORMS = frozenset({"classification", "extraction"})
 
@@ -76,22 +81,26 @@ def _by_api(operation: str, path: str, body: Mapping[str, Any], ends: Ends) -> s
     for part, task in _APIS:
         if part in path:
             return task
-    if body.get("suffix") or any(mark in ends.closing for mark in _FILL_IN_THE_MIDDLE):
+    if body.get("suffix"):
+        return "code_completion"
+    if "<" in ends.closing and any(mark in ends.closing for mark in _FILL_IN_THE_MIDDLE):
         return "code_completion"
     return _medium(body)
 
 
 def _by_words(text: str) -> str | None:
-    for word, task in _WORDS.items():
-        if word in text:
-            return task
+    for stem, words in _BY_STEM:
+        if stem in text:
+            for word, task in words:
+                if word in text:
+                    return task
     return None
 
 
 def _medium(body: Mapping[str, Any]) -> str | None:
     """Give what is to be made if that is no text."""
     config = body.get("generationConfig")
-    wanted = config.get("responseModalities") if isinstance(config, Mapping) else body.get("modalities")
+    wanted = config.get("responseModalities") if isinstance(config, dict) else body.get("modalities")
     media = {str(one).lower() for one in wanted} if isinstance(wanted, list) else set()
     return "image" if "image" in media else "speech" if "audio" in media else None
 
@@ -100,13 +109,11 @@ def is_structured(body: Mapping[str, Any]) -> bool:
     """Tell whether the answer has to be of a given form: a schema, or the call of one given tool."""
     for name in ("response_format", "text", "generationConfig", "output_config"):
         asked = body.get(name)
-        if isinstance(asked, Mapping):
+        if isinstance(asked, dict):
             form = asked.get("format")
-            kind = form.get("type") if isinstance(form, Mapping) else asked.get("type")
+            kind = form.get("type") if isinstance(form, dict) else asked.get("type")
             if kind == "json_schema" or asked.get("responseSchema") or asked.get("responseJsonSchema"):
                 return True
     choice, tools = body.get("tool_choice"), body.get("tools")
-    forced = choice in ("required", "any") or (
-        isinstance(choice, Mapping) and choice.get("type") not in ("auto", "none")
-    )
+    forced = choice in ("required", "any") or (isinstance(choice, dict) and choice.get("type") not in ("auto", "none"))
     return forced and isinstance(tools, list) and len(tools) == 1

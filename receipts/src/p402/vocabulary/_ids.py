@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 from datetime import datetime
 
@@ -18,5 +18,5 @@ IdFactory = Callable[[str, datetime], str]
 
 def new_id(prefix: str, now: datetime) -> str:
     """Make an id such as ``rcpt_01JDC2W0V8H3QK6M4T9ZRX5B7E``."""
-    number = (int(now.timestamp() * 1000) << 80) | secrets.randbits(80)
+    number = (int(now.timestamp() * 1000) << 80) | int.from_bytes(os.urandom(10))
     return f"{prefix}_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])

@@ -16,17 +16,19 @@ from opentelemetry import context
 from opentelemetry.instrumentation.utils import unwrap
 from wrapt import wrap_function_wrapper
 
-from p402.instrumentation.body import Body
+from p402.instrumentation.body import Body, read_whole
 from p402.instrumentation.call import Call, StreamEnd
 from p402.instrumentation.feedback.refusal import STATUS, Refusal
 from p402.instrumentation.guard import guard
-from p402.instrumentation.inspection import Inspected, Inspector, Outgoing, Undecided
+from p402.instrumentation.inspection import READ_HEADERS, Inspected, Inspector, Outgoing, Undecided
 from p402.instrumentation.stream import stream_classes
 
 __all__ = ["HttpxHook"]
 
 _FIRST_ERROR = 400
 _REFUSALS = (400, 422)
+_PORTS = {"http": 80, "https": 443}
+_READ_HEADERS = frozenset(name.encode() for name in READ_HEADERS)
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -154,9 +156,7 @@ class HttpxHook:
                 return
             content_type = response.headers.get("content-type", "")
             if response.is_closed:
-                body = Body(call, content_type, "")  # httpx has decoded it
-                body.feed(response.content)
-                body.finish(StreamEnd.READ)
+                read_whole(call, content_type, response.content)
             else:
                 body = Body(call, content_type, response.headers.get("content-encoding", ""))
                 response.stream = stream_class(response.stream, body)
@@ -175,22 +175,24 @@ def _request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def _outgoing(request: Any, *, can_hide: bool) -> Outgoing:
     url = request.url
     # Without `_content` it is a stream that can be read only once, and `content` would raise.
-    body = request.content if hasattr(request, "_content") else _form(request.stream)
+    in_memory = hasattr(request, "_content")
     return Outgoing(
         method=request.method,
         host=url.host,
-        port=url.port or {"http": 80, "https": 443}.get(url.scheme),
+        port=url.port or _PORTS.get(url.scheme),
         path=url.path,
-        headers=_lowered(request.headers.raw),
-        body=body,
+        headers=_headers(request.headers.raw),
+        body=request.content if in_memory else _form(request.stream),
         can_hide=can_hide,
-        can_change=hasattr(request, "_content"),
+        can_change=in_memory,
     )
 
 
-def _lowered(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Read all headers at once: httpx looks through all of them for each."""
-    return {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw}
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Read the headers at once: httpx looks through all of them for each."""
+    return {
+        name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw if name.lower() in _READ_HEADERS
+    }
 
 
 def _form(stream: Any) -> bytes | None:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from opentelemetry.instrumentation.utils import unwrap
 from wrapt import wrap_function_wrapper
 
-from p402.instrumentation.body import Body
+from p402.instrumentation.body import read_whole
 from p402.instrumentation.call import Call, StreamEnd
 from p402.instrumentation.clients.raw import decided, read_in_passing, send_inspected
 from p402.instrumentation.feedback.refusal import STATUS, Refusal
@@ -89,9 +89,7 @@ def _answered(call: Call, response: Any) -> None:
             return
         content_type = response.headers.get("content-type", "")
         if response._content_consumed:  # noqa: SLF001 - else `content` would read a stream
-            body = Body(call, content_type, "")  # requests has decoded it
-            body.feed(response.content)
-            body.finish(StreamEnd.READ)
+            read_whole(call, content_type, response.content)
         else:
             response.raw = read_in_passing(
                 response.raw, call, content_type, response.headers.get("content-encoding", "")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from p402.decisions import Question
 from p402.instrumentation.estimate import exact_counter
@@ -25,8 +25,7 @@ _LONGEST_COUNTED = 256 * 1024
 _KNOWN_VOCABULARIES = ("gpt-3.5", "gpt-4", "gpt-5", "chatgpt-", "o1", "o3", "o4-", "text-embedding-")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """A call as it is about to be made."""
 
     route: Route
@@ -41,8 +40,7 @@ class Asked:
     complexity: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What is sent instead. None where nothing changes."""
 
     facts: RequestFacts

@@ -94,7 +94,7 @@ class Answer:
 
     def failed(self, error: object, *names: str) -> None:
         """Note the first of these fields of an error object that names its kind."""
-        if isinstance(error, Mapping):
+        if isinstance(error, dict):
             kinds = (text_of(error.get(name)) for name in names)
             self.error = next((kind for kind in kinds if kind), "error")
 
@@ -128,7 +128,7 @@ class Dialect(Protocol):
 
 def count(counts: object, *names: str) -> int:
     """Give the first of these that is a count; 0 if none is there."""
-    if type(counts) is dict or isinstance(counts, Mapping):
+    if isinstance(counts, dict):
         for name in names:
             value = counts.get(name)
             if value is None:

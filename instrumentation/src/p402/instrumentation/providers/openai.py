@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from p402.instrumentation.providers.facts import Answer, RequestFacts, count, text_of
@@ -26,12 +27,11 @@ STREAMS = re.compile(r"/(?:chat/)?completions/?$")
 
 def read_request(path: str, body: Mapping[str, Any]) -> RequestFacts | None:
     """Read a request; one that has not what its operation needs is something else that happens to end like it."""
-    in_path = _IN_PATH.search(path)
-    model = text_of(body.get("model")) or (in_path[1] if in_path else None)
-    operation, needed = next(
-        ((operation, needed) for end, operation, needed in _OPERATIONS if path.endswith(end)), ("chat", ())
-    )
-    if model is None or not all(name in body for name in needed):
+    model = text_of(body.get("model"))
+    if model is None and (in_path := _IN_PATH.search(path)):
+        model = in_path[1]
+    operation, needed = _operation_at(path)
+    if model is None or not needed.issubset(body):
         return None
     limit = count(body, "max_completion_tokens", "max_output_tokens", "max_tokens")
     return RequestFacts(
@@ -46,7 +46,18 @@ def read_request(path: str, body: Mapping[str, Any]) -> RequestFacts | None:
 _IN_PATH = re.compile(
     r"/(?:deployments|mistralai/models)/([^/:]+)[/:]"
 )  # at Azure the deployment, at Vertex AI the model
-_OPERATIONS = (  # the conventions have no words of their own for sound and images
+
+
+@lru_cache(maxsize=256)
+def _operation_at(path: str) -> tuple[str, frozenset[str]]:
+    """Give the operation that a path is for, and what its requests must have."""
+    found = ((operation, frozenset(needed)) for end, operation, needed in _OPERATIONS if path.endswith(end))
+    return next(found, ("chat", frozenset()))
+
+
+_OPERATIONS: tuple[
+    tuple[str, str, tuple[str, ...]], ...
+] = (  # the conventions have no words of their own for sound and images
     ("/chat/completions", "chat", ()),
     ("/completions", "text_completion", ("prompt",)),
     ("/embeddings", "embeddings", ()),
@@ -75,12 +86,12 @@ def read(document: Mapping[str, Any], answer: Answer) -> None:
 def asks_for_usage(body: Mapping[str, Any]) -> bool:
     """Tell whether a streamed chat completion was asked to report its usage."""
     options = body.get("stream_options")
-    return isinstance(options, Mapping) and options.get("include_usage") is True
+    return isinstance(options, dict) and options.get("include_usage") is True
 
 
 def is_usage_event(document: Mapping[str, Any]) -> bool:
     """Tell whether an event of a chat completion carries the usage and nothing else."""
-    return document.get("choices") == [] and isinstance(document.get("usage"), Mapping)
+    return document.get("choices") == [] and isinstance(document.get("usage"), dict)
 
 
 def _read_completion(document: Mapping[str, Any], answer: Answer) -> None:
@@ -94,7 +105,7 @@ def _read_completion(document: Mapping[str, Any], answer: Answer) -> None:
     usage = document.get("usage") or (document.get("x_groq") or {}).get(
         "usage"
     )  # the latter at the end of Groq's streams
-    if isinstance(usage, Mapping) and (read := _usage(usage)):
+    if isinstance(usage, dict) and (read := _usage(usage)):
         answer.usage = read
         # Some compatible servers report the usage so far on every chunk.
         answer.usage_is_final = not choices or bool(answer.finish_reasons)
@@ -113,7 +124,7 @@ def _read_response_event(kind: str, event: Mapping[str, Any], answer: Answer) ->
     if kind.endswith(".delta"):
         answer.add_text(event.get("delta"))
     response = event.get("response")
-    if isinstance(response, Mapping):
+    if isinstance(response, dict):
         _read_response(response, answer, with_text=not answer.pieces)
 
 
@@ -127,7 +138,7 @@ def _read_response(response: Mapping[str, Any], answer: Answer, *, with_text: bo
         reason = (response.get("incomplete_details") or {}).get("reason")
         answer.finished(reason or status)
     usage = response.get("usage")
-    if isinstance(usage, Mapping) and (read := _usage(usage)):
+    if isinstance(usage, dict) and (read := _usage(usage)):
         answer.usage = read
         answer.usage_is_final = True
     if with_text:
@@ -144,24 +155,32 @@ def _read_image(document: Mapping[str, Any], answer: Answer) -> None:
     """Count what came out as an image, where the usage does not say so itself."""
     usage, counts = answer.usage, document.get("usage")
     is_image = document.get("b64_json") or any("b64_json" in item or "url" in item for item in document["data"])
-    if usage and is_image and isinstance(counts, Mapping) and not counts.get("output_tokens_details"):
+    if usage and is_image and isinstance(counts, dict) and not counts.get("output_tokens_details"):
         answer.usage = usage + Usage(image_output_tokens=usage.output_tokens - usage.image_output_tokens)
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage | None:
     """Read counts of tokens; None if it is something else that is counted, as the seconds of ``whisper-1``."""
-    if not any(name in usage for name in _TOTALS):
+    if _TOTALS.isdisjoint(usage):
         return None
-    given = _details(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
-    made = _details(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
     input_tokens = count(usage, "prompt_tokens", "input_tokens")
     output_tokens = count(usage, "completion_tokens", "output_tokens")
+    told = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+    if not _ONLY_TOTALS.issuperset(usage):
+        told = _with_details(usage, told)
+    return told
+
+
+def _with_details(usage: Mapping[str, Any], told: Usage) -> Usage:
+    given = _details(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
+    made = _details(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
+    output_tokens = told.output_tokens
     reasoning = count(made, "reasoning_tokens")
     # xAI, and Gemini behind this dialect, count reasoning beside the output; then only the total includes it.
-    if reasoning > output_tokens or count(usage, "total_tokens") == input_tokens + output_tokens + reasoning:
+    if reasoning > output_tokens or count(usage, "total_tokens") == told.input_tokens + output_tokens + reasoning:
         output_tokens += reasoning
     return Usage(
-        input_tokens=input_tokens,
+        input_tokens=told.input_tokens,
         output_tokens=output_tokens,
         # DeepSeek, and Moonshot, give this without details.
         cache_read_input_tokens=count(given, "cached_tokens")
@@ -175,7 +194,8 @@ def _usage(usage: Mapping[str, Any]) -> Usage | None:
     )
 
 
-_TOTALS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
+_ONLY_TOTALS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"})
+_TOTALS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
 
 
 def _details(usage: Mapping[str, Any], *names: str) -> object:
