@@ -23,8 +23,8 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import floors
-from support.budgets import stored_budgets_in
 from support.collector import running_collector
+from support.control import control_of
 
 ROUNDS = 3
 ALONE, TOGETHER = 400, 3_200
@@ -91,18 +91,10 @@ def ask(url: str, path: str, clients: int, times: int, employees: int = 1) -> La
 def collector(folder: Path, budgets: int, *, each: bool = False) -> Iterator[str]:
     """A collector with budgets at so many levels of the path; ``each``: one account for every node."""
     with running_collector(folder, {"P402_LEASE_SETTLE_SECONDS": "3600"}) as running:
-        stored_budgets_in(
-            folder,
-            {
-                f"{level}-month": {
-                    "level": level,
-                    "node": "*" if each else QUESTION[level],
-                    "cap": "10000000",
-                    "period": "month",
-                }
-                for level in LEVELS[:budgets]
-            },
-        )
+        control = control_of(running)
+        for level in LEVELS[:budgets]:
+            node = "*" if each else QUESTION[level]
+            control.put_budget(f"{level}-month", {"level": level, "node": node, "cap": "10000000", "period": "month"})
         yield running.url
 
 

@@ -15,7 +15,6 @@ from p402.instrumentation import estimate
 from p402.vocabulary import Usage
 from support.metering import until
 
-pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated")  # by bpe-openai
 _ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
 
 

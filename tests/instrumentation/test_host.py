@@ -20,7 +20,6 @@ from support.metering import MESSAGES, Llm, Spans, metered
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Inheritance class AiohttpClientSession",  # by google-genai
-    "ignore:open_binary is deprecated",  # by bpe-openai
 )
 
 

@@ -28,7 +28,6 @@ from support.metering import MESSAGES, Llm, Spans, metered, until
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Inheritance class AiohttpClientSession",  # by google-genai
-    "ignore:open_binary is deprecated",  # by bpe-openai
 )
 MODEL = "gpt-4o"
 PROMPT_TOKENS = 6  # "Is this contract in order?" in o200k_base

@@ -60,11 +60,9 @@ async def messages(clients: Clients, call: str, tokens: int, limit: int | None) 
 
 async def cancelled(clients: Clients, call: str, tokens: int, limit: int | None) -> None:
     task = asyncio.create_task(chat(clients, call, tokens, limit))
-    _, pending = await asyncio.wait([task], timeout=0.05)
+    await asyncio.wait([task], timeout=0.05)
     task.cancel()
     await task
-    if not pending:
-        return
 
 
 Kind = Callable[[Clients, str, int, int | None], Awaitable[None]]
