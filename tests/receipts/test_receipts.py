@@ -136,6 +136,13 @@ def test_a_later_part_names_the_first() -> None:
     assert (session["part"], session["supplements"]) == (2, "rcpt_0")
 
 
+def test_a_correction_is_a_later_part_with_a_type_of_its_own() -> None:
+    body = body_of(seal(sample_charge(), part=2, supplements="rcpt_0", correction=True))
+    assert body.pop("type") == "correction"
+    receipt = body_of(seal(sample_charge(), part=2, supplements="rcpt_0"))
+    assert body.keys() == receipt.keys() - {"type"}
+
+
 def test_the_digest_is_over_the_lines_of_all_charges_in_their_order() -> None:
     charges = [sample_charge(), unpriced_charge()]
     lines = b"".join(charge_line(charge) + b"\n" for charge in charges)
@@ -164,6 +171,7 @@ def test_a_line_says_all_of_a_charge_but_who_it_was_for() -> None:
         {"part": 0},
         {"part": 2},
         {"supplements": "rcpt_0"},
+        {"correction": True},
         {"content_mode": "everything"},
         {"receipt_id": "two\nlines"},
     ],

@@ -10,10 +10,33 @@ from p402.receipts._canonical import canonical, parse_canonical
 from p402.receipts._chain import Block, ChainReader
 from p402.receipts._charges import charge_line, charges_digest
 from p402.receipts._commitment import Commitment, commit, new_salt, open_disclosure
-from p402.receipts._entry import MAX_ENTRY_BYTES, NO_PREVIOUS, Entry, entry_header, seal_entry, settlement_entry
+from p402.receipts._entry import (
+    MAX_ENTRY_BYTES,
+    NO_PREVIOUS,
+    CommittedEntry,
+    Entry,
+    entry_header,
+    seal_entry,
+    settlement_entry,
+)
+from p402.receipts._entry_types import (
+    MAX_COMMITTED_TEXT,
+    MAX_ERASED_DIGESTS,
+    HoldAction,
+    ReviewAction,
+    RotationReason,
+    access_log_digest,
+    access_log_entry,
+    erasure_entry,
+    heartbeat_entry,
+    hold_entry,
+    key_rotation_entry,
+    period_close_entry,
+    review_entry,
+)
 from p402.receipts._note import Checkpoint, Signer, VerifierKey, open_checkpoint, parse_checkpoint, sign_checkpoint
 from p402.receipts._proof import LogProof, format_proof, parse_proof
-from p402.receipts._receipt import CONTENT_MODES, RECEIPT_TYPE, ClosedBy, SealedReceipt, seal_receipt
+from p402.receipts._receipt import CONTENT_MODES, CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt, seal_receipt
 from p402.receipts._report import Check, Link, Outcome, Report, Status
 from p402.receipts._statement import Anchor, SettlementMode, SettlementStatement, normalise_address
 from p402.receipts._transfer import TRANSFER_WITH_MEMO, ChainLog, MemoTransfer, TransactionReceipt
@@ -34,8 +57,11 @@ from p402.receipts.merkle import (
 __all__ = [
     "BUNDLE_FORMAT",
     "CONTENT_MODES",
+    "CORRECTION_TYPE",
     "EMPTY_ROOT",
+    "MAX_COMMITTED_TEXT",
     "MAX_ENTRY_BYTES",
+    "MAX_ERASED_DIGESTS",
     "NO_PREVIOUS",
     "RECEIPT_TYPE",
     "TRANSFER_WITH_MEMO",
@@ -50,14 +76,18 @@ __all__ = [
     "Checkpoint",
     "ClosedBy",
     "Commitment",
+    "CommittedEntry",
     "Entry",
     "GetNode",
+    "HoldAction",
     "Link",
     "LogProof",
     "MemoTransfer",
     "Node",
     "Outcome",
     "Report",
+    "ReviewAction",
+    "RotationReason",
     "SealedReceipt",
     "SettlementMode",
     "SettlementStatement",
@@ -66,6 +96,8 @@ __all__ = [
     "TransactionReceipt",
     "Trust",
     "VerifierKey",
+    "access_log_digest",
+    "access_log_entry",
     "append_nodes",
     "canonical",
     "charge_line",
@@ -73,9 +105,13 @@ __all__ = [
     "commit",
     "consistency_proof",
     "entry_header",
+    "erasure_entry",
     "errors",
     "format_proof",
+    "heartbeat_entry",
+    "hold_entry",
     "inclusion_proof",
+    "key_rotation_entry",
     "leaf_hash",
     "make_bundle",
     "merkle",
@@ -87,6 +123,8 @@ __all__ = [
     "parse_canonical",
     "parse_checkpoint",
     "parse_proof",
+    "period_close_entry",
+    "review_entry",
     "root",
     "seal_entry",
     "seal_receipt",

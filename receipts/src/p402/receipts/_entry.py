@@ -16,7 +16,15 @@ from p402.receipts.errors import NotSealable
 from p402.receipts.merkle import leaf_hash
 from p402.vocabulary import is_valid_id, rfc3339
 
-__all__ = ["MAX_ENTRY_BYTES", "NO_PREVIOUS", "Entry", "entry_header", "seal_entry", "settlement_entry"]
+__all__ = [
+    "MAX_ENTRY_BYTES",
+    "NO_PREVIOUS",
+    "CommittedEntry",
+    "Entry",
+    "entry_header",
+    "seal_entry",
+    "settlement_entry",
+]
 
 MAX_ENTRY_BYTES = 64 * 1024
 NO_PREVIOUS = bytes(32)
@@ -30,6 +38,14 @@ class Entry:
     seq: int
     body: bytes
     leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedEntry(Entry):
+    """An entry with commitments, and the disclosures to keep apart from it."""
+
+    disclosures: tuple[str, ...]
+    """They open the commitments; whoever has none learns nothing of what was committed to."""
 
 
 def entry_header(type: str, *, organisation: str, seq: int, prev: bytes, issued_at: datetime) -> dict[str, Any]:  # noqa: A002 - the format's word

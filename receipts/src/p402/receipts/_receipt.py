@@ -9,13 +9,15 @@ from enum import StrEnum
 
 from p402.receipts._charges import summarise
 from p402.receipts._commitment import commit, new_salt
-from p402.receipts._entry import Entry, entry_header, seal_entry
+from p402.receipts._entry import CommittedEntry, entry_header, seal_entry
 from p402.receipts.errors import NotSealable
 from p402.vocabulary import Attribution, Charge, Level, is_valid_id, rfc3339
 
-__all__ = ["CONTENT_MODES", "RECEIPT_TYPE", "ClosedBy", "SealedReceipt", "seal_receipt"]
+__all__ = ["CONTENT_MODES", "CORRECTION_TYPE", "RECEIPT_TYPE", "ClosedBy", "SealedReceipt", "seal_receipt"]
 
 RECEIPT_TYPE = "session-receipt"
+CORRECTION_TYPE = "correction"
+"""A receipt for calls that a receipt before it should have had: they were only recorded too late."""
 CONTENT_MODES = frozenset({"metadata", "fingerprint", "redacted", "full"})
 
 
@@ -29,12 +31,10 @@ class ClosedBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SealedReceipt(Entry):
-    """A receipt ready to be appended to the log, and the disclosures to keep apart from it."""
+class SealedReceipt(CommittedEntry):
+    """A receipt ready to be appended to the log; its disclosures open the employee and the session's id."""
 
     receipt_id: str
-    disclosures: tuple[str, ...]
-    """They open the commitments to the employee and the session's id; whoever has none learns neither."""
 
 
 def seal_receipt(
@@ -50,6 +50,7 @@ def seal_receipt(
     verified_through: Level | None,
     part: int = 1,
     supplements: str | None = None,
+    correction: bool = False,
     make_salt: Callable[[], str] = new_salt,
 ) -> SealedReceipt:
     """Seal the charges of one session into a receipt.
@@ -66,7 +67,8 @@ def seal_receipt(
         verified_through: The deepest level that the key or a trusted claim vouches for; below it the
             attribution is only asserted. None when nothing is verified.
         part: 1; or 2, 3, … when charges arrived after the session was closed.
-        supplements: Id of the first part's receipt, for later parts.
+        supplements: Id of the first part's receipt, for later parts; of the receipt that a correction corrects.
+        correction: Whether this part only has calls that began before the part before it was sealed.
         make_salt: Where the salts of the commitments come from.
 
     Raises:
@@ -77,13 +79,21 @@ def seal_receipt(
         raise NotSealable(
             f"Part {part} of a session {'supplements no' if part == 1 else 'names the first part as the'} receipt."
         )
+    if correction and part == 1:
+        raise NotSealable("Part 1 of a session corrects nothing.")
     if content_mode not in CONTENT_MODES or not is_valid_id(receipt_id):
         raise NotSealable(f"{content_mode!r} is no content mode, or {receipt_id!r} no id.")
     personal = {"employee": attribution.employee, "session_id": attribution.session}
     commitments = [commit(name, value, make_salt()) for name, value in personal.items() if value is not None]
     entry = seal_entry(
         {
-            **entry_header(RECEIPT_TYPE, organisation=organisation, seq=seq, prev=prev, issued_at=issued_at),
+            **entry_header(
+                CORRECTION_TYPE if correction else RECEIPT_TYPE,
+                organisation=organisation,
+                seq=seq,
+                prev=prev,
+                issued_at=issued_at,
+            ),
             "receipt_id": receipt_id,
             "session": {
                 "opened_at": rfc3339(min(charge.started_at for charge in charges)),
@@ -104,7 +114,7 @@ def seal_receipt(
         }
     )
     disclosures = tuple(commitment.disclosure for commitment in commitments)
-    return SealedReceipt(entry.seq, entry.body, entry.leaf_hash, receipt_id, disclosures)
+    return SealedReceipt(entry.seq, entry.body, entry.leaf_hash, disclosures, receipt_id)
 
 
 def _shared_attribution(charges: Sequence[Charge], organisation: str) -> Attribution:
