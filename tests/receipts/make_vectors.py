@@ -26,6 +26,7 @@ from support.sample_log import (
     SampleLog,
     chain_answers,
     fixed_signer,
+    reference_statement,
     sample_bundle,
     sample_charge,
     sample_log,
@@ -48,6 +49,10 @@ def vectors() -> dict[str, Any]:
         "statement.json": {
             "canonical": sample_statement(log).canonical().decode(),
             "memo": sample_statement(log).memo().hex(),
+        },
+        "statement-2.json": {
+            "canonical": reference_statement(log).canonical().decode(),
+            "memo": reference_statement(log).memo().hex(),
         },
         "bundles.json": _bundles(log),
     }

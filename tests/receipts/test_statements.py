@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from p402.receipts import SettlementMode, SettlementStatement, canonical, normalise_address
 from p402.receipts.errors import Malformed, NotCanonical, NotSealable
 from p402.vocabulary import Money
-from support.sample_log import NINE, sample_log, sample_statement
+from support.sample_log import NINE, reference_statement, sample_log, sample_statement
 
 ANCHOR = sample_statement(sample_log(3))
 PAYEE = "0x" + "70" * 20
@@ -42,6 +42,48 @@ def test_a_payment_and_what_is_carried_over_are_what_is_due(accrued: int, carrie
         carry_out=rest,
     )
     assert SettlementStatement.parse(statement.canonical()) == statement
+
+
+REFERENCE = reference_statement(sample_log(3))
+INVOICE, ON_CHAIN = REFERENCE.paid_elsewhere
+CARRIED = replace(ANCHOR, version=2, mode=SettlementMode.PAY, carry_out=ANCHOR.accrued)
+
+
+def test_what_is_paid_elsewhere_lowers_what_is_due() -> None:
+    partly = replace(REFERENCE, mode=SettlementMode.PAY, payee=PAYEE, amount_micro_usd=71_175, carry_out=Money(0))
+    ahead = replace(REFERENCE, carry_in=Money(0), carry_out=Money.parse("-0.428825"))
+    for statement in (REFERENCE, CARRIED, partly, ahead):
+        assert SettlementStatement.parse(statement.canonical()) == statement
+
+
+@pytest.mark.parametrize(
+    ("statement", "change"),
+    [
+        (REFERENCE, {"version": 1}),
+        (REFERENCE, {"paid_elsewhere": (ON_CHAIN, INVOICE)}),
+        (REFERENCE, {"paid_elsewhere": (INVOICE, INVOICE), "carry_out": Money.parse("-1.178825")}),
+        (REFERENCE, {"paid_elsewhere": (INVOICE,)}),
+        (REFERENCE, {"payee": PAYEE}),
+        (REFERENCE, {"amount_micro_usd": 71_175, "payee": PAYEE, "carry_out": Money(0)}),
+        (REFERENCE, {"mode": SettlementMode.ANCHOR, "carry_out": Money.parse("-1.25")}),
+        (CARRIED, {"payee": PAYEE}),
+        (CARRIED, {"amount_micro_usd": 1_321_175, "carry_out": Money(0)}),
+        (CARRIED, {"version": 3}),
+    ],
+)
+def test_a_statement_of_version_2_that_contradicts_itself_is_refused(
+    statement: SettlementStatement, change: dict[str, Any]
+) -> None:
+    with pytest.raises(NotSealable):
+        replace(statement, **change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "Invoice"}, {"kind": "a" * 33}, {"id": ""}, {"amount": Money(-1)}], ids=str
+)
+def test_a_payment_elsewhere_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(NotSealable):
+        replace(INVOICE, **change)
 
 
 def test_an_anchor_reads_back() -> None:
@@ -81,7 +123,9 @@ def test_a_checkpoint_that_is_none_is_refused() -> None:
     "change",
     [
         {"v": 2},
+        {"v": 3},
         {"v": "1"},
+        {"paid_elsewhere": []},
         {"chain_id": "31337"},
         {"chain_id": True},
         {"amount_micro_usd": 0},

@@ -24,6 +24,7 @@ from p402.receipts import (
     ClosedBy,
     Entry,
     MemoTransfer,
+    PaidElsewhere,
     SealedReceipt,
     SettlementMode,
     SettlementStatement,
@@ -169,6 +170,21 @@ def sample_statement(log: SampleLog) -> SettlementStatement:
         carry_in=Money(0),
         carry_out=Money(0),
         prev_settlement=None,
+    )
+
+
+def reference_statement(log: SampleLog) -> SettlementStatement:
+    """A statement of version 2: most of what is due is paid elsewhere."""
+    return replace(
+        sample_statement(log),
+        version=2,
+        mode=SettlementMode.REFERENCE,
+        paid_elsewhere=(
+            PaidElsewhere(kind="provider-invoice", id="INV-7", amount=Money.parse("1.5")),
+            PaidElsewhere(kind="x402", id="0x" + "ab" * 32, amount=Money.parse("0.25")),
+        ),
+        carry_in=Money.parse("0.5"),
+        carry_out=Money.parse("0.071175"),
     )
 
 

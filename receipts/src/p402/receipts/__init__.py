@@ -38,7 +38,7 @@ from p402.receipts._note import Checkpoint, Signer, VerifierKey, open_checkpoint
 from p402.receipts._proof import LogProof, format_proof, parse_proof
 from p402.receipts._receipt import CONTENT_MODES, CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt, seal_receipt
 from p402.receipts._report import Check, Link, Outcome, Report, Status
-from p402.receipts._statement import Anchor, SettlementMode, SettlementStatement, normalise_address
+from p402.receipts._statement import Anchor, PaidElsewhere, SettlementMode, SettlementStatement, normalise_address
 from p402.receipts._transfer import TRANSFER_WITH_MEMO, ChainLog, MemoTransfer, TransactionReceipt
 from p402.receipts._verify import Trust, verify
 from p402.receipts.merkle import (
@@ -85,6 +85,7 @@ __all__ = [
     "MemoTransfer",
     "Node",
     "Outcome",
+    "PaidElsewhere",
     "Report",
     "ReviewAction",
     "RotationReason",

@@ -18,9 +18,11 @@ from p402.receipts._note import Checkpoint
 from p402.receipts.errors import Malformed, NotSealable
 from p402.vocabulary import NANO_PER_MICRO, Money, is_valid_id, rfc3339
 
-__all__ = ["Anchor", "SettlementMode", "SettlementStatement", "normalise_address"]
+__all__ = ["Anchor", "PaidElsewhere", "SettlementMode", "SettlementStatement", "normalise_address"]
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+_KIND = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_VERSIONS = (1, 2)
 
 
 class SettlementMode(StrEnum):
@@ -29,7 +31,30 @@ class SettlementMode(StrEnum):
     ANCHOR = "anchor"
     """Nothing: a transfer of zero from the payer to itself that carries the memo."""
     PAY = "pay"
-    """The metered amount, to a payee."""
+    """The metered amount, to a payee; too little for a payment is carried over, and the log anchored all the same."""
+    REFERENCE = "reference"
+    """Nothing: the usage is paid elsewhere, and the statement says where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidElsewhere:
+    """A payment outside of this settlement, for the same usage; it lowers what is due."""
+
+    kind: str
+    """``mpp``, ``x402``, ``p402``, ``provider-invoice``, ``tempo``, or another word of small letters and hyphens."""
+    id: str
+    """Its transaction hash, invoice number, or whatever finds it there."""
+    amount: Money
+
+    def __post_init__(self) -> None:
+        if not (_KIND.fullmatch(self.kind) and is_valid_id(self.id)):
+            raise NotSealable("A payment elsewhere has a kind of small letters and hyphens, and an id.")
+        if self.amount < Money(0):
+            raise NotSealable("A payment elsewhere is not negative.")
+
+    def to_json(self) -> dict[str, str]:
+        """Give the JSON value that stands in a statement."""
+        return {"kind": self.kind, "id": self.id, "amount_usd": str(self.amount)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +88,8 @@ def normalise_address(text: str) -> str:
 class SettlementStatement:
     """One settlement: which state of the log, which period, who pays whom how much, and what is carried over.
 
-    In mode *pay*, ``carry_in + accrued = amount + carry_out``. In mode *anchor* nothing is paid and the carry stays.
+    In the modes *pay* and *reference*, ``carry_in + accrued = amount + paid elsewhere + carry_out``. In mode *anchor*
+    nothing is due and the carry stays. Version 1 knows neither *reference* nor payments elsewhere.
 
     Raises:
         NotSealable: if the amounts do not add up so, or another field cannot be.
@@ -88,6 +114,9 @@ class SettlementStatement:
     carry_out: Money
     prev_settlement: str | None
     """Id of the organisation's settlement before this one."""
+    version: int = 1
+    paid_elsewhere: tuple[PaidElsewhere, ...] = ()
+    """Sorted by kind, then id; each once."""
 
     def __post_init__(self) -> None:
         Checkpoint.parse(self.checkpoint)
@@ -98,19 +127,40 @@ class SettlementStatement:
                 raise NotSealable(f"A statement writes addresses in lower case; got {address!r}.")
         if self.period_from > self.period_to:
             raise NotSealable("The period of a statement ends before it begins.")
-        due = self.carry_in + (self.accrued if self.mode is SettlementMode.PAY else Money(0))
-        if self.amount_micro_usd < 0 or Money(self.amount_micro_usd * NANO_PER_MICRO) + self.carry_out != due:
+        due = self.carry_in + (Money(0) if self.mode is SettlementMode.ANCHOR else self.accrued)
+        paid = sum((item.amount for item in self.paid_elsewhere), Money(self.amount_micro_usd * NANO_PER_MICRO))
+        if self.amount_micro_usd < 0 or paid + self.carry_out != due:
             raise NotSealable(
                 "The amounts of the statement do not add up: what is due is neither paid nor carried over."
             )
-        if self.mode is SettlementMode.ANCHOR and (self.amount_micro_usd or self.payer != self.payee):
+        self._check_transfer()
+        self._check_version()
+
+    def _check_transfer(self) -> None:
+        moves_nothing = self.amount_micro_usd == 0 and self.payer == self.payee
+        if self.mode is not SettlementMode.PAY and not moves_nothing:
             raise NotSealable("An anchor is a transfer of zero from the payer to itself.")
+        if self.version > 1 and (self.amount_micro_usd == 0) != (self.payer == self.payee):
+            raise NotSealable("A transfer from the payer to itself pays nothing, and what pays nothing is one.")
+
+    def _check_version(self) -> None:
+        if self.version not in _VERSIONS:
+            raise NotSealable(f"Statements are of version 1 or 2, not {self.version}.")
+        if self.version == 1 and (self.mode is SettlementMode.REFERENCE or self.paid_elsewhere):
+            raise NotSealable("A statement of version 1 says nothing of payments elsewhere.")
+        if self.mode is SettlementMode.ANCHOR and self.paid_elsewhere:
+            raise NotSealable("An anchor owes nothing, so nothing of it can be paid elsewhere.")
+        places = [(item.kind, item.id) for item in self.paid_elsewhere]
+        if places != sorted(set(places)):
+            raise NotSealable("Payments elsewhere are sorted by kind and id, and each is named once.")
 
     def canonical(self) -> bytes:
         """Encode the statement; this is what is published, stored and hashed."""
+        elsewhere = {"paid_elsewhere": [item.to_json() for item in self.paid_elsewhere]} if self.version > 1 else {}
         return canonical(
             {
-                "v": 1,
+                **elsewhere,
+                "v": self.version,
                 "mode": self.mode.value,
                 "settlement_id": self.settlement_id,
                 "organisation": self.organisation,
@@ -147,14 +197,18 @@ class SettlementStatement:
         except ValueError as error:
             raise Malformed(f"This is not a settlement statement: {error}") from error
         if statement.canonical() != data:  # other fields, other versions, other spellings of amounts and times
-            raise Malformed("The statement says more or other things than version 1 allows.")
+            raise Malformed(f"The statement says more or other things than version {statement.version} allows.")
         return statement
 
     @classmethod
     def _from_json(cls, value: Any) -> Self:
         begin, end = (*member(value, "period", list), None, None)[:2]
         previous = value.get("prev_settlement")
+        if (version := member(value, "v", int)) not in _VERSIONS:
+            raise Malformed(f"The statement is of version {version}; this release reads 1 and 2.")
         return cls(
+            version=version,
+            paid_elsewhere=tuple(map(_paid_elsewhere, member(value, "paid_elsewhere", list))) if version > 1 else (),
             mode=SettlementMode(member(value, "mode", str)),
             settlement_id=member(value, "settlement_id", str),
             organisation=member(value, "organisation", str),
@@ -171,6 +225,14 @@ class SettlementStatement:
             carry_out=Money.parse(member(value, "carry_out_usd", str)),
             prev_settlement=previous if previous is None else str(previous),
         )
+
+
+def _paid_elsewhere(value: Any) -> PaidElsewhere:
+    return PaidElsewhere(
+        kind=member(value, "kind", str),
+        id=member(value, "id", str),
+        amount=Money.parse(member(value, "amount_usd", str)),
+    )
 
 
 def _parse_time(text: object) -> datetime:
