@@ -1,0 +1,1 @@
+"""Providers' invoices beside the ledger: what they say differently, and why."""
