@@ -21,11 +21,16 @@ from p402.collector.api.feedback import FeedbackApi, HoldTimes
 from p402.collector.api.feedback_rules import RulesView
 from p402.collector.api.feedback_stream import FeedbackStream
 from p402.collector.api.forecast import ForecastApi
-from p402.collector.api.handlers import Api
 from p402.collector.api.keys import KeysApi
+from p402.collector.api.log import LogApi
+from p402.collector.api.openapi import OpenApi
+from p402.collector.api.operations import OperationsApi
 from p402.collector.api.organisation import OrganisationApi
 from p402.collector.api.oversight import OversightApi
 from p402.collector.api.policies import PoliciesApi
+from p402.collector.api.receipts import ReceiptsApi
+from p402.collector.api.reconciliations import ReconciliationsApi
+from p402.collector.api.spend import SpendApi
 from p402.collector.app import build_app
 from p402.collector.budgets.keep import LeaseKeeper
 from p402.collector.budgets.watch import BudgetWatch
@@ -148,7 +153,13 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         await courier.close()
         await database.close()
 
-    api = Api(database, authenticator, sealer, signers, metrics, network, clock, settings.default_organisation)
+    read = [
+        *ReceiptsApi(database, authenticator, network, settings.default_organisation).routes(),
+        *LogApi(database, authenticator, signers, network, settings.default_organisation).routes(),
+        *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
+        *OperationsApi(database, authenticator, sealer, metrics, settings.default_organisation).routes(),
+        *OpenApi(authenticator, settings.default_organisation).routes(),
+    ]
     names = frozenset(channel.name for channel in channels)
     events = EventsApi(database, authenticator, names, clock, settings.default_organisation)
     anomalies = AnomaliesApi(database, authenticator, clock, settings.default_organisation)
@@ -159,12 +170,13 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *OversightApi(database, authenticator, clock, settings.default_organisation).routes(),
         *OrganisationApi(database, authenticator, clock, settings.default_organisation).routes(),
         *KeysApi(database, authenticator, keys, clock, settings.default_organisation).routes(),
+        *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),
     ]
     dashboard = Dashboard(database, authenticator, network, clock, settings.default_organisation)
     app = build_app(
         routes=[
             *receiver.routes(),
-            *api.routes(),
+            *read,
             *may_spend.routes,
             *events.routes(),
             *anomalies.routes(),

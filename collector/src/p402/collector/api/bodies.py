@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
+from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -10,13 +12,13 @@ from pydantic import BaseModel, ValidationError
 from p402.collector.api.problem import BadRequest
 from p402.collector.routing.problems import problems_of
 
-__all__ = ["json_body"]
+__all__ = ["LARGEST_BODY", "json_body"]
 
 Body = TypeVar("Body", bound=BaseModel)
-_LARGEST = 64 * 1024
+LARGEST_BODY = 64 * 1024  # bytes
 
 
-async def json_body(request: web.Request, shape: type[Body], largest: int = _LARGEST) -> Body:
+async def json_body(request: web.Request, shape: type[Body], largest: int = LARGEST_BODY) -> Body:
     """Read the body of a request, of so many bytes at most.
 
     Raises:
@@ -32,4 +34,13 @@ async def json_body(request: web.Request, shape: type[Body], largest: int = _LAR
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:
-        raise BadRequest(f"The body is not as it must be. {problems_of(error, 'body')}.") from error
+        errors = [
+            {"pointer": _pointer(problem["loc"]), "detail": problem["msg"].removeprefix("Value error, ")}
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise BadRequest(f"The body is not as it must be. {problems_of(error, 'body')}.", errors) from error
+
+
+def _pointer(place: Sequence[int | str]) -> str:
+    """Write a place in the body as a JSON pointer (RFC 6901), as a fragment."""
+    return "#" + "".join(f"/{quote(str(part).replace('~', '~0').replace('/', '~1'))}" for part in place)

@@ -7,12 +7,15 @@ what was wrong, where, and what to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, NotRequired
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from p402.vocabulary import P402Error, Permanent, Transient
 
@@ -23,6 +26,7 @@ __all__ = [
     "NotFound",
     "PaymentRequired",
     "PreconditionFailed",
+    "Problem",
     "Unauthorised",
     "problem_middleware",
     "status_of",
@@ -32,7 +36,11 @@ log = structlog.get_logger(__name__)
 
 
 class BadRequest(Permanent):
-    """Something in the request is not as it must be."""
+    """Something in the request is not as it must be; ``errors`` of the problem point at each place."""
+
+    def __init__(self, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
 
 
 class Unauthorised(Permanent):
@@ -63,6 +71,28 @@ class Conflict(Permanent):
     """What is asked for does not go with what was done before."""
 
 
+class Wrong(TypedDict):
+    """One place of a request that is not as it must be."""
+
+    detail: str
+    parameter: NotRequired[str]
+    """Of the query."""
+    pointer: NotRequired[str]
+    """Into the body (RFC 6901, as a fragment)."""
+
+
+class Problem(TypedDict):
+    """An error (RFC 9457)."""
+
+    type: Annotated[str, Field(examples=["about:p402/bad-request"])]
+    title: Annotated[str, Field(examples=["Bad request"])]
+    status: Annotated[int, Field(examples=[400])]
+    detail: Annotated[
+        str, Field(examples=["The query parameter limit must be a whole number from 1 to 1000; got '0'."])
+    ]
+    errors: NotRequired[list[Wrong]]
+
+
 _STATUS: dict[type[P402Error], int] = {
     BadRequest: 400,
     Unauthorised: 401,
@@ -84,7 +114,7 @@ def _problem(
     kind: str,
     detail: str,
     headers: dict[str, str] | None = None,
-    more: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> web.Response:
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower()
     body = {
@@ -92,9 +122,20 @@ def _problem(
         "title": name.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
-        **(more or {}),
+        **more,
     }
     return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
+
+
+def _more(error: P402Error) -> Mapping[str, Any]:
+    """Give the members of a problem besides those that every one has."""
+    match error:
+        case PaymentRequired(decision=decision):
+            return decision
+        case BadRequest(errors=errors) if errors:
+            return {"errors": list(errors)}
+        case _:
+            return {}
 
 
 @web.middleware
@@ -107,8 +148,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorised) else {}
         if isinstance(error, Transient):
             headers["Retry-After"] = "1"
-        more = error.decision if isinstance(error, PaymentRequired) else None
-        return _problem(status, type(error).__name__, str(error), headers, more)
+        return _problem(status, type(error).__name__, str(error), headers, _more(error))
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
         detail = f"{request.method} is not possible here; {request.path} takes {allowed}."

@@ -1,31 +1,217 @@
-"""What the API shows of charges, spend, receipts and settlements: plain JSON values (pure)."""
+"""What the API shows of charges, spend, receipts and settlements: plain JSON values, and their shapes (pure)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, NotRequired, cast
 
-from p402.collector.settlement.ports import Settlement
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from p402.collector.api.fields import (
+    Count,
+    Hex32,
+    Id,
+    Json,
+    Levels,
+    Node,
+    SpanId,
+    Time,
+    TraceId,
+    Usd,
+    levels_view,
+    shape,
+)
+from p402.collector.settlement.ports import Settlement, SettlementState
 from p402.collector.storage.charges import Spend
 from p402.collector.storage.receipts import StoredReceipt
 from p402.receipts import leaf_hash, open_disclosure
 from p402.receipts.settlement import TempoNetwork
-from p402.vocabulary import Charge, rfc3339
+from p402.vocabulary import Charge, Level, rfc3339
 
-__all__ = ["charge_view", "disclosed", "receipt_view", "settlement_view", "spend_view"]
+__all__ = [
+    "ChargePage",
+    "ReceiptPage",
+    "ReceiptView",
+    "SettlementList",
+    "SettlementView",
+    "SpendNode",
+    "charge_view",
+    "disclosed",
+    "receipt_view",
+    "settlement_view",
+    "spend_view",
+]
+
+Model = Annotated[str, Field(examples=["claude-opus-4-5"])]
 
 
-def charge_view(seq: int, charge: Charge) -> dict[str, Any]:
+@shape
+class ChargeTokens(TypedDict):
+    """Counts of tokens; an input includes what was read from or written to a cache."""
+
+    input: Count
+    cache_read: Count
+    cache_write: Count
+    output: Count
+    reasoning: Count
+    total: Count
+
+
+@shape
+class PriceBookView(TypedDict):
+    """The prices that were used."""
+
+    id: str
+    sha256: str
+
+
+class ChargeView(Levels):
+    """What one call cost."""
+
+    seq: int
+    trace_id: TraceId
+    span_id: SpanId
+    request: str
+    unattributed: list[Level]
+    started_at: Time
+    ended_at: Time
+    provider: Annotated[str, Field(examples=["anthropic"])]
+    operation: Annotated[str, Field(examples=["chat"])]
+    request_model: Model | None
+    response_model: Model | None
+    tokens: ChargeTokens
+    usage_source: str
+    cost_usd: Usd | None
+    unpriced_reason: str | None
+    price_book: PriceBookView | None
+    verdict: str | None
+    routing_rationale: str | None
+    task_type: str | None
+    service_tier: str | None
+    complexity: int | None
+    data_class: str | None
+
+
+@shape
+class ChargePage(TypedDict):
+    """Charges in the order of recording."""
+
+    charges: list[ChargeView]
+    next_after: int | None
+
+
+@shape
+class SpendTokens(TypedDict):
+    """Counts of tokens."""
+
+    input: Count
+    output: Count
+
+
+@shape
+class SpendNode(TypedDict):
+    """What a node spent. It is named by its level; null is the unattributed one."""
+
+    organisation: NotRequired[Node | None]
+    department: NotRequired[Node | None]
+    project: NotRequired[Node | None]
+    client: NotRequired[Node | None]
+    employee: NotRequired[Node | None]
+    session: NotRequired[Node | None]
+    cost_usd: Usd
+    charges: Count
+    unpriced_charges: Count
+    tokens: SpendTokens
+
+
+@shape
+class ReceiptTokens(TypedDict):
+    """Counts of tokens of a session."""
+
+    input: Count
+    output: Count
+    total: Count
+
+
+@shape
+class ReceiptView(TypedDict):
+    """A receipt: the sealed body, and beside it what came later or is personal."""
+
+    receipt_id: Id
+    organisation: Node
+    seq: Count
+    """Its place in the log."""
+    state: Annotated[str, Field(examples=["anchored"])]
+    session_id: str | None
+    """Null unless the key has the scope `receipts:personal`."""
+    employee: Node | None
+    """Null unless the key has the scope `receipts:personal`."""
+    department: Node | None
+    project: Node | None
+    client: Node | None
+    timestamp: Time
+    models: list[Model]
+    tokens: ReceiptTokens
+    cost_usd: Usd
+    unpriced_requests: Count
+    routing_rationale: list[str]
+    output_fingerprint: Json
+    human_review: Json | None
+    tempo_tx_hash: str | None
+    tempo_block: int | None
+    tempo_explorer_url: str | None
+    leaf_hash: Hex32
+    settlement_id: Id | None
+    body: Json
+    """The sealed entry, as FORMAT.md says."""
+
+
+@shape
+class ReceiptPage(TypedDict):
+    """Receipts in the order of the log."""
+
+    receipts: list[ReceiptView]
+    next_after: int | None
+
+
+@shape
+class SettlementView(TypedDict):
+    """A settlement."""
+
+    settlement_id: Id
+    organisation: Node
+    state: SettlementState
+    problem: str | None
+    checkpoint_size: Count
+    memo: Hex32
+    statement: Json
+    tx_hash: str | None
+    block: int | None
+    block_timestamp: int | None
+    """Seconds since 1970."""
+    explorer_url: str | None
+    planned_at: Time
+
+
+@shape
+class SettlementList(TypedDict):
+    """Settlements, the newest first."""
+
+    settlements: list[SettlementView]
+
+
+def charge_view(seq: int, charge: Charge) -> ChargeView:
     """Show a charge; ``after=seq`` asks for what was recorded later."""
     usage = charge.usage
     return {
         "seq": seq,
         "trace_id": charge.trace_id,
         "span_id": charge.span_id,
-        **{level.value: value for level, value in charge.attribution},
+        **levels_view(charge.attribution),
         "request": charge.request,
-        "unattributed": [level.value for level in charge.attribution.missing],
+        "unattributed": list(charge.attribution.missing),
         "started_at": rfc3339(charge.started_at),
         "ended_at": rfc3339(charge.ended_at),
         "provider": charge.provider,
@@ -53,18 +239,21 @@ def charge_view(seq: int, charge: Charge) -> dict[str, Any]:
     }
 
 
-def spend_view(level: str, spends: Sequence[Spend]) -> list[dict[str, Any]]:
+def spend_view(level: Level, spends: Sequence[Spend]) -> list[SpendNode]:
     """Show what each node of a level spent; the node null is the unattributed one."""
-    return [
-        {
-            level: spend.node,
-            "cost_usd": str(spend.cost),
-            "charges": spend.charges,
-            "unpriced_charges": spend.unpriced_charges,
-            "tokens": {"input": spend.input_tokens, "output": spend.output_tokens},
-        }
-        for spend in spends
-    ]
+    views: list[SpendNode] = []
+    for spend in spends:
+        named = cast(SpendNode, {level.value: spend.node})
+        views.append(
+            {
+                **named,
+                "cost_usd": str(spend.cost),
+                "charges": spend.charges,
+                "unpriced_charges": spend.unpriced_charges,
+                "tokens": {"input": spend.input_tokens, "output": spend.output_tokens},
+            }
+        )
+    return views
 
 
 def disclosed(receipt: StoredReceipt) -> dict[str, str]:
@@ -73,12 +262,12 @@ def disclosed(receipt: StoredReceipt) -> dict[str, str]:
     return dict(open_disclosure(digests, disclosure) for disclosure in receipt.disclosures)
 
 
-def receipt_view(receipt: StoredReceipt, network: TempoNetwork | None, *, personal: bool) -> dict[str, Any]:
+def receipt_view(receipt: StoredReceipt, network: TempoNetwork | None, *, personal: bool) -> ReceiptView:
     """Show a receipt: the sealed body, and beside it what came later or is personal.
 
     The body and its hash never change; the rest does, as reviews and anchors arrive.
     """
-    body: Mapping[str, Any] = json.loads(receipt.body)
+    body: Json = json.loads(receipt.body)
     opened = disclosed(receipt) if personal else {}
     settlement = receipt.settlement
     anchor = settlement.anchor if settlement else None
@@ -109,13 +298,13 @@ def receipt_view(receipt: StoredReceipt, network: TempoNetwork | None, *, person
     }
 
 
-def settlement_view(settlement: Settlement, network: TempoNetwork | None) -> dict[str, Any]:
+def settlement_view(settlement: Settlement, network: TempoNetwork | None) -> SettlementView:
     """Show a settlement."""
     anchor, signed = settlement.anchor, settlement.signed
     return {
         "settlement_id": settlement.settlement_id,
         "organisation": settlement.organisation,
-        "state": settlement.state.value,
+        "state": settlement.state,
         "problem": settlement.problem,
         "checkpoint_size": settlement.checkpoint_size,
         "memo": settlement.statement.memo().hex(),

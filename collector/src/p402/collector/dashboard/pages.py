@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.pages import organisation_of
 from p402.collector.api.problem import NotFound
-from p402.collector.api.views import receipt_view, settlement_view
+from p402.collector.api.views import ReceiptView, SettlementView, receipt_view, settlement_view
 from p402.collector.dashboard import format as formatting
 from p402.collector.storage.charges import SetAside, Spend, newest_charges, set_aside_page, spend_by
 from p402.collector.storage.database import Database
@@ -46,8 +46,8 @@ class Overview:
     levels: dict[str, list[Spend]]
     charges: list[tuple[int, Charge]]
     set_aside: list[SetAside]
-    receipts: list[dict[str, Any]]
-    settlements: list[dict[str, Any]]
+    receipts: list[ReceiptView]
+    settlements: list[SettlementView]
 
 
 class Dashboard:

@@ -1,0 +1,131 @@
+"""Receipts over HTTP: as a list, each with what came later, its sealed bytes, its proof, and all of it as a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import Field
+
+from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
+from p402.collector.api.problem import NotFound
+from p402.collector.api.query import DIGITS, Limit, Query
+from p402.collector.api.views import ReceiptPage, ReceiptView, receipt_view
+from p402.collector.storage.database import Database
+from p402.collector.storage.receipts import StoredReceipt, receipt_by_id, receipt_proof, receipts_page
+from p402.receipts import BundledAnchor, BundledReceipt, make_bundle
+from p402.receipts.settlement import TempoNetwork
+
+__all__ = ["ReceiptsApi"]
+
+_IMMUTABLE = "private, max-age=31536000, immutable"
+
+
+class ReceiptsQuery(Query):
+    """Which receipts."""
+
+    after: Annotated[
+        int | None,
+        Field(ge=0, le=2**53, description="Goes on after this place in the log: `next_after` of the page before."),
+        DIGITS,
+    ] = None
+    limit: Limit = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptsApi:
+    """What the handlers need."""
+
+    database: Database
+    authenticator: Authenticator
+    network: TempoNetwork | None
+    default_organisation: str
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes; the README's table is checked against them."""
+        return routes_of(self)
+
+    @endpoint("GET /v1/receipts", scope="receipts:read", answers={200: ReceiptPage})
+    async def receipts(self, caller: Caller, query: ReceiptsQuery) -> web.Response:
+        """List receipts in the order of the log; ``next_after`` continues."""
+        principal, organisation = caller.principal, caller.organisation
+        after = -1 if query.after is None else query.after
+        found = await self.database.read(
+            lambda connection: receipts_page(connection, organisation, principal.bound_to, after, query.limit)
+        )
+        page: ReceiptPage = {
+            "receipts": [self._view(receipt, principal) for receipt in found],
+            "next_after": found[-1].seq if len(found) == query.limit else None,
+        }
+        return web.json_response(page)
+
+    @endpoint("GET /v1/receipts/{receipt_id}.json", scope="receipts:read", answers={200: dict[str, Any]})
+    async def bundle(self, caller: Caller, receipt_id: str) -> web.Response:
+        """Give everything that ``p402-verify`` needs, in one file."""
+        receipt = await self._receipt(caller, receipt_id)
+        proof = await self.database.read(lambda connection: receipt_proof(connection, receipt))
+        settlement = receipt.settlement
+        anchors = (
+            [BundledAnchor.of(settlement.statement, settlement.anchor)] if settlement and settlement.anchor else []
+        )
+        item = BundledReceipt(
+            body=receipt.body,
+            disclosures=receipt.disclosures if caller.principal.may("receipts:personal") else (),
+            proof=proof,
+            anchor=0 if anchors else None,
+        )
+        return web.json_response(make_bundle([item], anchors), dumps=lambda value: json.dumps(value, indent=1))
+
+    @endpoint(
+        "GET /v1/receipts/{receipt_id}",
+        scope="receipts:read",
+        answers={200: ReceiptView, 304: None},
+        sends=("ETag", "Cache-Control"),
+    )
+    async def receipt(self, request: web.Request, caller: Caller, receipt_id: str) -> web.Response:
+        """Show one receipt, composed of its sealed body and what came later."""
+        receipt = await self._receipt(caller, receipt_id)
+        return _cached(request, json.dumps(self._view(receipt, caller.principal)).encode(), "no-cache")
+
+    @endpoint(
+        "GET /v1/receipts/{receipt_id}/body",
+        scope="receipts:read",
+        answers={200: dict[str, Any], 304: None},
+        sends=("ETag", "Cache-Control"),
+    )
+    async def body(self, request: web.Request, caller: Caller, receipt_id: str) -> web.Response:
+        """Give the exact bytes that the log's leaf hash is computed from."""
+        return _cached(request, (await self._receipt(caller, receipt_id)).body, _IMMUTABLE)
+
+    @endpoint(
+        "GET /v1/receipts/{receipt_id}/proof",
+        scope="receipts:read",
+        answers={200: Media("text/plain", about="A C2SP tlog-proof: the inclusion proof with its checkpoint.")},
+    )
+    async def proof(self, caller: Caller, receipt_id: str) -> web.Response:
+        """Give the proof that the receipt is in the log, as a C2SP tlog-proof."""
+        receipt = await self._receipt(caller, receipt_id)
+        text = await self.database.read(lambda connection: receipt_proof(connection, receipt))
+        return web.Response(text=text, content_type="text/plain")
+
+    async def _receipt(self, caller: Caller, receipt_id: str) -> StoredReceipt:
+        bound_to = caller.principal.bound_to
+        receipt = await self.database.read(lambda connection: receipt_by_id(connection, receipt_id, bound_to))
+        if receipt is None:
+            raise NotFound(f"There is no receipt {receipt_id[:64]!r}, or this API key may not see it.")
+        return receipt
+
+    def _view(self, receipt: StoredReceipt, principal: Principal) -> ReceiptView:
+        return receipt_view(receipt, self.network, personal=principal.may("receipts:personal"))
+
+
+def _cached(request: web.Request, body: bytes, cache_control: str) -> web.Response:
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    headers = {"ETag": f'"{etag}"', "Cache-Control": cache_control}
+    if any(known.value in (etag, "*") for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, content_type="application/json", headers=headers)
