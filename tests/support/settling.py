@@ -41,7 +41,8 @@ class Settling:
 
     async def receipt(self, organisation: str = "acme") -> None:
         """Seal one more receipt of $0.264235; it takes an hour."""
-        await self.books.send(ASpan.of({"p402.organisation": organisation}))
+        began = int(self.books.clock.now().timestamp()) * 10**9
+        await self.books.send(ASpan.of({"p402.organisation": organisation}, started_ns=began))
         await self.books.sealer.catch_up()
         self.books.clock.advance(hours=1)
         await self.books.sealer.catch_up()

@@ -85,17 +85,59 @@ async def test_closing_one_organisations_session_leaves_its_namesake_open(books:
     assert [receipt["organisation"] for receipt in await sealed(books, seconds=10)] == ["acme"]
 
 
-async def test_a_late_charge_makes_a_second_part_that_supplements_the_first(books: OpenBooks) -> None:
-    await books.send(ASpan())
-    await sealed(books, hours=1)
-    await books.send(ASpan())
-    await sealed(books, hours=1)
-    await books.send(ASpan(), ASpan())
-    await sealed(books, hours=1)
+def call(books: OpenBooks, **attributes: Any) -> ASpan:
+    """A call that begins now."""
+    return ASpan.of(attributes, started_ns=int(books.clock.now().timestamp()) * 10**9)
+
+
+async def test_a_session_that_goes_on_after_its_receipt_gets_a_part_that_supplements_the_first(
+    books: OpenBooks,
+) -> None:
+    for count in (1, 1, 2):
+        await books.send(*(call(books) for _ in range(count)))
+        await sealed(books, hours=1)
     first, second, third = books.entries()
-    assert [entry["session"]["part"] for entry in (first, second, third)] == [1, 2, 3]
+    assert [(entry["type"], entry["session"]["part"]) for entry in (first, second, third)] == [
+        ("session-receipt", 1),
+        ("session-receipt", 2),
+        ("session-receipt", 3),
+    ]
     assert second["session"]["supplements"] == third["session"]["supplements"] == first["receipt_id"]
     assert [entry["requests"] for entry in (first, second, third)] == [1, 1, 2]
+
+
+async def test_late_calls_correct_the_receipt_that_should_have_had_them(books: OpenBooks) -> None:
+    early = call(books)
+    await books.send(call(books))
+    await sealed(books, hours=1)
+    late = call(books)
+    await books.send(call(books))
+    await sealed(books, hours=1)
+    await books.send(early)
+    await sealed(books, hours=1)
+    await books.send(late)
+    await sealed(books, hours=1)
+    await books.send(call(books), ASpan())
+    await sealed(books, hours=1)
+    assert [(entry["type"], entry["session"]["part"]) for entry in books.entries()] == [
+        ("session-receipt", 1),
+        ("session-receipt", 2),
+        ("correction", 3),
+        ("correction", 4),
+        ("session-receipt", 5),
+    ]
+    first, second, *later = books.entries()
+    named = [entry["session"]["supplements"] for entry in later]
+    assert named == [first["receipt_id"], second["receipt_id"], first["receipt_id"]]
+    assert books.rows("SELECT type FROM log_entries ORDER BY seq")[2:4] == [("correction",), ("correction",)]
+
+
+async def test_sessions_that_are_sealed_together_share_a_checkpoint(books: OpenBooks) -> None:
+    await books.send(*(ASpan.of({"p402.session": f"s{number}"}) for number in range(5)))
+    assert len(await sealed(books, hours=1)) == 5
+    assert books.rows("SELECT size FROM checkpoints") == [(5,)]
+    told = books.rows("SELECT type, count(*) FROM events GROUP BY type ORDER BY type")
+    assert told == [("checkpoint.published", 1), ("receipt.issued", 5)]
 
 
 async def test_a_late_charge_of_a_closed_session_waits_the_grace_only(books: OpenBooks) -> None:
@@ -202,8 +244,8 @@ async def test_two_sealers_at_once_make_one_receipt(books: OpenBooks) -> None:
     await books.sealer.catch_up()
     books.clock.advance(hours=1)
     [scope_id] = await books.sealer._store.due(books.clock.now(), 10)
-    made = [await books.sealer._store.seal(scope_id, books.sealer._make_receipt, books.clock.now()) for _ in range(2)]
-    assert [receipt is None for receipt in made] == [False, True]
+    made = [await books.sealer._store.seal([scope_id], books.sealer._make_receipt, books.clock.now()) for _ in range(2)]
+    assert [len(receipts) for receipts in made] == [1, 0]
 
 
 async def test_the_log_is_unbroken_and_proves_every_receipt(books: OpenBooks) -> None:

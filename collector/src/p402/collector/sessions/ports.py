@@ -23,8 +23,10 @@ class OpenPart:
     part: int
     """1, or more when charges came after an earlier receipt of the session."""
     supplements: str | None
-    """The session's first receipt, for a later part."""
+    """The session's first receipt, for a later part; for a correction the receipt that should have had the calls."""
     closed_by: ClosedBy
+    correction: bool
+    """Whether all its calls began before the part before it was sealed."""
     verified_through: Level | None
     """The deepest level that the collector vouches for on every charge."""
 
@@ -48,8 +50,11 @@ class SessionStore(Protocol):
         """Give sessions whose open part is to be sealed."""
         ...
 
-    async def seal(self, scope_id: int, make: MakeReceipt, at: datetime) -> SealedReceipt | None:
-        """Seal the open part of a session into its organisation's log; None if there is nothing to seal any more."""
+    async def seal(self, scope_ids: Sequence[int], make: MakeReceipt, at: datetime) -> list[SealedReceipt]:
+        """Seal the open parts of sessions into their organisations' logs, all or none of them.
+
+        A session with nothing to seal any more gets no receipt.
+        """
         ...
 
     async def count_open(self) -> int:

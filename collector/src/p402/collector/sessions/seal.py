@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -16,7 +17,7 @@ from p402.vocabulary import Clock, IdFactory, Transient
 __all__ = ["Sealer"]
 
 _CHARGES_AT_ONCE = 10_000
-_SESSIONS_AT_ONCE = 100
+_SESSIONS_AT_ONCE = 32  # in one change; bounds how long spans wait for the writer meanwhile
 _LONGEST_WAIT_SECONDS = 1.0  # between two looks at what has become due
 
 log = structlog.get_logger(__name__)
@@ -57,13 +58,10 @@ class Sealer:
         """Follow all recorded charges, then seal what is due; returns the new receipts."""
         while await self._store.follow(self._rules, _CHARGES_AT_ONCE) == _CHARGES_AT_ONCE:
             pass
-        sealed: list[SealedReceipt] = []
-        for scope_id in await self._store.due(self._clock.now(), _SESSIONS_AT_ONCE):
-            receipt = await self._seal(scope_id)
-            if receipt is not None:
-                sealed.append(receipt)
-                self._metrics.sealed()
-                log.info("receipt_sealed", receipt=receipt.receipt_id, seq=receipt.seq)
+        sealed = await self._seal(await self._store.due(self._clock.now(), _SESSIONS_AT_ONCE))
+        for receipt in sealed:
+            self._metrics.sealed()
+            log.info("receipt_sealed", receipt=receipt.receipt_id, seq=receipt.seq)
         self._metrics.sessions_open(await self._store.count_open())
         return sealed
 
@@ -73,14 +71,20 @@ class Sealer:
         self.wake()
         return closed
 
-    async def _seal(self, scope_id: int) -> SealedReceipt | None:
+    async def _seal(self, scope_ids: Sequence[int]) -> list[SealedReceipt]:
+        """Seal sessions together; where one cannot be sealed, the others without it."""
+        if not scope_ids:
+            return []
         try:
-            return await self._store.seal(scope_id, self._make_receipt, self._clock.now())
+            return await self._store.seal(scope_ids, self._make_receipt, self._clock.now())
         except Transient:
             raise
         except Exception:  # one session must not hold up the receipts of all others; it is tried again at every look
-            log.exception("session_cannot_be_sealed", scope_id=scope_id)
-            return None
+            if len(scope_ids) == 1:
+                log.exception("session_cannot_be_sealed", scope_id=scope_ids[0])
+                return []
+        middle = len(scope_ids) // 2
+        return [*await self._seal(scope_ids[:middle]), *await self._seal(scope_ids[middle:])]
 
     def _make_receipt(self, part: OpenPart, seq: int, prev: bytes) -> SealedReceipt:
         now = self._clock.now()
@@ -94,6 +98,7 @@ class Sealer:
             closed_by=part.closed_by,
             part=part.part,
             supplements=part.supplements,
+            correction=part.correction,
             verified_through=part.verified_through,
             content_mode="metadata",
         )

@@ -9,17 +9,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from p402.collector.notifications.events import Event, EventType
 from p402.collector.sessions.ports import MakeReceipt, OpenPart
 from p402.collector.sessions.track import SessionRules, due_at
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.charges import charges_joined, charges_of
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import upsert
-from p402.collector.storage.log import Signers, append_entry
+from p402.collector.storage.log import LogWriter, Signers
+from p402.collector.storage.outbox import publish
 from p402.collector.storage.tables import charges, closings, cursors, disclosures, receipts, scopes, sessions
-from p402.receipts import RECEIPT_TYPE, ClosedBy, SealedReceipt
+from p402.receipts import CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt
 from p402.receipts.errors import NotSealable
-from p402.vocabulary import Level
+from p402.vocabulary import Level, Money
 
 __all__ = ["SqlSessions"]
 
@@ -76,43 +78,58 @@ class SqlSessions:
         query = select(func.count()).where(sessions.c.due_at.is_not(None))
         return await self._database.read(lambda connection: connection.execute(query).scalar_one())
 
-    async def seal(self, scope_id: int, make: MakeReceipt, at: datetime) -> SealedReceipt | None:
-        """Seal the open part of a session."""
-        return await self._database.write(lambda connection: self._seal(connection, scope_id, make, at))
+    async def seal(self, scope_ids: Sequence[int], make: MakeReceipt, at: datetime) -> list[SealedReceipt]:
+        """Seal the open parts of sessions; each log gets one checkpoint."""
 
-    def _seal(self, connection: Connection, scope_id: int, make: MakeReceipt, at: datetime) -> SealedReceipt | None:
+        def change(connection: Connection) -> list[SealedReceipt]:
+            logs: dict[str, LogWriter] = {}
+            sealed = [self._seal(connection, logs, scope_id, make, at) for scope_id in scope_ids]
+            for log in logs.values():
+                log.sign()
+            return [receipt for receipt in sealed if receipt is not None]
+
+        return await self._database.write(change)
+
+    def _seal(
+        self, connection: Connection, logs: dict[str, LogWriter], scope_id: int, make: MakeReceipt, at: datetime
+    ) -> SealedReceipt | None:
         session = connection.execute(select(sessions).where(sessions.c.scope_id == scope_id)).one()
         if session.due_at is None or session.due_at > to_millis(at):
             return None
         rows = _unsealed(connection, session)
         unsealed = len(rows)
+        organisation = rows[0]["organisation"]
+        log = logs.get(organisation)
+        if log is None:
+            log = logs[organisation] = LogWriter(connection, organisation, self._signers.signer(organisation), at)
         while True:
             part = _open_part(connection, session, rows)
-            signer = self._signers.signer(part.organisation)
             try:
-                receipt = append_entry(connection, part.organisation, RECEIPT_TYPE, partial(make, part), signer, at)
+                receipt = log.append(CORRECTION_TYPE if part.correction else RECEIPT_TYPE, partial(make, part))
                 break
             except NotSealable:  # more models or rationales than an entry holds: the rest becomes the next part
                 if len(rows) == 1:
                     raise
                 rows = rows[: len(rows) // 2]
+        cost = Money(sum(charge.cost.nano_usd for charge in part.charges if charge.cost))
         connection.execute(
             insert(receipts).values(
                 id=receipt.receipt_id,
-                organisation=part.organisation,
+                organisation=organisation,
                 seq=receipt.seq,
                 scope_id=scope_id,
                 issued_at=to_millis(at),
-                cost_nano_usd=sum(charge.cost.nano_usd for charge in part.charges if charge.cost),
+                cost_nano_usd=cost.nano_usd,
             )
         )
         for disclosure in receipt.disclosures:
             connection.execute(insert(disclosures).values(receipt_id=receipt.receipt_id, disclosure=disclosure))
+        publish(connection, _issued(part, receipt, cost, at))
         sealed = {
             "due_at": None if len(rows) == unsealed else to_millis(at),
             "sealed_through_seq": rows[-1]["seq"],
             "parts": part.part,
-            "first_receipt_id": part.supplements or receipt.receipt_id,
+            "first_receipt_id": session.first_receipt_id or receipt.receipt_id,
         }
         connection.execute(_at(scope_id).values(sealed))
         return receipt
@@ -169,12 +186,46 @@ def _open_part(connection: Connection, session: AnyRow, rows: Sequence[Any]) -> 
     closed = connection.execute(
         select(closings.c.requested_at).where(closings.c.organisation == organisation, closings.c.session == name)
     ).scalar()
+    corrected = _corrected(connection, session.scope_id, rows)
     verified = min((row["verified_through"] for row in rows), key=lambda level: _LEVELS_DOWN.get(level, -1))
     return OpenPart(
         organisation=organisation,
         charges=charges_of(rows),
         part=session.parts + 1,
-        supplements=session.first_receipt_id,
+        supplements=corrected or session.first_receipt_id,
+        correction=corrected is not None,
         closed_by=ClosedBy.IDLE if closed is None else ClosedBy.API,
         verified_through=None if verified is None else Level(verified),
+    )
+
+
+def _corrected(connection: Connection, scope_id: int, rows: Sequence[Any]) -> str | None:
+    """Give the receipt that should have had these calls; None if one of them began after the last part was sealed.
+
+    It is the first one of the session that was sealed after all of them had begun.
+    """
+    begun = max(row["started_at"] for row in rows)
+    query = select(receipts.c.id).where(receipts.c.scope_id == scope_id, receipts.c.issued_at > begun)
+    return connection.execute(query.order_by(receipts.c.seq).limit(1)).scalar()
+
+
+def _issued(part: OpenPart, receipt: SealedReceipt, cost: Money, at: datetime) -> Event:
+    whose = part.charges[0].attribution
+    kind = CORRECTION_TYPE if part.correction else RECEIPT_TYPE
+    return Event(
+        EventType.RECEIPT_ISSUED,
+        part.organisation,
+        {
+            "summary": f"A {kind} over ${cost} was issued: {receipt.receipt_id}.",
+            "receipt_id": receipt.receipt_id,
+            "type": kind,
+            "seq": receipt.seq,
+            "department": whose.department,
+            "project": whose.project,
+            "client": whose.client,
+            "cost_usd": str(cost),
+            "leaf_hash": receipt.leaf_hash.hex(),
+        },
+        at,
+        dedupe_key=receipt.receipt_id,
     )
