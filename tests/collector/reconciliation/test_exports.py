@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from typing import Any
 
@@ -210,9 +211,8 @@ def test_google_s_csv_has_days_of_the_pacific() -> None:
     ],
 )
 def test_what_cannot_be_read_says_what_and_where(document: str, said: str) -> None:
-    with pytest.raises(ExportUnreadable, match="(?s).*") as refused:
+    with pytest.raises(ExportUnreadable, match=re.escape(said)):
         read(document)
-    assert said in str(refused.value)
 
 
 def test_a_missing_page_is_missed() -> None:

@@ -24,14 +24,15 @@ from pydantic_settings import (
 )
 
 from p402.collector.channel_settings import ChannelSettings, WebhookSettings
+from p402.collector.price_settings import NegotiatedPriceSettings
 from p402.vocabulary import Permanent, is_valid_id
 
 __all__ = ["FILE_ONLY", "Address", "Settings", "SettingsInvalid", "load_settings"]
 
 
 _POSTGRESQL = ("postgresql://", "postgres://")
-FILE_ONLY = frozenset({"webhooks", "channels"})
-"""What only the file can say: addresses that the collector calls by itself."""
+FILE_ONLY = frozenset({"webhooks", "channels", "prices"})
+"""Tables, which only the file can hold; so do addresses that the collector calls by itself."""
 
 _MOST_USD = 9_000_000_000  # amounts of nano-USD have 64 bits
 _POSTGRESQL = ("postgresql://", "postgres://")
@@ -217,6 +218,10 @@ class Settings(BaseSettings):
         Path | None,
         Field(description="TOML file of models that are added to the catalogue, or that it says otherwise of."),
     ] = None
+    prices: Annotated[
+        tuple[NegotiatedPriceSettings, ...],
+        Field(description="Discounts and prices that were agreed with providers; only in the file."),
+    ] = ()
     webhooks: Annotated[
         tuple[WebhookSettings, ...], Field(description="Receivers of events, as Standard Webhooks; only in the file.")
     ] = ()
@@ -287,7 +292,7 @@ def load_settings(**overrides: object) -> Settings:
         _check_file(Path(config))
     for variable in os.environ:
         if variable.upper().removeprefix("P402_").lower() in FILE_ONLY and variable.upper().startswith("P402_"):
-            raise SettingsInvalid(f"{variable} cannot be set: webhooks and channels come from the file of P402_CONFIG.")
+            raise SettingsInvalid(f"{variable} cannot be set: such tables come from the file of P402_CONFIG.")
     try:
         return Settings(**overrides)  # type: ignore[arg-type] # overrides are validated by pydantic, as the file is
     except ValidationError as error:

@@ -116,7 +116,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     sealer = Sealer(SqlSessions(database, signers), rules, metrics, clock, ids)
     budget_rules = BudgetRules()
     database.on_rollback(budget_rules.forget)
-    prices = load_price_book()
+    prices = load_price_book(settings.prices)
     ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun))
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     intake = Intake(ingest, metrics)

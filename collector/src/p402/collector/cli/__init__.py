@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from p402.collector.cli import budgets, demo, doctor, keys, migrate, policies, serve
+from p402.collector.cli import budgets, demo, doctor, keys, migrate, policies, reconcile, serve
 from p402.vocabulary import P402Error
 
 __all__ = ["main", "parser"]
 
-_COMMANDS = (serve, demo, doctor, keys, budgets, policies, migrate)
+_COMMANDS = (serve, demo, doctor, keys, budgets, policies, reconcile, migrate)
 
 
 def parser() -> argparse.ArgumentParser:

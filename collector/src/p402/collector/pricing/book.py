@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from p402.collector.pricing.audio import unpriced_audio
-from p402.collector.pricing.schedule import Schedule
 from p402.collector.pricing.tiers import context_of
 from p402.decisions import RateCard, UnpriceableUsage, Unpriced
 from p402.vocabulary import MAX_ID_LENGTH, Money, PriceReference, Usage
 
-__all__ = ["FindSchedule", "PriceBook", "Priced"]
+__all__ = ["Dated", "FindSchedule", "PriceBook", "Priced"]
 
-FindSchedule = Callable[[str, str], Schedule | Unpriced]
+
+class Dated(Protocol):
+    """The prices of one model through time, such as a `Schedule`."""
+
+    def card(self, at: datetime, context: Mapping[str, str] | None = None) -> RateCard | Unpriced:
+        """Give the card that is in force at a time, under a context."""
+        ...
+
+    def has_prices_for(self, at: datetime, context: Mapping[str, str]) -> bool:
+        """Tell whether a context has prices of its own at a time."""
+        ...
+
+
+FindSchedule = Callable[[str, str], Dated | Unpriced]
 """Finds the prices of a model by the names of provider and model."""
 
 

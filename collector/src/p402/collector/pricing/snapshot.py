@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from datetime import date, time
 from decimal import Decimal
 from hashlib import sha256
@@ -18,7 +19,9 @@ from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.data_units import unit_data
 from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider
 
+from p402.collector.price_settings import NegotiatedPriceSettings
 from p402.collector.pricing.book import PriceBook
+from p402.collector.pricing.negotiated import with_negotiated
 from p402.collector.pricing.providers import seller_of
 from p402.collector.pricing.schedule import Period, Schedule, Variant
 from p402.decisions import Unpriced
@@ -27,10 +30,13 @@ from p402.vocabulary import PriceReference
 __all__ = ["Snapshot", "load_price_book"]
 
 
-def load_price_book() -> PriceBook:
-    """Load the bundled prices of the installed genai-prices; well under a tenth of a second."""
+def load_price_book(agreed: Sequence[NegotiatedPriceSettings] = ()) -> PriceBook:
+    """Load the bundled prices of the installed genai-prices, and lay what was agreed over them.
+
+    Takes well under a tenth of a second.
+    """
     snapshot = Snapshot(DataSnapshot(providers=data.providers, from_auto_update=False))
-    return PriceBook(PriceReference(f"genai-prices/{__version__}", snapshot.sha256()), snapshot.schedule)
+    return with_negotiated(PriceReference(f"genai-prices/{__version__}", snapshot.sha256()), snapshot.schedule, agreed)
 
 
 class Snapshot:
