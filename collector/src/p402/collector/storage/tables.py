@@ -125,6 +125,7 @@ charges = Table(
     Column("complexity", Integer),
     Column("data_class", String),
     Index("charges_of_scope", "scope_id", "seq"),
+    Index("charges_begun", "started_at"),  # for months and days: statements, comparisons, dry runs on history
 )
 
 _INSIDE = charges.c.parent_span_id.is_not(None)

@@ -1,4 +1,4 @@
-"""Comparisons of the ledger with providers' invoices."""
+"""Comparisons of the ledger with providers' invoices; charges are found by when their call began."""
 
 from __future__ import annotations
 
@@ -27,3 +27,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("reconciliations_of_organisation", "reconciliations", ["organisation", "created_at"])
+    op.create_index("charges_begun", "charges", ["started_at"])
