@@ -10,7 +10,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from p402.collector.storage import budget_tables, event_tables, policy_tables  # noqa: F401 - their tables count too
+from p402.collector.storage import (  # noqa: F401 - their tables count too
+    budget_tables,
+    event_tables,
+    log_tables,
+    policy_tables,
+    privacy_tables,
+    reconciliation_tables,
+)
 from p402.collector.storage.migrate import DatabaseUnusable, revisions, upgrade
 from p402.collector.storage.tables import metadata
 from support.databases import Kept, kept_in
