@@ -25,8 +25,8 @@ def test_text_that_a_spreadsheet_would_run_is_marked_as_text(text: str) -> None:
 
 
 def test_numbers_are_numbers_with_a_point_and_without_an_exponent() -> None:
-    line = csv_line([Money(-1), Money(264_235_000), Decimal("5E-9"), Decimal("1E+3"), 0, None])
-    assert line == b"-0.000000001,0.264235,0.000000005,1000,0,\r\n"
+    line = csv_line([Money(-1), Money(264_235_000), Decimal("5E-9"), Decimal("1E+3"), Decimal("2.0"), 0, None])
+    assert line == b"-0.000000001,0.264235,0.000000005,1000,2.0,0,\r\n"
 
 
 def test_times_are_utc() -> None:

@@ -82,7 +82,9 @@ def test_a_row_for_each_kind_of_token() -> None:
         cache_write_input_tokens=500,
         cache_write_1h_input_tokens=100,
     )
-    found = {row["SkuMeter"]: (row["PricingQuantity"], str(row["BilledCost"])) for row in as_dicts(posted(usage))}
+    found = {
+        row["SkuMeter"]: (int(row["PricingQuantity"]), f"{row['BilledCost']:f}") for row in as_dicts(posted(usage))
+    }
     assert found == {
         "Input Tokens": (1347, "0.006735"),
         "Cached Input Tokens": (1000, "0.0005"),
@@ -149,8 +151,8 @@ def test_a_charge_without_a_price_has_no_row() -> None:
 def test_without_the_prices_a_charge_stays_whole_at_its_exact_cost() -> None:
     old = replace(posted(Usage(input_tokens=10)), card=None)
     [row] = as_dicts(old)
-    shown = row["SkuMeter"], row["PricingQuantity"], row["PricingUnit"], str(row["BilledCost"]), row["ListUnitPrice"]
-    assert shown == ("Requests", 1, "Requests", "0.00005", Decimal("0.00005"))
+    shown = row["SkuMeter"], row["PricingQuantity"], row["PricingUnit"], row["BilledCost"], row["ListUnitPrice"]
+    assert shown == ("Requests", 1, "Requests", Decimal("0.00005"), Decimal("0.00005"))
 
 
 def test_a_long_prompt_has_the_prices_of_long_prompts() -> None:
@@ -223,4 +225,11 @@ def test_the_parts_of_any_charge_add_up_to_it_and_none_is_a_nano_dollar_off(usag
 def test_the_rows_of_a_receipt_add_up_to_its_charges(many: list[Usage]) -> None:
     charges = [posted(usage, seq=seq) for seq, usage in enumerate(many)]
     costs = [charge.charge.cost for charge in charges if charge.charge.cost]
-    assert sum((row["BilledCost"] for row in as_dicts(*charges)), Money(0)) == sum(costs, Money(0))
+    rows = [Money.parse(f"{row['BilledCost']:f}") for row in as_dicts(*charges)]
+    assert sum(rows, Money(0)) == sum(costs, Money(0))
+
+
+def test_every_number_has_a_point() -> None:
+    row = as_dicts(posted(Usage(input_tokens=10**9)))[0]
+    shown = [f"{row[name]:f}" for name in ("BilledCost", "PricingQuantity", "ListCost", "ListUnitPrice")]
+    assert shown == ["5000.0", "1000000000.0", "5000.0", "0.000005"]

@@ -40,8 +40,7 @@ def _written(cell: Cell) -> str:
             text = f"'{cell}" if cell.startswith(_BEGINS_FORMULA) else cell
             return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.intersection(text) else text
         case Decimal():
-            text = f"{cell:f}"
-            return text.rstrip("0").rstrip(".") if "." in text else text
+            return f"{cell:f}"
         case datetime():
             return rfc3339(cell)
         case _:

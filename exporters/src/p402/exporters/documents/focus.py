@@ -2,8 +2,8 @@
 
 One row is for the charges of one receipt (charges that are not sealed yet make rows of their own) that share hour, model,
 prices and token kind. ``BilledCost`` and ``EffectiveCost`` are what the ledger has, to the nano-dollar, so the rows of a
-charge add up to it; ``ListCost`` is the exact product of quantity and unit price, as the specification asks, and may have
-more decimals. A charge without a price has no row, since a cost must not be null and zero would be a lie: the caller counts
+charge add up to it; ``ListCost`` and ``ContractedCost`` are the exact product of quantity and unit price, as the specification
+asks, and may have more decimals. Every number has a point, by which readers tell decimals from whole numbers. A charge without a price has no row, since a cost must not be null and zero would be a lie: the caller counts
 and lists it.
 """
 
@@ -19,7 +19,7 @@ from fractions import Fraction
 from p402.exporters.documents.csv_lines import Cell
 from p402.exporters.documents.posted import PostedCharge, month_of, next_month
 from p402.exporters.documents.token_kinds import split_cost
-from p402.vocabulary import Level, Money
+from p402.vocabulary import Level
 
 __all__ = ["FOCUS_COLUMNS", "FOCUS_VERSION", "focus_rows"]
 
@@ -37,15 +37,22 @@ FOCUS_COLUMNS = (
     "ChargeFrequency",
     "ChargePeriodStart",
     "ChargePeriodEnd",
+    "CommitmentDiscountStatus",
     "ConsumedQuantity",
     "ConsumedUnit",
     "ContractedCost",
+    "ContractedUnitPrice",
     "EffectiveCost",
     "HostProviderName",
+    "InvoiceId",
     "InvoiceIssuerName",
     "ListCost",
     "ListUnitPrice",
     "PricingCategory",
+    "PricingCurrency",
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyEffectiveCost",
+    "PricingCurrencyListUnitPrice",
     "PricingQuantity",
     "PricingUnit",
     "ProviderName",
@@ -82,6 +89,7 @@ FOCUS_COLUMNS = (
 )
 
 _HOUR = timedelta(hours=1)
+_NANO_DECIMALS = 9
 _BASIS_POINT_DECIMALS = 13  # nine of a nano-dollar, four of a basis point: a mark-up needs no rounding here
 _NAMES = {
     "anthropic": "Anthropic",
@@ -157,10 +165,10 @@ def _shared(posted: PostedCharge) -> _Shared:
 def _cells(row: _Row) -> tuple[Cell, ...]:
     posted, charge, receipt = row.posted, row.posted.charge, row.posted.receipt
     provider = _NAMES.get(charge.provider, charge.provider)
-    cost = Money(row.cost)
+    cost, quantity = _decimal(row.cost, _NANO_DECIMALS), _decimal(row.quantity, 0)
     hour, month = _hour(charge.started_at), month_of(posted.posted_at)
     sku = f"{charge.provider}/{charge.model}/{row.meter.lower().replace(' ', '-')}"
-    unit_price = _usd(row.unit_price)
+    unit_price, exact = _usd(row.unit_price), _usd(row.unit_price * row.quantity)
     points = posted.markup_basis_points
     project = charge.attribution.project
     tier = charge.service_tier
@@ -177,16 +185,21 @@ def _cells(row: _Row) -> tuple[Cell, ...]:
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodStart": _time(hour),
         "ChargePeriodEnd": _time(hour + _HOUR),
-        "ConsumedQuantity": row.quantity,
+        "ConsumedQuantity": quantity,
         "ConsumedUnit": row.unit,
-        "ContractedCost": cost,
+        "ContractedCost": exact,
+        "ContractedUnitPrice": unit_price,
         "EffectiveCost": cost,
         "HostProviderName": provider,
         "InvoiceIssuerName": provider,
-        "ListCost": _usd(row.unit_price * row.quantity),
+        "ListCost": exact,
         "ListUnitPrice": unit_price,
         "PricingCategory": "Standard",
-        "PricingQuantity": row.quantity,
+        "PricingCurrency": "USD",
+        "PricingCurrencyContractedUnitPrice": unit_price,
+        "PricingCurrencyEffectiveCost": cost,
+        "PricingCurrencyListUnitPrice": unit_price,
+        "PricingQuantity": quantity,
         "PricingUnit": row.unit,
         "ProviderName": provider,
         "PublisherName": provider,
@@ -241,8 +254,11 @@ def _time(moment: datetime) -> str:
 def _usd(nano_usd: Fraction) -> Decimal:
     """Write an exact amount of nano-USD as USD. Prices are decimals, so their denominators divide a power of ten."""
     decimals = next(count for count in range(64) if 10**count % nano_usd.denominator == 0)
-    return _decimal(nano_usd.numerator * 10**decimals // nano_usd.denominator, decimals + 9)
+    return _decimal(nano_usd.numerator * 10**decimals // nano_usd.denominator, decimals + _NANO_DECIMALS)
 
 
 def _decimal(number: int, decimals: int) -> Decimal:
-    return Decimal(f"{number}E-{decimals}")
+    """Write ``number / 10**decimals`` with as few decimals as it has, but one."""
+    while decimals > 1 and number % 10 == 0:
+        number, decimals = number // 10, decimals - 1
+    return Decimal(f"{number}E-{decimals}") if decimals else Decimal(f"{number}.0")
