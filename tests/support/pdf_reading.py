@@ -1,21 +1,35 @@
-"""Reading a PDF back: its text, its metadata, the files inside it."""
+"""Reading a PDF back as a reader sees it: its text and where it stands, its metadata, the files inside it."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations, groupby
 from typing import Any
 
 import pikepdf
 
 
 @dataclass(frozen=True)
-class ReadPdf:
-    """A PDF as a reader sees it."""
+class Piece:
+    """A piece of a line, as it is drawn."""
 
-    pages: tuple[str, ...]
-    """The text of each page: pieces in the order in which they are drawn, a line each."""
+    text: str
+    left: float
+    right: float
+    """In points from the left edge of the page."""
+    height: float
+    """Of its base line, in points from the bottom."""
+
+
+@dataclass(frozen=True)
+class ReadPdf:
+    """A PDF."""
+
+    pieces: tuple[tuple[Piece, ...], ...]
+    """By page, in the order in which they are drawn."""
     files: dict[str, bytes]
     relationships: dict[str, str]
     """By name of the attached file, from the document's ``AF`` array."""
@@ -26,14 +40,30 @@ class ReadPdf:
     tagged: bool
 
     @property
+    def pages(self) -> list[str]:
+        """The text of each page."""
+        return [" ".join(" ".join(piece.text for piece in page).split()) for page in self.pieces]
+
+    @property
     def text(self) -> str:
-        """All pages, without what only breaks lines: a long word is one word again."""
-        return re.sub(r"\s+", " ", " ".join(self.pages))
+        """The text of all pages."""
+        return " ".join(self.pages)
 
     @property
     def letters(self) -> str:
-        """All letters of all pages, without any space."""
+        """All letters of all pages without any space: a word that is broken over lines is one word again."""
         return re.sub(r"\s+", "", "".join(self.pages))
+
+    def collisions(self) -> list[tuple[str, str]]:
+        """Give the pieces that are drawn over each other."""
+        found = []
+        for page in self.pieces:
+            ordered = sorted(page, key=lambda piece: (round(piece.height), piece.left))
+            for _, line in groupby(ordered, key=lambda piece: round(piece.height)):
+                found += [
+                    (one.text, other.text) for one, other in combinations(line, 2) if one.right > other.left + 0.5
+                ]
+        return found
 
 
 def read_pdf(data: bytes) -> ReadPdf:
@@ -43,7 +73,7 @@ def read_pdf(data: bytes) -> ReadPdf:
             metadata = {str(name): str(value) for name, value in xmp.items()}
         root = pdf.Root
         return ReadPdf(
-            pages=tuple(_text(page) for page in pdf.pages),
+            pieces=tuple(tuple(_pieces(page)) for page in pdf.pages),
             files={name: spec.get_file().read_bytes() for name, spec in pdf.attachments.items()},
             relationships={str(spec.UF): str(spec.AFRelationship) for spec in root.get("/AF", [])},
             metadata=metadata,
@@ -53,27 +83,37 @@ def read_pdf(data: bytes) -> ReadPdf:
         )
 
 
-def _text(page: pikepdf.Page) -> str:
-    pieces: list[str] = []
-    letters: dict[int, str] = {}
+def _pieces(page: pikepdf.Page) -> Iterator[Piece]:
+    """Follow the drawing of a page, as far as typst's documents need: each piece is moved to its place first."""
+    fonts = {str(name): (_letters(font), _widths(font)) for name, font in page.resources.get("/Font", {}).items()}
+    left = height = size = 0.0
+    font = ""
     for instruction in pikepdf.parse_content_stream(page):
         operands: Any = instruction.operands
         match str(instruction.operator):
+            case "cm":
+                left, height = float(operands[4]), float(operands[5])
             case "Tf":
-                letters = _letters(page.resources["/Font"][str(operands[0])])
-            case "Tj":
-                pieces.append(_decoded(bytes(operands[0]), letters))
-            case "TJ":
-                strings = [part for part in operands[0] if isinstance(part, pikepdf.String)]
-                pieces.append("".join(_decoded(bytes(part), letters) for part in strings))
-            case "ET":
-                pieces.append("\n")
-    return "".join(pieces)
+                font, size = str(operands[0]), float(operands[1])
+            case "Tj" | "TJ":
+                letters, widths = fonts[font]
+                parts = operands[0] if str(instruction.operator) == "TJ" else [operands[0]]
+                codes = [code for part in parts if isinstance(part, pikepdf.String) for code in _codes(bytes(part))]
+                moved = sum(float(part) for part in parts if not isinstance(part, pikepdf.String))
+                width = (sum(widths.get(code, 0.0) for code in codes) - moved) * size / 1000
+                text = "".join(letters.get(code, "\ufffd") for code in codes)
+                yield Piece(text, left, left + width, height)
 
 
-def _decoded(codes: bytes, letters: dict[int, str]) -> str:
-    pairs = (int.from_bytes(codes[place : place + 2], "big") for place in range(0, len(codes), 2))
-    return "".join(letters.get(code, "�") for code in pairs)
+def _codes(data: bytes) -> list[int]:
+    return [int.from_bytes(data[place : place + 2], "big") for place in range(0, len(data), 2)]
+
+
+def _widths(font: Any) -> dict[int, float]:
+    """Read how wide the codes of a font are, in thousandths of its size (ISO 32000-1, 9.7.4.3); typst writes ranges."""
+    entries = [float(entry) for entry in font.DescendantFonts[0].W]
+    ranges = zip(entries[::3], entries[1::3], entries[2::3], strict=True)
+    return {code: width for first, last, width in ranges for code in range(int(first), int(last) + 1)}
 
 
 def _letters(font: Any) -> dict[int, str]:
