@@ -27,6 +27,7 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.postings import Postings
+from p402.collector.storage.suppressions import Suppressions
 from p402.collector.storage.sqlite import SqliteBackend
 from p402.receipts import (
     BundledReceipt,
@@ -44,6 +45,7 @@ from p402.receipts import (
 )
 from p402.vocabulary import Attribution
 from support.collector import PROTOBUF, running_collector
+from support.open_books import vault_keys
 from support.otlp import ASpan, request_of
 
 BATCH = 512
@@ -114,7 +116,7 @@ def record_batches(file: Path) -> Callable[[], float]:
         async def run() -> float:
             database = Database(SqliteBackend(file))
             database.start()
-            ledger = SqlLedger(database, Postings(BudgetRules()))
+            ledger = SqlLedger(database, Postings(BudgetRules()), Suppressions(vault_keys(file.parent)))
             started = time.perf_counter()
             await asyncio.gather(*(ledger.record(calls, [], NOW) for calls in batches))
             elapsed = time.perf_counter() - started

@@ -23,10 +23,11 @@ from p402.collector.storage.driver import driver
 from p402.collector.storage.leases import GivenBack, Lease, LeaseKind, give_back, lease_by_id, open_lease
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.postings import Postings
+from p402.collector.storage.suppressions import Suppressions
 from p402.decisions import Measure
 from p402.vocabulary import Attribution, Charge, Money, Usage, UsageSource
 from support.databases import Kept, kept_in
-from support.open_books import open_database
+from support.open_books import open_database, vault_keys
 
 T = TypeVar("T")
 KEY = "key_1"
@@ -187,4 +188,4 @@ async def budgeted(folder: Path) -> AsyncIterator[Budgeted]:
     async with open_database(folder) as database:
         rules = BudgetRules()
         database.on_rollback(rules.forget)
-        yield Budgeted(kept_in(folder), database, rules, SqlLedger(database, Postings(rules)))
+        yield Budgeted(kept_in(folder), database, rules, SqlLedger(database, Postings(rules), Suppressions(vault_keys(folder))))

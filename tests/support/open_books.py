@@ -15,6 +15,7 @@ from typing import Any
 from p402.collector.dialects import DIALECTS
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import PriceBook, load_price_book
+from p402.collector.privacy.vault_keys import VaultKeys
 from p402.collector.receiver.otlp_decode import decode_traces
 from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
@@ -24,6 +25,8 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.sessions import SqlSessions
+from p402.collector.storage.suppressions import Suppressions
+from p402.collector.storage.vault import Vault
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Attribution, new_id
 from support.clock import FakeClock
@@ -44,6 +47,7 @@ class OpenBooks:
     ingest: Ingest
     sealer: Sealer
     signers: LogSigners
+    vault: Vault
     clock: FakeClock
     metrics: CollectorMetrics
 
@@ -83,6 +87,13 @@ def price_book() -> PriceBook:
     return load_price_book()
 
 
+def vault_keys(folder: Path) -> VaultKeys:
+    """The keys of the vault in a folder; made if there are none yet."""
+    keys = VaultKeys(folder / "vault.key")
+    keys.make_if_missing()
+    return keys
+
+
 @asynccontextmanager
 async def open_database(folder: Path) -> AsyncIterator[Database]:
     """The database in a folder; made if there is none yet."""
@@ -103,8 +114,11 @@ async def open_books(
     metrics = CollectorMetrics()
     signers = LogSigners(folder / "log.pem", "logs.example.com")
     signers.make_key_if_missing()
+    keys = vault_keys(folder)
     async with open_database(folder) as database:
-        sealer = Sealer(SqlSessions(database, signers), rules, metrics, clock, new_id)
-        ledger = SqlLedger(database, Postings(BudgetRules()))
+        vault, suppressions = Vault(keys), Suppressions(keys)
+        database.on_rollback(suppressions.forget)
+        sealer = Sealer(SqlSessions(database, signers, vault, suppressions), rules, metrics, clock, new_id)
+        ledger = SqlLedger(database, Postings(BudgetRules()), suppressions)
         ingest = Ingest(DIALECTS, price_book(), ledger, metrics, clock, "default")
-        yield OpenBooks(kept_in(folder), database, ledger, ingest, sealer, signers, clock, metrics)
+        yield OpenBooks(kept_in(folder), database, ledger, ingest, sealer, signers, vault, clock, metrics)

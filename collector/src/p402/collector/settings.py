@@ -36,6 +36,7 @@ FILE_ONLY = frozenset({"webhooks", "channels", "prices"})
 
 _MOST_USD = 9_000_000_000  # amounts of nano-USD have 64 bits
 _POSTGRESQL = ("postgresql://", "postgres://")
+_SEVEN_YEARS = 2557  # in days
 _TEN_YEARS = 315_576_000  # in seconds; dates stay within what a calendar holds
 
 
@@ -148,6 +149,32 @@ class Settings(BaseSettings):
             description="Ed25519 key that signs checkpoints; made on first start. Unset: `keys/log.pem` in the data folder."
         ),
     ] = None
+    vault_key_file: Annotated[
+        Path | None,
+        Field(
+            description="Keys that personal data is encrypted with; made on first start. Unset: `keys/vault.key` in the data "
+            "folder."
+        ),
+    ] = None
+    retention_disclosures_days: Annotated[
+        int | None,
+        Field(ge=1, le=36_525, description="Age at which what is personal of receipts is deleted. Unset: never."),
+    ] = None
+    retention_receipts_days: Annotated[
+        int | None,
+        Field(
+            ge=_SEVEN_YEARS,
+            le=36_525,
+            description="Age at which bodies of receipts are deleted, at least seven years; their hashes stay. Unset: never.",
+        ),
+    ] = None
+    retention_operations_days: Annotated[
+        int,
+        Field(ge=1, le=36_525, description="Age at which closed leases, decisions and delivered events are deleted."),
+    ] = 90
+    access_log_seconds: Annotated[
+        float, Field(gt=0, le=86_400, description="Longest time until reads of personal data are hashed into the log.")
+    ] = 600
     settlement_mode: Annotated[
         Literal["off", "anchor"], Field(description="`anchor`: checkpoints are anchored on Tempo. `off`: not.")
     ] = "off"
@@ -253,6 +280,16 @@ class Settings(BaseSettings):
     def log_key_file(self) -> Path:
         """The file of the key that signs checkpoints."""
         return self.signing_key_file or self.data_dir / "keys" / "log.pem"
+
+    @property
+    def vault_file(self) -> Path:
+        """The file of the keys that personal data is encrypted with."""
+        return self.vault_key_file or self.data_dir / "keys" / "vault.key"
+
+    @property
+    def erasures_folder(self) -> Path:
+        """The folder of the list of erased names, which is kept beside the database."""
+        return self.data_dir / "erasures"
 
     @property
     def database_file(self) -> Path:

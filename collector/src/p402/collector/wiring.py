@@ -63,11 +63,13 @@ from p402.collector.storage.lease_expiry import lease_count, lease_expiry
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.outbox import SqlDeliveries
+from p402.collector.storage.personal_data import build_privacy
 from p402.collector.storage.policies import Policies
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
+from p402.collector.storage.suppressions import Suppressions
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, IdFactory, Money, SystemClock, new_id
 
@@ -104,6 +106,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     made_signing_key = signers.make_key_if_missing()
 
     database = Database(backend)
+    privacy = build_privacy(settings, backend, database, signers, clock, ids)
     metrics = CollectorMetrics()
     keys = Keys(database, ids)
     authenticator = Authenticator(keys, settings.listen, key_required=settings.key_required)
@@ -113,11 +116,13 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         close_grace=timedelta(seconds=settings.session_close_grace_seconds),
         longest=timedelta(seconds=settings.session_max_seconds),
     )
-    sealer = Sealer(SqlSessions(database, signers), rules, metrics, clock, ids)
+    sealer = Sealer(
+        SqlSessions(database, signers, privacy.vault, privacy.suppressions), rules, metrics, clock, ids
+    )
     budget_rules = BudgetRules()
     database.on_rollback(budget_rules.forget)
     prices = load_price_book(settings.prices)
-    ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun))
+    ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.suppressions)
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     intake = Intake(ingest, metrics)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes)
@@ -154,7 +159,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         await database.close()
 
     read = [
-        *ReceiptsApi(database, authenticator, network, settings.default_organisation).routes(),
+        *ReceiptsApi(database, authenticator, network, privacy.disclosures, settings.default_organisation).routes(),
         *LogApi(database, authenticator, signers, network, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
         *OperationsApi(database, authenticator, sealer, metrics, settings.default_organisation).routes(),
@@ -163,7 +168,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     names = frozenset(channel.name for channel in channels)
     events = EventsApi(database, authenticator, names, clock, settings.default_organisation)
     anomalies = AnomaliesApi(database, authenticator, clock, settings.default_organisation)
-    may_spend = _feedback(settings, database, budget_rules, prices, ingest, authenticator, metrics, clock, ids)
+    may_spend = _feedback(
+        settings, database, budget_rules, privacy.suppressions, prices, ingest, authenticator, metrics, clock, ids
+    )
     ahead = _look_ahead(settings, database, authenticator, clock)
     control = [
         *BudgetsApi(database, authenticator, clock, ids, settings.default_organisation).routes(),
@@ -172,7 +179,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *KeysApi(database, authenticator, keys, clock, settings.default_organisation).routes(),
         *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),
     ]
-    dashboard = Dashboard(database, authenticator, network, clock, settings.default_organisation)
+    dashboard = Dashboard(database, authenticator, network, privacy.disclosures, clock, settings.default_organisation)
     app = build_app(
         routes=[
             *receiver.routes(),
@@ -213,6 +220,7 @@ def _feedback(
     settings: Settings,
     database: Database,
     rules: BudgetRules,
+    suppressions: Suppressions,
     prices: PriceBook,
     ingest: Ingest,
     authenticator: Authenticator,
@@ -224,7 +232,7 @@ def _feedback(
     catalogue = load_catalogue(settings.model_catalogue_file)
     policies = Policies()
     database.on_rollback(policies.forget)
-    decisions = Decisions(rules, policies.of, catalogue, prices, ids)
+    decisions = Decisions(rules, policies.of, catalogue, prices, ids, suppressions)
     times = HoldTimes(
         lease=timedelta(seconds=settings.lease_seconds),
         decision=timedelta(seconds=settings.decision_hold_seconds),

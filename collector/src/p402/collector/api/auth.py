@@ -9,10 +9,11 @@ from aiohttp import web
 
 from p402.collector.api.problem import Forbidden, Unauthorised
 from p402.collector.settings import Address
+from p402.collector.storage.disclosures import Reader
 from p402.collector.storage.keys import SCOPES, Keys
 from p402.vocabulary import Attribution, Level
 
-__all__ = ["Authenticator", "Principal"]
+__all__ = ["Authenticator", "Principal", "reader_of"]
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANONYMOUS_SCOPES = frozenset(SCOPES) - {"admin"}
@@ -67,6 +68,11 @@ class Principal:
         ]
         if below and below[-1] != (level, node):
             raise Forbidden(f"The API key is bound to one {below[-1][0].value}, and may read only the sums of that.")
+
+
+def reader_of(principal: Principal, what: str) -> Reader:
+    """Say who reads personal data, for the access log."""
+    return Reader(principal.key_id, principal.bound_to.employee, what)
 
 
 class Authenticator:

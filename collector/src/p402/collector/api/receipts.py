@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import Field
 
-from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.auth import Authenticator, reader_of
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.problem import NotFound
 from p402.collector.api.query import DIGITS, Limit, Query
 from p402.collector.api.views import ReceiptPage, ReceiptView, receipt_view
 from p402.collector.storage.database import Database
+from p402.collector.storage.disclosures import FIELDS, Beside, Disclosures
 from p402.collector.storage.receipts import StoredReceipt, receipt_by_id, receipt_proof, receipts_page
 from p402.receipts import BundledAnchor, BundledReceipt, make_bundle
 from p402.receipts.settlement import TempoNetwork
@@ -43,6 +45,7 @@ class ReceiptsApi:
     database: Database
     authenticator: Authenticator
     network: TempoNetwork | None
+    disclosures: Disclosures
     default_organisation: str
 
     def routes(self) -> list[web.RouteDef]:
@@ -57,8 +60,10 @@ class ReceiptsApi:
         found = await self.database.read(
             lambda connection: receipts_page(connection, organisation, principal.bound_to, after, query.limit)
         )
+        beside = await self._beside(caller, found)
+        await self.disclosures.note_receipts(reader_of(principal, "GET /v1/receipts"), found, beside)
         page: ReceiptPage = {
-            "receipts": [self._view(receipt, principal) for receipt in found],
+            "receipts": [receipt_view(receipt, self.network, beside) for receipt in found],
             "next_after": found[-1].seq if len(found) == query.limit else None,
         }
         return web.json_response(page)
@@ -72,9 +77,13 @@ class ReceiptsApi:
         anchors = (
             [BundledAnchor.of(settlement.statement, settlement.anchor)] if settlement and settlement.anchor else []
         )
+        shown: dict[int, tuple[str, ...]] = {}
+        if caller.principal.may("receipts:personal"):
+            reader = reader_of(caller.principal, "GET /v1/receipts/{receipt_id}.json")
+            shown = await self.disclosures.of(reader, receipt.organisation, {receipt.seq: receipt.receipt_id})
         item = BundledReceipt(
             body=receipt.body,
-            disclosures=receipt.disclosures if caller.principal.may("receipts:personal") else (),
+            disclosures=shown.get(receipt.seq, ()),
             proof=proof,
             anchor=0 if anchors else None,
         )
@@ -89,7 +98,13 @@ class ReceiptsApi:
     async def receipt(self, request: web.Request, caller: Caller, receipt_id: str) -> web.Response:
         """Show one receipt, composed of its sealed body and what came later."""
         receipt = await self._receipt(caller, receipt_id)
-        return _cached(request, json.dumps(self._view(receipt, caller.principal)).encode(), "no-cache")
+        beside = await self._beside(caller, [receipt])
+        view = receipt_view(receipt, self.network, beside)
+        answer = _cached(request, json.dumps(view).encode(), "no-cache")
+        if answer.body:  # who has it already learns nothing
+            reader = reader_of(caller.principal, "GET /v1/receipts/{receipt_id}")
+            await self.disclosures.note_receipts(reader, [receipt], beside)
+        return answer
 
     @endpoint(
         "GET /v1/receipts/{receipt_id}/body",
@@ -119,8 +134,9 @@ class ReceiptsApi:
             raise NotFound(f"There is no receipt {receipt_id[:64]!r}, or this API key may not see it.")
         return receipt
 
-    def _view(self, receipt: StoredReceipt, principal: Principal) -> ReceiptView:
-        return receipt_view(receipt, self.network, personal=principal.may("receipts:personal"))
+    async def _beside(self, caller: Caller, receipts: Sequence[StoredReceipt]) -> Beside:
+        fields = FIELDS if caller.principal.may("receipts:personal") else frozenset[str]()
+        return await self.database.read(lambda connection: self.disclosures.beside(connection, receipts, fields=fields))
 
 
 def _cached(request: web.Request, body: bytes, cache_control: str) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NotRequired, cast
 
 from pydantic import Field
@@ -25,8 +25,10 @@ from p402.collector.api.fields import (
 )
 from p402.collector.settlement.ports import Settlement, SettlementState
 from p402.collector.storage.charges import Spend
+from p402.collector.storage.disclosures import Beside
+from p402.collector.storage.receipt_reviews import ReviewStep
 from p402.collector.storage.receipts import StoredReceipt
-from p402.receipts import leaf_hash, open_disclosure
+from p402.receipts import ReviewAction, leaf_hash
 from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import Charge, Level, rfc3339
 
@@ -34,12 +36,13 @@ __all__ = [
     "ChargePage",
     "ReceiptPage",
     "ReceiptView",
+    "ReviewView",
     "SettlementList",
     "SettlementView",
     "SpendNode",
     "charge_view",
-    "disclosed",
     "receipt_view",
+    "review_view",
     "settlement_view",
     "spend_view",
 ]
@@ -136,6 +139,34 @@ class ReceiptTokens(TypedDict):
 
 
 @shape
+class HumanReview(TypedDict):
+    """Where a review is."""
+
+    state: ReviewAction
+    review_id: Annotated[str, Field(examples=["rev_01JDC2W0V8H3QK6M4T9ZRX5B7E"])]
+    at: Time
+    self_review: bool
+    """Whether the reviewer is the session's own employee."""
+
+
+@shape
+class ReviewView(TypedDict):
+    """A step of a human review."""
+
+    review_id: Annotated[str, Field(examples=["rev_01JDC2W0V8H3QK6M4T9ZRX5B7E"])]
+    action: ReviewAction
+    at: Time
+    self_review: bool
+    """Whether the reviewer is the session's own employee."""
+    reviewer: Node | None
+    """Null unless the key has the scope `receipts:personal`, or when it was erased."""
+    comment: str | None
+    """Likewise."""
+    seq: Count
+    """Place of its entry in the log."""
+
+
+@shape
 class ReceiptView(TypedDict):
     """A receipt: the sealed body, and beside it what came later or is personal."""
 
@@ -158,7 +189,10 @@ class ReceiptView(TypedDict):
     unpriced_requests: Count
     routing_rationale: list[str]
     output_fingerprint: Json
-    human_review: Json | None
+    human_review: HumanReview | None
+    """Where the last review is; null: nobody has reviewed the session or asked for it."""
+    reviews: list[ReviewView]
+    """Every step of every review, in order."""
     tempo_tx_hash: str | None
     tempo_block: int | None
     tempo_explorer_url: str | None
@@ -256,19 +290,36 @@ def spend_view(level: Level, spends: Sequence[Spend]) -> list[SpendNode]:
     return views
 
 
-def disclosed(receipt: StoredReceipt) -> dict[str, str]:
-    """Open the commitments of a receipt with the disclosures that are kept beside it."""
-    digests = json.loads(receipt.body)["_sd"]
-    return dict(open_disclosure(digests, disclosure) for disclosure in receipt.disclosures)
+def review_view(step: ReviewStep, opened: Mapping[str, str]) -> ReviewView:
+    """Show a step of a review; who made it, and what they wrote, if that was opened."""
+    return {
+        "review_id": step.review_id,
+        "action": step.action,
+        "at": rfc3339(step.at),
+        "self_review": step.self_review,
+        "reviewer": opened.get("reviewer"),
+        "comment": opened.get("comment"),
+        "seq": step.seq,
+    }
 
 
-def receipt_view(receipt: StoredReceipt, network: TempoNetwork | None, *, personal: bool) -> ReceiptView:
+def _reviewed(steps: Sequence[ReviewStep]) -> HumanReview | None:
+    """Sum up the last review of a receipt: its last step that says more than a comment."""
+    telling = [step for step in steps if step.action is not ReviewAction.COMMENTED]
+    if not telling:
+        return None
+    last = telling[-1]
+    return {"state": last.action, "review_id": last.review_id, "at": rfc3339(last.at), "self_review": last.self_review}
+
+
+def receipt_view(receipt: StoredReceipt, network: TempoNetwork | None, beside: Beside) -> ReceiptView:
     """Show a receipt: the sealed body, and beside it what came later or is personal.
 
     The body and its hash never change; the rest does, as reviews and anchors arrive.
     """
     body: Json = json.loads(receipt.body)
-    opened = disclosed(receipt) if personal else {}
+    opened = beside.opened(receipt.seq)
+    steps = beside.reviews.get(receipt.receipt_id, ())
     settlement = receipt.settlement
     anchor = settlement.anchor if settlement else None
     return {
@@ -288,7 +339,8 @@ def receipt_view(receipt: StoredReceipt, network: TempoNetwork | None, *, person
         "unpriced_requests": body["unpriced_requests"],
         "routing_rationale": body["routing"],
         "output_fingerprint": body["output_fingerprint"],
-        "human_review": None,
+        "human_review": _reviewed(steps),
+        "reviews": [review_view(step, beside.opened(step.seq)) for step in steps],
         "tempo_tx_hash": anchor.tx_hash if anchor else None,
         "tempo_block": anchor.block_number if anchor else None,
         "tempo_explorer_url": network.explorer_tx_url(anchor.tx_hash) if anchor and network else None,

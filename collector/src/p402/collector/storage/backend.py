@@ -56,6 +56,10 @@ class Backend(Protocol):
         """Bring what a crash left written, but not synced, to disk."""
         ...
 
+    def scrub(self) -> bool:
+        """Overwrite what was deleted, as far as this kind of database can; tells whether it could do that now."""
+        ...
+
     def risks(self) -> list[str]:
         """Say what in the set-up of the database threatens what it has committed."""
         ...

@@ -17,6 +17,7 @@ from p402.collector.storage.decision_rows import Decided, decision_by_idempotenc
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.leases import LeaseKind, lease_by_id, open_lease
 from p402.collector.storage.rule_changes import recall
+from p402.collector.storage.suppressions import Suppressions
 from p402.decisions import Catalogue, Decision, Funds, Measure, Mode, Policy, Question, RateCard, Rules, Verdict, decide
 from p402.vocabulary import Attribution, IdFactory, Level, Money, Permanent
 
@@ -61,9 +62,16 @@ class Decisions:
     """Makes decisions; used by the writer only."""
 
     def __init__(
-        self, rules: BudgetRules, policy_of: PolicyOf, catalogue: Catalogue, prices: PriceBook, new_id: IdFactory
+        self,
+        rules: BudgetRules,
+        policy_of: PolicyOf,
+        catalogue: Catalogue,
+        prices: PriceBook,
+        new_id: IdFactory,
+        suppressions: Suppressions | None = None,
     ) -> None:
         self._rules = rules
+        self._suppressions = suppressions
         self._policy_of = policy_of
         self._catalogue = catalogue
         self._prices = prices
@@ -87,6 +95,7 @@ class Decisions:
             known = decision_by_idempotency_key(sql, asked.key_id, asked.idempotency_key)
             if known is not None and known.decision.verdict is not Verdict.WAIT:
                 return _again(sql, known)
+        asked = self._without_erased_names(sql, asked, at)
         question = asked.question
         organisation = question.attribution.organisation or ""
         budgets = self._rules.of(sql, organisation, at)
@@ -127,6 +136,8 @@ class Decisions:
         """
         sql = driver(connection)
         organisation = attribution.organisation or ""
+        if self._suppressions is not None:
+            attribution = self._suppressions.apply(sql, attribution, at)
         path = self._rules.of(sql, organisation, at).on_path(attribution)
         positions = [Position(on, balance_of(sql, on, at)) for on in path]
         needed = {Measure.COST: amount.nano_usd, Measure.REQUESTS: 1, Measure.CONCURRENCY: 0, Measure.TOKENS: 0}
@@ -167,6 +178,11 @@ class Decisions:
             )
             self._rules_of[id(policy)] = known
         return known[1]
+
+    def _without_erased_names(self, sql: Driver, asked: Asked, at: datetime) -> Asked:
+        said = asked.question.attribution
+        whose = said if self._suppressions is None else self._suppressions.apply(sql, said, at)
+        return asked if whose is said else replace(asked, question=replace(asked.question, attribution=whose))
 
     def _decide(
         self, asked: Asked, policy: Policy, available: Funds, positions: Sequence[Position], at: datetime

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from p402.collector.storage.interned import Interned
 from p402.collector.storage.lineage import depths, has_links, knows_trace, remember
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.same_call import charge_of_same_call, charge_of_span, free_answer_key
+from p402.collector.storage.suppressions import Suppressions
 from p402.vocabulary import MAX_ID_LENGTH, UsageSource
 from p402.vocabulary.attributes import GEN_AI_REQUEST_MODEL
 
@@ -46,10 +48,12 @@ Row = tuple[Any, ...]
 class SqlLedger:
     """Implements `pipeline.ports.Ledger`."""
 
-    def __init__(self, database: Database, postings: Postings) -> None:
+    def __init__(self, database: Database, postings: Postings, suppressions: Suppressions) -> None:
         self._database = database
         self._postings = postings
+        self._suppressions = suppressions
         self._interned = Interned()
+        suppressions.on_change(self._interned.forget)
         database.on_rollback(self._interned.forget)
 
     async def record(
@@ -63,8 +67,13 @@ class SqlLedger:
         """Record a batch, see `pipeline.ports.Ledger`."""
 
         def change(connection: Connection) -> list[Outcome]:
-            record_refusals(driver(connection), refused, at)
-            return self._record(connection, calls, without_usage, others, at)
+            sql = driver(connection)
+            known = [self._without_erased_names(sql, call, at) for call in calls]
+            unmade = [
+                replace(call, attribution=self._suppressions.apply(sql, call.attribution, at)) for call in refused
+            ]
+            record_refusals(sql, unmade, at)
+            return self._record(connection, known, without_usage, others, at)
 
         return await self._database.write(change)
 
@@ -97,6 +106,12 @@ class SqlLedger:
             _set_aside(sql, span.span.key, span.organisation, Outcome.NO_USAGE, None, detail, at)
             outcomes.append(Outcome.NO_USAGE)
         return outcomes
+
+    def _without_erased_names(self, sql: Driver, call: Recordable, at: datetime) -> Recordable:
+        whose = self._suppressions.apply(sql, call.charge.attribution, at)
+        return (
+            call if whose == call.charge.attribution else replace(call, charge=replace(call.charge, attribution=whose))
+        )
 
     def _row(self, driver: Driver, call: Recordable, at: datetime) -> Row:
         charge = call.charge

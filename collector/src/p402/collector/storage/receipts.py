@@ -1,4 +1,4 @@
-"""Reading receipts: what was sealed, what may be disclosed of it, and where it is anchored."""
+"""Reading receipts: what was sealed, and where it is anchored. See `storage.disclosures` for what is personal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from p402.collector.settlement.ports import Settlement
 from p402.collector.storage.charges import within_scope
 from p402.collector.storage.log import checkpoint_of_size, entry_body, log_size, proof_hashes
 from p402.collector.storage.settlements import settlement_by_id
-from p402.collector.storage.tables import disclosures, receipts, scopes
+from p402.collector.storage.tables import receipts, scopes
 from p402.receipts import format_proof
 from p402.vocabulary import Attribution
 
@@ -20,13 +20,12 @@ __all__ = ["StoredReceipt", "newest_receipts", "receipt_by_id", "receipt_proof",
 
 @dataclass(frozen=True, slots=True)
 class StoredReceipt:
-    """A receipt as it is kept: the immutable body, and beside it what came later."""
+    """A receipt as it is kept: the immutable body, and where it is anchored. What is personal is in the vault."""
 
     receipt_id: str
     organisation: str
     seq: int
     body: bytes
-    disclosures: tuple[str, ...]
     settlement: Settlement | None
     """The final settlement that anchors it; None while it is not yet anchored."""
 
@@ -66,12 +65,10 @@ def _visible(bound_to: Attribution) -> Select[Any]:
 
 
 def _stored(connection: Connection, row: Row[*tuple[Any, ...]]) -> StoredReceipt:
-    found = select(disclosures.c.disclosure).where(disclosures.c.receipt_id == row.id).order_by(disclosures.c.id)
     return StoredReceipt(
         receipt_id=row.id,
         organisation=row.organisation,
         seq=row.seq,
         body=entry_body(connection, row.organisation, row.seq),
-        disclosures=tuple(connection.execute(found).scalars()),
         settlement=None if row.settlement_id is None else settlement_by_id(connection, row.settlement_id),
     )

@@ -15,10 +15,12 @@ from p402.collector.sessions.track import SessionRules, due_at
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.charges import charges_joined, charges_of
 from p402.collector.storage.database import Database
-from p402.collector.storage.driver import upsert
+from p402.collector.storage.driver import driver, upsert
 from p402.collector.storage.log import LogWriter, Signers
 from p402.collector.storage.outbox import publish
-from p402.collector.storage.tables import charges, closings, cursors, disclosures, receipts, scopes, sessions
+from p402.collector.storage.suppressions import Suppressions
+from p402.collector.storage.tables import charges, closings, cursors, receipts, scopes, sessions
+from p402.collector.storage.vault import Kept, Vault, subject_of_session
 from p402.receipts import CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt
 from p402.receipts.errors import NotSealable
 from p402.vocabulary import Level, Money
@@ -34,9 +36,11 @@ _LEVELS_DOWN = {level.value: depth for depth, level in enumerate(Level)}
 class SqlSessions:
     """The sessions, and their receipts in the log."""
 
-    def __init__(self, database: Database, signers: Signers) -> None:
+    def __init__(self, database: Database, signers: Signers, vault: Vault, suppressions: Suppressions) -> None:
         self._database = database
         self._signers = signers
+        self._vault = vault
+        self._suppressions = suppressions
 
     async def follow(self, rules: SessionRules, limit: int) -> int:
         """Take the next recorded charges into their sessions."""
@@ -46,7 +50,8 @@ class SqlSessions:
         """Note that a session is over."""
 
         def change(connection: Connection) -> int:
-            key = {"organisation": organisation, "session": session}
+            known_as = self._suppressions.session(driver(connection), organisation, session)
+            key = {"organisation": organisation, "session": known_as}
             closing = upsert(connection, closings).values(**key, requested_at=to_millis(at))
             latest = {"requested_at": closing.excluded.requested_at}
             connection.execute(closing.on_conflict_do_update(index_elements=list(key), set_=latest))
@@ -54,7 +59,7 @@ class SqlSessions:
                 select(sessions)
                 .join(scopes)
                 .where(
-                    scopes.c.organisation == organisation, scopes.c.session == session, sessions.c.due_at.is_not(None)
+                    scopes.c.organisation == organisation, scopes.c.session == known_as, sessions.c.due_at.is_not(None)
                 )
             ).all()
             for part in open_parts:
@@ -122,8 +127,10 @@ class SqlSessions:
                 cost_nano_usd=cost.nano_usd,
             )
         )
-        for disclosure in receipt.disclosures:
-            connection.execute(insert(disclosures).values(receipt_id=receipt.receipt_id, disclosure=disclosure))
+        whose = part.charges[0].attribution
+        subject = subject_of_session(whose.employee, whose.session)
+        kept = [Kept(disclosure, subject) for disclosure in receipt.disclosures]
+        self._vault.keep(connection, organisation, receipt.seq, kept)
         publish(connection, _issued(part, receipt, cost, at))
         sealed = {
             "due_at": None if len(rows) == unsealed else to_millis(at),

@@ -1,0 +1,78 @@
+"""Erasures from request to end: the changes one after the other, and then the database's freed pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection, select, update
+
+from p402.collector.storage.charge_rows import to_millis
+from p402.collector.storage.database import Database
+from p402.collector.storage.erasures import Erasures, StoredErasure, erasure_by_id
+from p402.collector.storage.privacy_tables import erasures
+from p402.vocabulary import Clock
+
+__all__ = ["ErasureRuns"]
+
+log = structlog.get_logger(__name__)
+
+Scrub = Callable[[], bool]
+"""Overwrites what was deleted from the database; tells whether it could."""
+
+
+class ErasureRuns:
+    """Carries erasures out; several collectors may do so at once."""
+
+    def __init__(self, database: Database, changes: Erasures, scrub: Scrub, clock: Clock) -> None:
+        self._database = database
+        self._changes = changes
+        self._scrub = scrub
+        self._clock = clock
+        self._scrubbing = asyncio.Lock()
+
+    async def erase(
+        self, organisation: str, employee: str, legal_basis: str, by: str | None, key_id: str | None
+    ) -> StoredErasure:
+        """Erase a person; when this returns they are gone, or what is left is told.
+
+        Raises:
+            Held: if legal holds keep all that there is.
+        """
+        now = self._clock.now()
+        made = await self._database.write(
+            lambda connection: self._changes.erase(connection, organisation, employee, legal_basis, by, key_id, now)
+        )
+        await self.catch_up()
+        found = await self._database.read(lambda connection: erasure_by_id(connection, organisation, made.id))
+        return found or made
+
+    def complete(self, connection: Connection, organisation: str, at: datetime) -> int:
+        """Begin to erase what no hold keeps any more, inside the change that released one; `catch_up` must follow."""
+        return self._changes.complete(connection, organisation, at)
+
+    async def catch_up(self) -> None:
+        """Finish what was begun, here or by a collector that is no more."""
+        left = select(erasures.c.id).where(erasures.c.work.is_not(None)).limit(1)
+        while await self._database.read(lambda connection: connection.execute(left).first()):
+            await self._database.write(self._changes.sweep)
+        async with self._scrubbing:
+            await self._scrub_what_is_done()
+
+    async def _scrub_what_is_done(self) -> None:
+        done = erasures.c.work.is_(None) & erasures.c.scrubbed_at.is_(None)
+        query = select(erasures.c.id).where(done)
+        ids = await self._database.read(lambda connection: list(connection.execute(query).scalars()))
+        if not ids:
+            return
+        if not await asyncio.to_thread(self._scrub):
+            log.warning("database_not_scrubbed", erasures=len(ids))
+            return
+        change = update(erasures).where(erasures.c.id.in_(ids), done).values(scrubbed_at=to_millis(self._clock.now()))
+        await self._database.write(lambda connection: connection.execute(change).rowcount)
+
+    async def write_missing_lines(self) -> None:
+        """Bring the list beside the database up to date with what other collectors erased."""
+        await self._database.read(self._changes.write_missing_lines)

@@ -1,0 +1,495 @@
+"""Erasing a person: their disclosures and key deleted, their names replaced by pseudonyms, an entry in the log.
+
+One change takes the person out of the vault, the tree and its sums, and puts their names onto the list of suppressed
+ones, in the database and in a file beside it. What was written down about single calls is gone through afterwards, some
+rows at a time; names that this still needs are kept encrypted until it is done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from p402.collector.privacy.holds import Held, Hold, matters_over
+from p402.collector.privacy.pseudonyms import new_pseudonym
+from p402.collector.privacy.suppression_file import SuppressedName, SuppressionFile
+from p402.collector.privacy.vault_keys import PERSON, SESSION
+from p402.collector.storage.audit import record_audit
+from p402.collector.storage.charge_rows import from_millis, to_millis
+from p402.collector.storage.driver import Driver, driver
+from p402.collector.storage.erasure_extent import Extent, extent_of, times_of
+from p402.collector.storage.erasure_nodes import replace_nodes
+from p402.collector.storage.erasure_sweep import SweepWork, sweep_some
+from p402.collector.storage.holds import active_holds
+from p402.collector.storage.log import Signers, append_entry
+from p402.collector.storage.privacy_tables import erasures
+from p402.collector.storage.rule_changes import rules_changed
+from p402.collector.storage.suppressions import pseudonym_of, suppress_name
+from p402.collector.storage.vault import Kept, Subject, Vault, person
+from p402.receipts import MAX_ERASED_DIGESTS, CommittedEntry, erasure_entry
+from p402.vocabulary import Attribution, IdFactory
+
+__all__ = [
+    "ERASURE_TYPE",
+    "ErasureState",
+    "Erasures",
+    "StoredErasure",
+    "erasure_by_id",
+    "erasures_page",
+    "record_erased",
+]
+
+ERASURE_TYPE = "erasure"
+_ROWS_AT_ONCE = 2_000
+_NOTHING = Extent(free=(), held=(), matters=(), shared=frozenset())
+
+_RECORDS = (  # of a subject's disclosures, with the session that each is about, if it is about one
+    "SELECT vault.id, vault.digest, scopes.id, scopes.department, scopes.project, scopes.client,"
+    " scopes.employee, scopes.session FROM vault"
+    " LEFT JOIN receipts ON receipts.organisation = vault.organisation AND receipts.seq = vault.seq"
+    " LEFT JOIN receipt_reviews ON receipt_reviews.organisation = vault.organisation AND receipt_reviews.seq = vault.seq"
+    " LEFT JOIN receipts AS reviewed ON reviewed.id = receipt_reviews.receipt_id"
+    " LEFT JOIN scopes ON scopes.id = COALESCE(receipts.scope_id, reviewed.scope_id)"
+    " WHERE vault.subject_id = ? ORDER BY vault.id"
+)
+
+
+class ErasureState(StrEnum):
+    """Where an erasure is."""
+
+    SWEEPING = "sweeping"
+    """What was written down about single calls is being gone through."""
+    HELD = "held"
+    """A part is kept by a legal hold; it is erased when that is released."""
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredErasure:
+    """An erasure and what became of it. It does not say whose."""
+
+    id: str
+    organisation: str
+    pseudonym: str
+    legal_basis: str
+    key_id: str | None
+    requested_at: datetime
+    state: ErasureState
+    erased: int
+    """Disclosures."""
+    held_back: int
+    matters: tuple[str, ...]
+    seq: int | None
+    """Of its first entry in the log, which commits to who asked."""
+    scrubbed_at: datetime | None
+
+
+class Erasures:
+    """Erases, inside changes."""
+
+    def __init__(self, vault: Vault, signers: Signers, file: SuppressionFile, new_id: IdFactory) -> None:
+        self._vault = vault
+        self._signers = signers
+        self._file = file
+        self._new_id = new_id
+
+    def erase(
+        self,
+        connection: Connection,
+        organisation: str,
+        employee: str,
+        legal_basis: str,
+        by: str | None,
+        key_id: str | None,
+        at: datetime,
+    ) -> StoredErasure:
+        """Erase a person, or what is left of them; `sweep` must follow until it has nothing to do.
+
+        Raises:
+            Held: if legal holds keep all that there is, naming their matters.
+        """
+        place = self._vault.place(organisation, person(employee))
+        known = _at_place(connection, place)
+        extent = self._extent(connection, organisation, employee, place)
+        row = {
+            "id": known.id if known else self._new_id("era", at),
+            "pseudonym": known.pseudonym if known else new_pseudonym(),
+            "legal_basis": known.legal_basis if known else legal_basis,
+        }
+        if known is None:
+            fresh = {"place": place, "key_id": key_id, "requested_at": to_millis(at), "state": "sweeping"}
+            counts = {"erased": 0, "held_back": 0, "matters": "[]", "organisation": organisation}
+            connection.execute(insert(erasures).values(**row, **fresh, **counts))
+        self._carry_out(connection, organisation, employee, extent, row["id"], by, at, first=known is None)
+        return _required(erasure_by_id(connection, organisation, row["id"]))
+
+    def sweep(self, connection: Connection) -> bool:
+        """Go on with what the oldest erasure has left to go through; tells whether there may be more."""
+        query = select(erasures).where(erasures.c.work.is_not(None)).order_by(erasures.c.requested_at, erasures.c.id)
+        row = connection.execute(query.limit(1)).one_or_none()
+        if row is None:
+            return False
+        holds = active_holds(connection, row.organisation)
+        work = SweepWork.from_bytes(self._vault.keys.unwrap(row.work, row.id.encode()))
+        left = sweep_some(connection, row.organisation, work, holds, self._vault.keys.locate, _ROWS_AT_ONCE)
+        values: dict[str, Any] = {"work": None if left is None else self._wrapped(left, row.id)}
+        if left is None:
+            values["state"] = _end_state(row.held_back, whole=work.whole).value
+        connection.execute(update(erasures).where(erasures.c.id == row.id).values(values))
+        return True
+
+    def complete(self, connection: Connection, organisation: str, at: datetime) -> int:
+        """Erase what holds kept and no hold keeps any more; returns in how many erasures there was something."""
+        query = select(erasures).where(
+            erasures.c.organisation == organisation, erasures.c.state == ErasureState.HELD.value
+        )
+        done = 0
+        for row in connection.execute(query.order_by(erasures.c.requested_at)).all():
+            for employee in self._found(driver(connection), organisation, row.place):
+                try:
+                    extent = (
+                        _NOTHING if employee is None else self._extent(connection, organisation, employee, row.place)
+                    )
+                except Held:
+                    continue
+                self._carry_out(connection, organisation, employee, extent, row.id, None, at, first=False)
+                done += 1
+        return done
+
+    def replay(self, connection: Connection, at: datetime) -> int:
+        """Apply erasures that the list beside the database knows and the database does not; returns how many.
+
+        So a restored backup loses again what was erased since it was made.
+        """
+        sql = driver(connection)
+        unknown = [name for name in self._file.read() if pseudonym_of(sql, name.place) is None]
+        for name in unknown:
+            suppress_name(
+                sql, name.organisation, name.kind, name.place, name.pseudonym, name.erasure_id, from_millis(name.at)
+            )
+        people = [name for name in unknown if name.kind == PERSON]
+        for name in people:
+            row = {
+                "id": name.erasure_id,
+                "organisation": name.organisation,
+                "place": name.place,
+                "pseudonym": name.pseudonym,
+                "legal_basis": name.legal_basis,
+                "requested_at": name.at,
+                "state": ErasureState.SWEEPING.value,
+            }
+            connection.execute(insert(erasures).values(**row, erased=0, held_back=0, matters="[]"))
+            for employee in self._found(sql, name.organisation, name.place):
+                self._again(connection, name, employee, at)
+        return len(people)
+
+    def write_missing_lines(self, connection: Connection) -> None:
+        """Add to the list beside the database what only the database knows, such as what another collector erased."""
+        known = {name.place for name in self._file.read()}
+        rows = driver(connection).execute(
+            "SELECT suppressions.organisation, kind, suppressions.place, suppressions.pseudonym, erasure_id, legal_basis,"
+            " made_at FROM suppressions JOIN erasures ON erasures.id = erasure_id ORDER BY suppressions.id"
+        )
+        self._file.add(_line(row) for row in rows if bytes(row[2]) not in known)
+
+    def _again(self, connection: Connection, name: SuppressedName, employee: str | None, at: datetime) -> None:
+        if employee is None:  # nothing of theirs is in the tree; there may be disclosures
+            extent = _NOTHING
+        else:
+            try:
+                extent = self._extent(connection, name.organisation, employee, name.place)
+            except Held as held:
+                values = {"state": ErasureState.HELD.value, "matters": json.dumps(held.matters)}
+                connection.execute(update(erasures).where(erasures.c.id == name.erasure_id).values(values))
+                return
+        self._carry_out(connection, name.organisation, employee, extent, name.erasure_id, None, at, first=True)
+
+    def _extent(self, connection: Connection, organisation: str, employee: str, place: bytes) -> Extent:
+        holds = active_holds(connection, organisation)
+        extent = extent_of(connection, organisation, employee, holds, self._vault.keys.locate)
+        over_all = sorted({hold.matter for hold in holds if hold.holds_all_of(place)})
+        if over_all or (extent.held and not extent.free):
+            raise Held(over_all or extent.matters)
+        return extent
+
+    def _carry_out(
+        self,
+        connection: Connection,
+        organisation: str,
+        employee: str | None,
+        extent: Extent,
+        erasure_id: str,
+        by: str | None,
+        at: datetime,
+        *,
+        first: bool,
+    ) -> None:
+        sql = driver(connection)
+        row = connection.execute(select(erasures).where(erasures.c.id == erasure_id)).one()
+        lines = [(PERSON, row.place, row.pseudonym)]
+        sessions = {}
+        for session in extent.sessions:
+            place = self._vault.keys.locate(SESSION, organisation, session)
+            found = pseudonym_of(sql, place)
+            sessions[session] = new_pseudonym() if found is None else found[0]
+            if session not in extent.shared:  # a name that others go on using is suppressed for nobody else
+                lines.append((SESSION, place, sessions[session]))
+        digests, held_back, matters = self._empty_vault(connection, organisation, row.place, extent)
+        for kind, place, pseudonym in lines:
+            suppress_name(sql, organisation, kind, place, pseudonym, erasure_id, at)
+        values: dict[str, Any] = {
+            "erased": row.erased + len(digests),
+            "held_back": held_back,
+            "matters": json.dumps(matters),
+            "scrubbed_at": None,
+        }
+        if employee is not None:
+            replace_nodes(connection, organisation, employee, row.pseudonym, sessions, extent)
+            work = SweepWork(employee, row.pseudonym, sessions, extent.whole)
+            values |= {"work": self._wrapped(work, erasure_id), "state": ErasureState.SWEEPING.value}
+        else:
+            values["state"] = _end_state(held_back, whole=True).value
+        if first or digests:
+            seq = record_erased(
+                connection,
+                self._vault,
+                self._signers,
+                organisation,
+                erasure_id,
+                legal_basis=row.legal_basis,
+                digests=digests,
+                held_back=held_back,
+                by=by,
+                at=at,
+            )
+            values["seq"] = seq if row.seq is None else row.seq
+        connection.execute(update(erasures).where(erasures.c.id == erasure_id).values(values))
+        rules_changed(connection, organisation)
+        detail = {"pseudonym": row.pseudonym, "legal_basis": row.legal_basis, "held_back": held_back}
+        record_audit(
+            sql,
+            organisation,
+            actor=row.key_id or "",
+            action="person.erased",
+            subject=erasure_id,
+            detail=detail,
+            at=at,
+        )
+        listed = {name.place for name in self._file.read()}
+        self._file.add(
+            _line((organisation, kind, place, pseudonym, erasure_id, row.legal_basis, to_millis(at)))
+            for kind, place, pseudonym in lines
+            if bytes(place) not in listed
+        )
+
+    def _empty_vault(
+        self, connection: Connection, organisation: str, place: bytes, extent: Extent
+    ) -> tuple[list[str], int, list[str]]:
+        """Delete disclosures, and the keys of subjects of whom none is left.
+
+        Gives the digests of what is gone, how many a hold keeps, and the matters of the holds.
+        """
+        sql = driver(connection)
+        holds = active_holds(connection, organisation)
+        free = [owner.scope_id for owner in extent.free]
+        held = {owner.scope_id for owner in extent.held}
+        nobodys = {owner.session for owner in extent.free if owner.whose.employee is None}
+        places = [place, *(self._vault.place(organisation, Subject(SESSION, name)) for name in sorted(nobodys))]
+        digests: list[str] = []
+        kept, matters = 0, set(extent.matters)
+        for subject in places:
+            found = sql.execute("SELECT id FROM subjects WHERE place = ?", (subject,)).fetchone()
+            if found is None:
+                continue
+            rows = sql.execute(_RECORDS, (found[0],)).fetchall()
+            others = sorted({int(row[2]) for row in rows if row[2] is not None} - held - set(free))
+            times = times_of(sql, others) if holds else {}
+            gone = []
+            for vault_id, digest, scope_id, *levels in rows:
+                keeping = (
+                    extent.matters if scope_id in held else self._matters(holds, organisation, scope_id, levels, times)
+                )
+                if keeping:
+                    kept += 1
+                    matters |= set(keeping)
+                else:
+                    gone.append(vault_id)
+                    digests.append(digest)
+            sql.executemany("DELETE FROM vault WHERE id = ?", [(vault_id,) for vault_id in gone])
+            if len(gone) == len(rows):
+                sql.execute("DELETE FROM subjects WHERE id = ?", (found[0],))
+        return digests, kept, sorted(matters)
+
+    def _matters(
+        self,
+        holds: Sequence[Hold],
+        organisation: str,
+        scope_id: int | None,
+        levels: Sequence[str],
+        times: dict[int, tuple[int, int]],
+    ) -> list[str]:
+        """Name the matters that keep what somebody did about another person's session."""
+        if scope_id is None or scope_id not in times:
+            return []
+        department, project, client, employee, session = (level or None for level in levels)
+        whose = Attribution(organisation, department, project, client, employee, session)
+        return matters_over(holds, whose, *times[scope_id], self._vault.keys.locate)
+
+    def _found(self, sql: Driver, organisation: str, place: bytes) -> list[str | None]:
+        """Find whom a place belongs to; None stands for somebody of whom there is nothing but disclosures."""
+        names = _people(sql, organisation)
+        found = [name for name in names if self._vault.place(organisation, person(name)) == bytes(place)]
+        return [*found] or [None]
+
+    def _wrapped(self, work: SweepWork, erasure_id: str) -> bytes:
+        return self._vault.keys.wrap(work.to_bytes(), erasure_id.encode())
+
+
+def record_erased(
+    connection: Connection,
+    vault: Vault,
+    signers: Signers,
+    organisation: str,
+    erasure_id: str,
+    *,
+    legal_basis: str,
+    digests: Sequence[str],
+    held_back: int,
+    by: str | None,
+    at: datetime,
+) -> int:
+    """Say in the log which disclosures are gone, in as many entries as that takes; gives the first one's place."""
+    parts = max(1, -(-len(digests) // MAX_ERASED_DIGESTS))
+    seqs = []
+    for part in range(1, parts + 1):
+        some = digests[(part - 1) * MAX_ERASED_DIGESTS : part * MAX_ERASED_DIGESTS]
+        make = _entry_maker(organisation, erasure_id, part, parts, legal_basis, some, held_back, by, at)
+        entry = append_entry(connection, organisation, ERASURE_TYPE, make, signers.signer(organisation), at)
+        if by is not None:
+            vault.keep(connection, organisation, entry.seq, [Kept(text, person(by)) for text in entry.disclosures])
+        seqs.append(entry.seq)
+    return seqs[0]
+
+
+def _entry_maker(
+    organisation: str,
+    erasure_id: str,
+    part: int,
+    parts: int,
+    legal_basis: str,
+    digests: Sequence[str],
+    held_back: int,
+    by: str | None,
+    at: datetime,
+) -> Callable[[int, bytes], CommittedEntry]:
+    def make(seq: int, prev: bytes) -> CommittedEntry:
+        return erasure_entry(
+            organisation=organisation,
+            seq=seq,
+            prev=prev,
+            issued_at=at,
+            erasure_id=erasure_id,
+            part=part,
+            parts=parts,
+            legal_basis=legal_basis,
+            digests=digests,
+            held_back=held_back,
+            by=by,
+        )
+
+    return make
+
+
+def erasure_by_id(connection: Connection, organisation: str, erasure_id: str) -> StoredErasure | None:
+    """Give one erasure of an organisation, None if there is none."""
+    query = select(erasures).where(erasures.c.organisation == organisation, erasures.c.id == erasure_id)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def erasures_page(
+    connection: Connection, organisation: str, before: tuple[int, str] | None, limit: int
+) -> list[StoredErasure]:
+    """Give the erasures of an organisation before one of them (its time in milliseconds, and its id), the newest first."""
+    query = select(erasures).where(erasures.c.organisation == organisation)
+    if before is not None:
+        moment, id_ = before
+        query = query.where(
+            (erasures.c.requested_at < moment) | ((erasures.c.requested_at == moment) & (erasures.c.id < id_))
+        )
+    rows = connection.execute(query.order_by(erasures.c.requested_at.desc(), erasures.c.id.desc()).limit(limit))
+    return [_stored(row) for row in rows]
+
+
+def _at_place(connection: Connection, place: bytes) -> StoredErasure | None:
+    row = connection.execute(select(erasures).where(erasures.c.place == place)).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def _people(sql: Driver, organisation: str) -> set[str]:
+    """Give every name of an employee that an organisation's records have."""
+    of_it = (organisation,)
+    found: set[str] = set()
+    for query in (
+        "SELECT DISTINCT employee FROM scopes WHERE organisation = ? AND employee <> ''",
+        "SELECT DISTINCT node FROM spend_hourly WHERE organisation = ? AND level = 'employee' AND node <> ''",
+        "SELECT DISTINCT employee FROM employee_days WHERE organisation = ?",
+        "SELECT DISTINCT employee FROM api_keys WHERE (organisation = ? OR organisation IS NULL) AND employee IS NOT NULL",
+    ):
+        found |= {str(name) for (name,) in sql.execute(query, of_it)}
+    for query in (
+        "SELECT attribution FROM leases WHERE organisation = ?",
+        "SELECT question FROM decisions WHERE organisation = ?",
+    ):
+        found |= {name for (text,) in sql.execute(query, of_it) if (name := json.loads(text).get("employee"))}
+    for (text,) in sql.execute("SELECT definition FROM budgets WHERE organisation = ?", of_it):
+        written = json.loads(text)
+        found |= {
+            name for name in (written["node"], written.get("within", {}).get("employee"), written.get("owner")) if name
+        }
+    return found
+
+
+def _line(row: Sequence[Any]) -> SuppressedName:
+    organisation, kind, place, pseudonym, erasure_id, legal_basis, at = row
+    return SuppressedName(
+        organisation=organisation,
+        kind=kind,
+        place=bytes(place),
+        pseudonym=pseudonym,
+        erasure_id=erasure_id,
+        legal_basis=legal_basis,
+        at=at,
+    )
+
+
+def _end_state(held_back: int, *, whole: bool) -> ErasureState:
+    return ErasureState.DONE if whole and not held_back else ErasureState.HELD
+
+
+def _required(found: StoredErasure | None) -> StoredErasure:
+    assert found is not None, "it was stored in this very change"
+    return found
+
+
+def _stored(row: Row[Any]) -> StoredErasure:
+    return StoredErasure(
+        id=row.id,
+        organisation=row.organisation,
+        pseudonym=row.pseudonym,
+        legal_basis=row.legal_basis,
+        key_id=row.key_id,
+        requested_at=from_millis(row.requested_at),
+        state=ErasureState(row.state),
+        erased=row.erased,
+        held_back=row.held_back,
+        matters=tuple(json.loads(row.matters)),
+        seq=row.seq,
+        scrubbed_at=None if row.scrubbed_at is None else from_millis(row.scrubbed_at),
+    )
