@@ -52,7 +52,8 @@ class Server:
         """Send any request."""
         async with self.session.request(method, self.url + path, allow_redirects=False, **options) as response:
             body = await response.read()
-            as_json = await response.json(content_type=None) if "json" in response.content_type and body else None
+            is_json = "json" in response.content_type and "ndjson" not in response.content_type
+            as_json = await response.json(content_type=None) if is_json and body else None
             return Answer(response.status, response.headers, body, as_json)
 
     async def get(self, path: str, key: str | None = None, **headers: str) -> Answer:

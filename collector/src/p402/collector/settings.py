@@ -149,6 +149,14 @@ class Settings(BaseSettings):
             description="Ed25519 key that signs checkpoints; made on first start. Unset: `keys/log.pem` in the data folder."
         ),
     ] = None
+    checkpoint_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=_TEN_YEARS,
+            description="Longest time without a new checkpoint: a log that was idle for so long gets a heartbeat.",
+        ),
+    ] = 3600
     vault_key_file: Annotated[
         Path | None,
         Field(

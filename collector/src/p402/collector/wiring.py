@@ -27,6 +27,7 @@ from p402.collector.api.openapi import OpenApi
 from p402.collector.api.operations import OperationsApi
 from p402.collector.api.organisation import OrganisationApi
 from p402.collector.api.oversight import OversightApi
+from p402.collector.api.periods import PeriodsApi
 from p402.collector.api.policies import PoliciesApi
 from p402.collector.api.receipts import ReceiptsApi
 from p402.collector.api.reconciliations import ReconciliationsApi
@@ -48,6 +49,7 @@ from p402.collector.routing.catalogue import load_catalogue
 from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
 from p402.collector.sessions.track import SessionRules
+from p402.collector.sessions.upkeep import LogKeeper
 from p402.collector.settings import Settings
 from p402.collector.settlement.connect import connect
 from p402.collector.settlement.worker import SettlementWorker
@@ -61,6 +63,7 @@ from p402.collector.storage.keys import Keys
 from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.lease_expiry import lease_count, lease_expiry
 from p402.collector.storage.ledger import SqlLedger
+from p402.collector.storage.log_upkeep import SqlLogs
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.outbox import SqlDeliveries
 from p402.collector.storage.personal_data import build_privacy
@@ -111,14 +114,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     keys = Keys(database, ids)
     authenticator = Authenticator(keys, settings.listen, key_required=settings.key_required)
 
-    rules = SessionRules(
-        idle=timedelta(seconds=settings.session_idle_seconds),
-        close_grace=timedelta(seconds=settings.session_close_grace_seconds),
-        longest=timedelta(seconds=settings.session_max_seconds),
-    )
-    sealer = Sealer(
-        SqlSessions(database, signers, privacy.vault, privacy.suppressions), rules, metrics, clock, ids
-    )
+    sessions = SqlSessions(database, signers, privacy.vault, privacy.suppressions)
+    sealer = _sealer(settings, sessions, metrics, clock, ids)
+    log_keeper = LogKeeper(SqlLogs(database, signers), timedelta(seconds=settings.checkpoint_seconds), clock)
     budget_rules = BudgetRules()
     database.on_rollback(budget_rules.forget)
     prices = load_price_book(settings.prices)
@@ -161,6 +159,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     read = [
         *ReceiptsApi(database, authenticator, network, privacy.disclosures, settings.default_organisation).routes(),
         *LogApi(database, authenticator, signers, network, settings.default_organisation).routes(),
+        *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
         *OperationsApi(database, authenticator, sealer, metrics, settings.default_organisation).routes(),
         *OpenApi(authenticator, settings.default_organisation).routes(),
@@ -195,6 +194,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             may_spend.keeper.run,
             ahead.watch.run,
             sealer.run,
+            log_keeper.run,
             watch.run,
             courier.run,
             *([settlement.run] if settlement else []),
@@ -207,6 +207,18 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     return Collector(
         app, grpc, keys, sealer, may_spend.keeper, ahead.watch, watch, courier, settlement, database, made_signing_key
     )
+
+
+def _sealer(
+    settings: Settings, sessions: SqlSessions, metrics: CollectorMetrics, clock: Clock, ids: IdFactory
+) -> Sealer:
+    """Put together what turns sessions into receipts."""
+    rules = SessionRules(
+        idle=timedelta(seconds=settings.session_idle_seconds),
+        close_grace=timedelta(seconds=settings.session_close_grace_seconds),
+        longest=timedelta(seconds=settings.session_max_seconds),
+    )
+    return Sealer(sessions, rules, metrics, clock, ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The log of an organisation over HTTP: its newest checkpoint, the key that signs it, and where it is anchored."""
+"""The log of an organisation over HTTP: its entries, checkpoints and keys, how it grew, and where it is anchored."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
+from sqlalchemy import Connection
 from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
-from p402.collector.api.fields import Node, shape
+from p402.collector.api.fields import Hex32, Node, Time, shape
 from p402.collector.api.problem import NotFound
-from p402.collector.api.query import Limit, Query
+from p402.collector.api.query import DIGITS, Limit, Query, wrong_parameter
 from p402.collector.api.views import SettlementList, settlement_view
 from p402.collector.storage.database import Database
-from p402.collector.storage.log import Signers, latest_checkpoint
+from p402.collector.storage.log import (
+    Signers,
+    checkpoint_at,
+    checkpoints_page,
+    consistency_hashes,
+    entries_page,
+    latest_checkpoint,
+    log_size,
+)
+from p402.collector.storage.log_keys import LogKey, keys_of_log
 from p402.collector.storage.settlements import settlements_page
 from p402.receipts.settlement import TempoNetwork
+from p402.vocabulary import rfc3339
 
 __all__ = ["LogApi"]
 
@@ -29,12 +40,43 @@ class SettlementsQuery(Query):
     limit: Limit = 100
 
 
+class CheckpointsQuery(Query):
+    """Which checkpoints."""
+
+    after: Annotated[int, Field(ge=0, le=2**53, description="Only those of larger logs."), DIGITS] = 0
+    limit: Limit = 100
+
+
+class EntriesQuery(Query):
+    """Which entries."""
+
+    after: Annotated[
+        int | None, Field(ge=0, le=2**53, description="Goes on after this `seq`; default: from the beginning."), DIGITS
+    ] = None
+    limit: Limit = 100
+
+
+class ConsistencyQuery(Query):
+    """Which two states of the log."""
+
+    begin: Annotated[int, Field(alias="from", ge=0, le=2**53, description="Size of the earlier one."), DIGITS]
+    end: Annotated[
+        int | None, Field(alias="to", ge=0, le=2**53, description="Size of the later one; default: now."), DIGITS
+    ] = None
+
+
 @shape
 class VerifierKey(TypedDict):
-    """A key."""
+    """A key, and the checkpoints that it signs."""
 
     vkey: Annotated[str, Field(examples=["p402.local/org/acme+1a2b3c4d+AZ…"])]
     """As C2SP signed-note writes it."""
+    first_size: Annotated[int, Field(ge=1, examples=[1])]
+    """Size of the first checkpoint that it signs."""
+    last_size: Annotated[int | None, Field(examples=[None])]
+    """Size of the last one; null while it signs."""
+    signs_until: Time | None
+    """When a key that has a successor stops to sign; null for the current key."""
 
 
 @shape
@@ -43,6 +85,34 @@ class ReceiptKeys(TypedDict):
 
     organisation: Node
     keys: list[VerifierKey]
+    """The oldest first; the last one is the current key."""
+
+
+@shape
+class SignedCheckpoint(TypedDict):
+    """A state of the log."""
+
+    size: Annotated[int, Field(ge=1, examples=[5])]
+    checkpoint: Annotated[str, Field(examples=["p402.local/org/acme\n5\nOS5y…\n\n— p402.local/org/acme +gv7…\n"])]
+    """A C2SP tlog-checkpoint, signed."""
+
+
+@shape
+class CheckpointPage(TypedDict):
+    """Checkpoints in the order of signing."""
+
+    checkpoints: list[SignedCheckpoint]
+    next_after: Annotated[int | None, Field(examples=[None])]
+
+
+@shape
+class Consistency(TypedDict("_Sizes", {"from": int, "to": int})):
+    """A proof that the later state of a log begins with the earlier one."""
+
+    hashes: list[Hex32]
+    """As RFC 9162, section 2.1.4."""
+    checkpoint: str | None
+    """The signed checkpoint of the later state; null if none was signed at that size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +146,83 @@ class LogApi:
 
     @endpoint("GET /.well-known/receipt-keys", scope="receipts:read", answers={200: ReceiptKeys})
     async def receipt_keys(self, caller: Caller) -> web.Response:
-        """Publish the key that an organisation's checkpoints are signed with."""
-        key = self.signers.signer(caller.organisation).verifier_key
-        known: ReceiptKeys = {"organisation": caller.organisation, "keys": [{"vkey": key}]}
+        """Publish the keys that an organisation's checkpoints are signed with, and which of them.
+
+        ``p402-verify --key FILE`` takes this answer as it is; pin it by keeping it.
+        """
+        organisation = caller.organisation
+        keys = await self.database.read(lambda connection: keys_of_log(connection, organisation))
+        if not keys:  # a log without entries begins with the newest key
+            keys = [LogKey(self.signers.signer(organisation).newest.verifier_key, 1, None, None)]
+        known: ReceiptKeys = {
+            "organisation": organisation,
+            "keys": [
+                {
+                    "vkey": key.vkey,
+                    "first_size": key.since_size,
+                    "last_size": key.until_size,
+                    "signs_until": None if key.sign_until is None else rfc3339(key.sign_until),
+                }
+                for key in keys
+            ],
+        }
         return web.json_response(known)
+
+    @endpoint("GET /v1/checkpoints", scope="receipts:read", answers={200: CheckpointPage})
+    async def checkpoints(self, caller: Caller, query: CheckpointsQuery) -> web.Response:
+        """List the signed checkpoints of an organisation's log, from the first on; ``next_after`` continues."""
+        organisation = caller.organisation
+        found = await self.database.read(
+            lambda connection: checkpoints_page(connection, organisation, query.after, query.limit)
+        )
+        page: CheckpointPage = {
+            "checkpoints": [{"size": size, "checkpoint": note} for size, note in found],
+            "next_after": found[-1][0] if len(found) == query.limit else None,
+        }
+        return web.json_response(page)
+
+    @endpoint("GET /v1/consistency", scope="receipts:read", answers={200: Consistency})
+    async def consistency(self, caller: Caller, query: ConsistencyQuery) -> web.Response:
+        """Prove that the log only grew from one size to another: nothing of it was changed, removed or reordered."""
+        organisation = caller.organisation
+
+        def read(connection: Connection) -> Consistency:
+            size = log_size(connection, organisation)
+            end = size if query.end is None else query.end
+            if not query.begin <= end <= size:
+                raise wrong_parameter(
+                    {
+                        "from"
+                        if query.begin > end
+                        else "to": f"must not be more than {min(end, size)}, for a log of {size}"
+                    }
+                )
+            return {
+                "from": query.begin,
+                "to": end,
+                "hashes": [item.hex() for item in consistency_hashes(connection, organisation, query.begin, end)],
+                "checkpoint": checkpoint_at(connection, organisation, end),
+            }
+
+        return web.json_response(await self.database.read(read))
+
+    @endpoint(
+        "GET /v1/log/entries",
+        scope="receipts:read",
+        answers={200: Media("application/x-ndjson", about="The canonical bytes of each entry, and a line feed.")},
+    )
+    async def entries(self, caller: Caller, query: EntriesQuery) -> web.Response:
+        """Give the entries of the log, whatever their type, so that somebody else can keep and check all of it.
+
+        They hold digests of personal data, not the data. The leaf hash of an entry is that of its line without the line
+        feed. An empty answer is the end of the log. Needs a key of the whole organisation.
+        """
+        caller.principal.require_whole_organisation()
+        organisation = caller.organisation
+        after = -1 if query.after is None else query.after
+        found = await self.database.read(lambda connection: entries_page(connection, organisation, after, query.limit))
+        body = b"".join(entry + b"\n" for _, entry in found)
+        return web.Response(body=body, content_type="application/x-ndjson")
 
     @endpoint("GET /v1/settlements", scope="receipts:read", answers={200: SettlementList})
     async def settlements(self, caller: Caller, query: SettlementsQuery) -> web.Response:

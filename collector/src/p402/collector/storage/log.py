@@ -36,6 +36,7 @@ __all__ = [
     "MakeEntry",
     "Signers",
     "append_entry",
+    "checkpoint_at",
     "checkpoint_of_size",
     "checkpoints_page",
     "consistency_hashes",
@@ -94,6 +95,11 @@ class LogWriter:
             place: edge[_HASH * number : _HASH * (number + 1)] for number, place in enumerate(_edge(self._size))
         }
         self._signers = signing_keys(connection, organisation, self._size, keys, at)
+
+    @property
+    def has_newest_key(self) -> bool:
+        """Whether no key was made after the log's current one."""
+        return self._signers[-1].verifier_key == self._keys.newest.verifier_key
 
     def append(self, kind: str, make: MakeEntry[E]) -> E:
         """Append the next entry. Nothing is written if making it raises."""
@@ -190,6 +196,12 @@ def checkpoint_of_size(connection: Connection, organisation: str, size: int) -> 
     query = select(checkpoints.c.note).where(checkpoints.c.organisation == organisation, checkpoints.c.size == size)
     note: str = connection.execute(query).scalar_one()
     return note
+
+
+def checkpoint_at(connection: Connection, organisation: str, size: int) -> str | None:
+    """Give the signed checkpoint of a log at any size; None if none was signed there."""
+    query = select(checkpoints.c.note).where(checkpoints.c.organisation == organisation, checkpoints.c.size == size)
+    return connection.execute(query).scalar()
 
 
 def checkpoints_page(connection: Connection, organisation: str, after: int, limit: int) -> list[tuple[int, str]]:

@@ -162,12 +162,13 @@ def close_period(
         .select_from(charges.join(scopes, charges.c.scope_id == scopes.c.id))
         .where(scopes.c.organisation == organisation, _begun_in(period), charges.c.seq <= through)
     ).one()
-    totals = {"charges": count, "unpriced_charges": count - priced, "through_seq": through}
+    totals: dict[str, int] = {"charges": count, "unpriced_charges": count - priced, "through_seq": through}
     spent = Money(int(cost or 0))
 
     def make(seq: int, prev: bytes) -> Entry:
-        place = {"organisation": organisation, "seq": seq, "prev": prev, "issued_at": at}
-        return period_close_entry(**place, period=period, cost=spent, **totals)
+        return period_close_entry(
+            organisation=organisation, seq=seq, prev=prev, issued_at=at, period=period, cost=spent, **totals
+        )
 
     entry = append_entry(connection, organisation, "period-close", make, keys, at)
     closed = ClosedPeriod(period=period, closed_at=at, closed_by=closed_by, cost=spent, entry_seq=entry.seq, **totals)
