@@ -1,6 +1,7 @@
 """Documents for people in PDF/A-3b, with the machine's copy inside: receipts, statements, evidence packs."""
 
 from p402.exporters.documents.pdf.blocks import Attachment, Document, Relationship
+from p402.exporters.documents.pdf.evidence import EvidencePack, evidence_document, render_evidence
 from p402.exporters.documents.pdf.receipt import (
     Hidden,
     Receipt,
@@ -9,19 +10,26 @@ from p402.exporters.documents.pdf.receipt import (
     receipt_document,
     render_receipt,
 )
+from p402.exporters.documents.pdf.statement import PeriodStatement, render_statement, statement_document
 from p402.exporters.documents.pdf.typeset import DocumentFailed, page_images, typeset
 
 __all__ = [
     "Attachment",
     "Document",
     "DocumentFailed",
+    "EvidencePack",
     "Hidden",
+    "PeriodStatement",
     "Receipt",
     "RelatedReceipt",
     "Relationship",
     "ReviewStep",
+    "evidence_document",
     "page_images",
     "receipt_document",
+    "render_evidence",
     "render_receipt",
+    "render_statement",
+    "statement_document",
     "typeset",
 ]

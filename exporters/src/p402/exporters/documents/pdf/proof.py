@@ -27,7 +27,15 @@ from p402.exporters.documents.pdf.figures import count, utc
 from p402.receipts import BundledAnchor, BundledReceipt, SettlementStatement, leaf_hash, parse_checkpoint, parse_proof
 from p402.vocabulary import NANO_PER_MICRO, Money
 
-__all__ = ["SOFTWARE", "anchor_section", "files_section", "proof_section", "status", "verification_section"]
+__all__ = [
+    "SOFTWARE",
+    "anchor_section",
+    "checkpoint_facts",
+    "files_section",
+    "proof_section",
+    "status",
+    "verification_section",
+]
 
 SOFTWARE = f"P402 Meter {version('p402-exporters')}"
 _NETWORKS = {4217: "Tempo", 42431: "Tempo's test network Moderato; its tokens have no value", 31337: "a local chain"}
@@ -36,24 +44,31 @@ _NETWORKS = {4217: "Tempo", 42431: "Tempo's test network Moderato; its tokens ha
 def proof_section(item: BundledReceipt, body: Mapping[str, Any]) -> Section:
     """Tell the entry's place in the log, and under which signed checkpoint it can be proved."""
     proof = parse_proof(item.proof)
-    checkpoint = parse_checkpoint(proof.checkpoint)
     path = "\n".join(hashed.hex() for hashed in proof.hashes)
     return Section(
         "Proof of inclusion",
         (
             Facts(
                 (
-                    ("Log", mono(checkpoint.origin)),
                     ("Entry", Value(count(body["seq"]), note="counted from 0")),
                     ("Leaf hash", mono(leaf_hash(item.body).hex())),
                     ("Entry before it", mono(body["prev"])),
-                    ("Checkpoint", Value(f"{count(checkpoint.size)} entries")),
-                    ("Root hash", mono(checkpoint.root.hex())),
-                    ("Signed by key", mono("\n".join(_key_ids(proof.checkpoint)))),
+                    *checkpoint_facts(proof.checkpoint),
                     ("Inclusion path", mono(path) if path else Value("", note="empty: the log had one entry")),
                 )
             ),
         ),
+    )
+
+
+def checkpoint_facts(note: str) -> tuple[tuple[str, Value], ...]:
+    """Tell what a signed checkpoint says, and by which keys."""
+    checkpoint = parse_checkpoint(note)
+    return (
+        ("Log", mono(checkpoint.origin)),
+        ("Checkpoint", Value(f"{count(checkpoint.size)} {'entry' if checkpoint.size == 1 else 'entries'}")),
+        ("Root hash", mono(checkpoint.root.hex())),
+        ("Signed by key", mono("\n".join(_key_ids(note)))),
     )
 
 
