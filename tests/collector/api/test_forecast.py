@@ -123,7 +123,7 @@ async def test_a_key_of_a_part_may_ask_for_that_part_only(guarded: Server) -> No
         ("time_zone=", "time_zone must be a name"),
         ("time_zone=%00", "time_zone must be a name"),
         ("time_zone=" + "x" * 300, "time_zone must be a name"),
-        ("cap_usd=1e3", "cap_usd: An amount is a decimal string"),
+        ("cap_usd=1e3", "cap_usd must be an amount: An amount is a decimal string"),
         ("cap_usd=-1", "cap_usd must not be negative"),
         ("organisation=", "organisation must be 1 to 256 printable characters"),
     ],

@@ -123,7 +123,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.suppressions)
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     intake = Intake(ingest, metrics)
-    receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes)
+    receiver = OtlpReceiver(
+        intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation
+    )
     grpc = None
     if settings.grpc_listen is not None:
         required = "grpc_listen" in settings.model_fields_set  # somebody asked for this very address

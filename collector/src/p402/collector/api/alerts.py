@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator
-from p402.collector.api.bodies import json_body
-from p402.collector.api.pages import MAX_LIMIT, integer, organisation_of
-from p402.collector.api.problem import BadRequest, Conflict, NotFound
-from p402.collector.budgets.alerts import Alert, AlreadyResolved
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.fields import Date, Id, Node, Time, shape
+from p402.collector.api.problem import Conflict, NotFound
+from p402.collector.api.query import Page
+from p402.collector.budgets.alerts import Alert, AlertKind, AlreadyResolved
 from p402.collector.storage.alerts import alerts_page, resolve_alert
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
@@ -21,10 +23,47 @@ from p402.vocabulary import Clock, rfc3339
 __all__ = ["AlertsApi"]
 
 
-class _Resolution(BaseModel):
+class AlertsQuery(Page):
+    """Which alerts."""
+
+    state: Annotated[Literal["all", "open"], Field(description="`open` leaves out the resolved ones.")] = "all"
+
+
+class Resolution(BaseModel):
+    """That an alert was dealt with."""
+
     model_config = ConfigDict(extra="forbid")
 
     note: Annotated[str, StringConstraints(max_length=2000)] | None = None
+
+
+@shape
+class AlertView(TypedDict):
+    """A budget that has reached, or is about to reach, something."""
+
+    alert_id: Id
+    seq: int
+    kind: AlertKind
+    budget: str
+    node: Node
+    percent: int
+    amount: str
+    """What was spent, or is projected, in the budget's measure."""
+    cap: str
+    cap_reached_on: Date | None
+    raised_at: Time
+    resolved_at: Time | None
+    resolved_by: Id | None
+    """The key."""
+    note: str | None
+
+
+@shape
+class AlertPage(TypedDict):
+    """Alerts in the order in which they were raised."""
+
+    alerts: list[AlertView]
+    next_after: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +77,30 @@ class AlertsApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [
-            web.get("/v1/alerts", self.alerts, allow_head=False),
-            web.post("/v1/alerts/{alert_id}/resolve", self.resolve),
-        ]
+        return routes_of(self)
 
-    async def alerts(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/alerts", scope="spend:read", answers={200: AlertPage})
+    async def alerts(self, caller: Caller, query: AlertsQuery) -> web.Response:
         """List alerts in the order in which they were raised; ``next_after`` continues."""
-        principal = await self.authenticator.authenticate(request, "spend:read")
-        principal.require_whole_organisation()
-        organisation = organisation_of(request, principal, self.default_organisation)
-        after = integer(request, "after", 0, least=0, most=2**53)
-        limit = integer(request, "limit", 100, least=1, most=MAX_LIMIT)
-        state = request.query.get("state", "all")
-        if state not in {"all", "open"}:
-            raise BadRequest(f"The query parameter state must be all or open; got {state[:40]!r}.")
+        caller.principal.require_whole_organisation()
+        after, limit, unresolved = query.after, query.limit, query.state == "open"
         found = await self.database.read(
-            lambda connection: alerts_page(driver(connection), organisation, after, limit, unresolved=state == "open")
+            lambda connection: alerts_page(driver(connection), caller.organisation, after, limit, unresolved=unresolved)
         )
-        return web.json_response(
-            {
-                "alerts": [_view(alert) for alert in found],
-                "next_after": found[-1].seq if len(found) == limit else None,
-            }
-        )
+        page: AlertPage = {
+            "alerts": [_view(alert) for alert in found],
+            "next_after": found[-1].seq if len(found) == limit else None,
+        }
+        return web.json_response(page)
 
-    async def resolve(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/alerts/{alert_id}/resolve", scope="review", answers={200: AlertView}, problems=(409,))
+    async def resolve(self, caller: Caller, alert_id: str, body: Resolution) -> web.Response:
         """Note that an alert was dealt with, once."""
-        principal = await self.authenticator.authenticate(request, "review")
-        principal.require_whole_organisation()
-        organisation = organisation_of(request, principal, self.default_organisation)
-        said = await json_body(request, _Resolution)
-        alert_id, now = request.match_info["alert_id"], self.clock.now()
+        caller.principal.require_whole_organisation()
+        by, now = caller.principal.key_id, self.clock.now()
         try:
             found = await self.database.write(
-                lambda connection: resolve_alert(
-                    driver(connection), organisation, alert_id, principal.key_id, said.note, now
-                )
+                lambda connection: resolve_alert(driver(connection), caller.organisation, alert_id, by, body.note, now)
             )
         except AlreadyResolved as error:
             raise Conflict(str(error)) from error
@@ -83,11 +109,11 @@ class AlertsApi:
         return web.json_response(_view(found))
 
 
-def _view(alert: Alert) -> dict[str, Any]:
+def _view(alert: Alert) -> AlertView:
     return {
         "alert_id": alert.id,
         "seq": alert.seq,
-        "kind": alert.kind.value,
+        "kind": alert.kind,
         "budget": alert.budget,
         "node": alert.node,
         "percent": alert.percent,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from typing_extensions import TypedDict
 
 from p402.collector.anomalies.detect import Rule
 from p402.collector.anomalies.ports import AlreadyReviewed, Anomaly, AnomalyState
 from p402.collector.api.auth import Authenticator
-from p402.collector.api.bodies import json_body
-from p402.collector.api.pages import MAX_LIMIT, choice, identifier, integer, organisation_of
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.fields import Count, Id, Levels, Time, Usd, levels_view, shape
 from p402.collector.api.problem import Conflict, NotFound
+from p402.collector.api.query import NodeId, Page
 from p402.collector.storage.database import Database
 from p402.collector.storage.reviews import AnomalyFilter, anomalies_page, review
 from p402.vocabulary import Attribution, Clock, Money, rfc3339
@@ -27,11 +29,57 @@ def _readable(note: str) -> str:
     return note
 
 
-class _Review(BaseModel):
+class AnomaliesQuery(Page):
+    """Which flagged sessions."""
+
+    state: AnomalyState | None = None
+    rule: Rule | None = None
+    department: NodeId | None = None
+    project: NodeId | None = None
+    client: NodeId | None = None
+    employee: NodeId | None = None
+    session: NodeId | None = None
+
+
+class AnomalyReview(BaseModel):
+    """What a reviewer says about a flagged session."""
+
     model_config = ConfigDict(extra="forbid")
 
     decision: Literal["dismissed", "confirmed"]
     note: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_readable)] | None = None
+
+
+@shape
+class Baseline(TypedDict):
+    """What the session was compared with."""
+
+    sessions: Count
+    mean_usd: Usd
+    total_usd: Usd
+
+
+class AnomalyView(Levels):
+    """A flagged session."""
+
+    anomaly_id: Id
+    seq: int
+    rule: Rule
+    cost_usd: Usd
+    baseline: Baseline
+    flagged_at: Time
+    state: AnomalyState
+    reviewed_by: Id | None
+    reviewed_at: Time | None
+    note: str | None
+
+
+@shape
+class AnomalyPage(TypedDict):
+    """Flagged sessions in the order in which they were flagged."""
+
+    anomalies: list[AnomalyView]
+    next_after: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +93,31 @@ class AnomaliesApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [
-            web.get("/v1/anomalies", self.anomalies, allow_head=False),
-            web.post("/v1/anomalies/{anomaly_id}/review", self.review),
-        ]
+        return routes_of(self)
 
-    async def anomalies(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/anomalies", scope="spend:read", answers={200: AnomalyPage})
+    async def anomalies(self, caller: Caller, query: AnomaliesQuery) -> web.Response:
         """List flagged sessions in the order in which they were flagged; ``next_after`` continues."""
-        principal = await self.authenticator.authenticate(request, "spend:read")
-        organisation = organisation_of(request, principal, self.default_organisation)
-        asked = AnomalyFilter(choice(request, "state", AnomalyState), choice(request, "rule", Rule))
-        narrowed = Attribution(
-            **{name: identifier(request, name) for name in ("department", "project", "client", "employee", "session")}
-        )
-        within = principal.within(organisation)
-        after = integer(request, "after", 0, least=0, most=2**53)
-        limit = integer(request, "limit", 100, least=1, most=MAX_LIMIT)
+        asked = AnomalyFilter(query.state, query.rule)
+        narrowed = Attribution(None, query.department, query.project, query.client, query.employee, query.session)
+        within = caller.principal.within(caller.organisation)
         found = await self.database.read(
-            lambda connection: anomalies_page(connection, within, narrowed, asked, after, limit)
+            lambda connection: anomalies_page(connection, within, narrowed, asked, query.after, query.limit)
         )
-        return web.json_response(
-            {
-                "anomalies": [_view(anomaly) for anomaly in found],
-                "next_after": found[-1].seq if len(found) == limit else None,
-            }
-        )
+        page: AnomalyPage = {
+            "anomalies": [_view(anomaly) for anomaly in found],
+            "next_after": found[-1].seq if len(found) == query.limit else None,
+        }
+        return web.json_response(page)
 
-    async def review(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/anomalies/{anomaly_id}/review", scope="review", answers={200: AnomalyView}, problems=(409,))
+    async def review(self, caller: Caller, anomaly_id: str, body: AnomalyReview) -> web.Response:
         """Note what a reviewer says about a flagged session; it is said once."""
-        principal = await self.authenticator.authenticate(request, "review")
-        organisation = organisation_of(request, principal, self.default_organisation)
-        within, reviewer, now = principal.within(organisation), principal.key_id, self.clock.now()
-        said = await json_body(request, _Review)
-        anomaly_id, state = request.match_info["anomaly_id"], AnomalyState(said.decision)
+        within, reviewer = caller.principal.within(caller.organisation), caller.principal.key_id
+        state, now = AnomalyState(body.decision), self.clock.now()
         try:
             found = await self.database.write(
-                lambda connection: review(connection, within, anomaly_id, state, reviewer, said.note, now)
+                lambda connection: review(connection, within, anomaly_id, state, reviewer, body.note, now)
             )
         except AlreadyReviewed as error:
             raise Conflict(str(error)) from error
@@ -89,12 +126,12 @@ class AnomaliesApi:
         return web.json_response(_view(found))
 
 
-def _view(anomaly: Anomaly) -> dict[str, Any]:
+def _view(anomaly: Anomaly) -> AnomalyView:
     return {
         "anomaly_id": anomaly.anomaly_id,
         "seq": anomaly.seq,
-        **{level.value: value for level, value in anomaly.session},
-        "rule": anomaly.rule.value,
+        **levels_view(anomaly.session),
+        "rule": anomaly.rule,
         "cost_usd": str(anomaly.cost),
         "baseline": {
             "sessions": anomaly.baseline.sessions,
@@ -102,7 +139,7 @@ def _view(anomaly: Anomaly) -> dict[str, Any]:
             "total_usd": str(Money(anomaly.baseline.cost)),
         },
         "flagged_at": rfc3339(anomaly.flagged_at),
-        "state": anomaly.state.value,
+        "state": anomaly.state,
         "reviewed_by": anomaly.reviewed_by,
         "reviewed_at": None if anomaly.reviewed_at is None else rfc3339(anomaly.reviewed_at),
         "note": anomaly.note,

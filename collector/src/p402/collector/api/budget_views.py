@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, RootModel, StringConstraints
+from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Principal
+from p402.collector.api.fields import Id, Json, Node, Time, shape
 from p402.collector.api.problem import BadRequest, Forbidden
 from p402.collector.budgets.budget import Balance, Budget
 from p402.collector.budgets.definition import BudgetDefinition, read_definition, show_amount
-from p402.collector.storage.budgets import BudgetChange, StoredBudget
-from p402.decisions import Measure
+from p402.collector.budgets.period import PeriodKind
+from p402.collector.storage.budgets import BudgetChange, BudgetChangeKind, StoredBudget
+from p402.decisions import Measure, Mode
 from p402.vocabulary import Level, rfc3339
 
 __all__ = [
+    "AppliedBudgets",
     "ApplyBody",
     "BudgetBody",
+    "BudgetPage",
+    "BudgetView",
+    "BudgetWithNodes",
+    "MadeBudget",
     "OverrideBody",
+    "OverrideView",
     "ReasonBody",
+    "RetiredBudget",
     "balance_view",
     "budget_view",
     "change_view",
-    "cursor",
     "in_part",
     "measure_in",
     "read_budget",
@@ -37,19 +44,30 @@ __all__ = [
 _Line = Annotated[
     str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=r"^[^\x00-\x1f]*$")
 ]
-_CURSOR = re.compile(r"(\d{1,19})~(.{0,300})", re.DOTALL)
 
 
 class BudgetBody(RootModel[dict[str, Any]]):
-    """A budget, without its name."""
+    """A budget; its name is the path's."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Say what `read_budget` takes."""
+        whole = handler.resolve_ref_schema(handler(BudgetDefinition.__pydantic_core_schema__))
+        return {**whole, "required": ["level", "cap"], "description": cls.__doc__}
 
 
 class ApplyBody(BaseModel):
-    """Budgets as they shall be."""
+    """Budgets as they shall be; each as in `PUT /v1/budgets/{name}`, with its name."""
 
     model_config = ConfigDict(extra="forbid")
 
-    budgets: Annotated[list[dict[str, Any]], Field(max_length=5_000)]
+    budgets: Annotated[
+        list[dict[str, Any]],
+        Field(
+            max_length=5_000,
+            examples=[[{"name": "legal-month", "level": "department", "node": "legal", "cap": "20000.00"}]],
+        ),
+    ]
     dry_run: bool = False
     prune: bool = False
 
@@ -59,10 +77,10 @@ class OverrideBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    amount: str
-    owner: _Line
-    reason: _Line
-    expires_at: AwareDatetime
+    amount: Annotated[str, Field(examples=["500.00"])]
+    owner: Annotated[_Line, Field(examples=["cfo"])]
+    reason: Annotated[_Line, Field(examples=["quarter end"])]
+    expires_at: Annotated[AwareDatetime, Field(examples=["2026-12-01T00:00:00Z"])]
 
 
 class ReasonBody(BaseModel):
@@ -70,7 +88,114 @@ class ReasonBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: _Line
+    reason: Annotated[_Line, Field(examples=["the service was switched off"])]
+
+
+@shape
+class BalanceView(TypedDict):
+    """What a node has taken of its cap, and what is left; USD or a count, as the budget's measure is."""
+
+    node: Node
+    spent: str
+    held: str
+    unreconciled: str
+    left: str
+
+
+@shape
+class OverrideView(TypedDict):
+    """More than the cap, for a while."""
+
+    id: Id
+    amount: str
+    owner: str
+    reason: str
+    created_at: Time
+    expires_at: Time
+
+
+@shape
+class BudgetView(TypedDict):
+    """A budget with the balances of nodes."""
+
+    name: str
+    level: Level
+    node: Node
+    within: dict[Level, Node]
+    measure: Measure
+    cap: str
+    period: PeriodKind
+    length: str | None
+    time_zone: str
+    mode: Mode
+    hard: bool
+    warn_at: list[int]
+    owner: str | None
+    cap_in_force: str
+    """With overrides."""
+    period_start: Time
+    period_end: Time | None
+    made_at: Time
+    changed_at: Time
+    overrides: list[OverrideView]
+    nodes: list[BalanceView]
+
+
+@shape
+class BudgetPage(TypedDict):
+    """Budgets by name."""
+
+    budgets: list[BudgetView]
+    next_after: str | None
+
+
+class BudgetWithNodes(BudgetView):
+    """A budget with the balances of its nodes, the most used first."""
+
+    next_after: str | None
+
+
+@shape
+class Difference(TypedDict):
+    """A field that changes."""
+
+    before: Any
+    after: Any
+
+
+@shape
+class ChangeView(TypedDict):
+    """What becomes, or would become, of a budget."""
+
+    name: str
+    differences: dict[str, Difference]
+    fresh_accounts: bool
+    """Whether it counts anew, from what the ledger knows."""
+
+
+class MadeBudget(ChangeView):
+    """What became of one budget."""
+
+    change: BudgetChangeKind
+
+
+@shape
+class RetiredBudget(TypedDict):
+    """A budget that is not in force any more."""
+
+    name: str
+    change: BudgetChangeKind
+
+
+@shape
+class AppliedBudgets(TypedDict):
+    """What becomes, or would become, of all budgets."""
+
+    dry_run: bool
+    created: list[ChangeView]
+    changed: list[ChangeView]
+    unchanged: list[ChangeView]
+    retired: list[ChangeView]
 
 
 def read_budget(document: dict[str, Any], organisation: str, principal: Principal) -> BudgetDefinition:
@@ -114,14 +239,12 @@ def within_part(principal: Principal, attribution: Any) -> bool:
     return all(value is None or getattr(attribution, level) == value for level, value in principal.bound_to)
 
 
-def budget_view(
-    stored: StoredBudget, budget: Budget, nodes: Sequence[tuple[str, Balance]], at: datetime
-) -> dict[str, Any]:
+def budget_view(stored: StoredBudget, budget: Budget, nodes: Sequence[tuple[str, Balance]], at: datetime) -> BudgetView:
     """Show a budget with the balances of nodes."""
     measure = budget.measure
     window = budget.period.window(at)
     rolls = budget.period.length
-    return {
+    view: Json = {
         **stored.definition.to_json(),
         "cap_in_force": show_amount(measure, budget.cap_at(at)),
         "period_start": rfc3339(at - rolls if rolls else window.start),
@@ -141,9 +264,10 @@ def budget_view(
         ],
         "nodes": [balance_view(node, balance, measure, budget.cap_at(at)) for node, balance in nodes],
     }
+    return cast(BudgetView, view)
 
 
-def balance_view(node: str, balance: Balance, measure: Measure, cap: int) -> dict[str, Any]:
+def balance_view(node: str, balance: Balance, measure: Measure, cap: int) -> BalanceView:
     """Show what a node has taken of its cap, and what is left."""
     return {
         "node": node,
@@ -154,7 +278,7 @@ def balance_view(node: str, balance: Balance, measure: Measure, cap: int) -> dic
     }
 
 
-def change_view(change: BudgetChange) -> dict[str, Any]:
+def change_view(change: BudgetChange) -> ChangeView:
     """Show what becomes, or would become, of a budget."""
     return {
         "name": change.name,
@@ -163,21 +287,6 @@ def change_view(change: BudgetChange) -> dict[str, Any]:
         },
         "fresh_accounts": change.fresh_accounts,
     }
-
-
-def cursor(request: web.Request) -> tuple[int, str] | None:
-    """Read where a list goes on: a number and an id, as ``next_after`` gave them.
-
-    Raises:
-        BadRequest: if it is something else.
-    """
-    text = request.query.get("after")
-    if text is None:
-        return None
-    match = _CURSOR.fullmatch(text)
-    if match is None or int(match[1]) >= 2**63:
-        raise BadRequest("The query parameter after must be the next_after of the page before.")
-    return int(match[1]), match[2]
 
 
 def measure_in(definition: str) -> Measure:

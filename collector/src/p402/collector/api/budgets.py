@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import Field
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import Authenticator, Principal
-from p402.collector.api.bodies import json_body
 from p402.collector.api.budget_views import (
+    AppliedBudgets,
     ApplyBody,
     BudgetBody,
+    BudgetPage,
+    BudgetView,
+    BudgetWithNodes,
+    MadeBudget,
     OverrideBody,
+    OverrideView,
+    RetiredBudget,
     budget_view,
     change_view,
-    cursor,
     in_part,
     read_budget,
 )
-from p402.collector.api.pages import MAX_LIMIT, choice, identifier, integer, organisation_of
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.problem import BadRequest, Conflict, NotFound
+from p402.collector.api.query import Cursor, Limit, NodeId, Query
 from p402.collector.budgets.budget import Balance, Budget, OnPath
 from p402.collector.budgets.definition import BudgetDefinition, amount_of
 from p402.collector.storage.accounts import balance_seen
@@ -52,6 +59,22 @@ _LARGEST_FILE = 2**21  # bytes
 _LONGEST_OVERRIDE = timedelta(days=366)
 
 
+class BudgetsQuery(Query):
+    """Which budgets."""
+
+    level: Level | None = None
+    node: Annotated[NodeId | None, Field(description="Only budgets that count this one, with its balance.")] = None
+    after: Annotated[str, Field(max_length=100, description="Goes on after this name.")] = ""
+    limit: Limit = 100
+
+
+class NodesQuery(Query):
+    """Which nodes of a budget."""
+
+    after: Cursor | None = None
+    limit: Limit = 100
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetsApi:
     """What the handlers need."""
@@ -64,25 +87,18 @@ class BudgetsApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [
-            web.get("/v1/budgets", self.budgets, allow_head=False),
-            web.post("/v1/budgets/apply", self.apply),
-            web.get("/v1/budgets/{name}", self.budget, allow_head=False),
-            web.put("/v1/budgets/{name}", self.put),
-            web.delete("/v1/budgets/{name}", self.delete),
-            web.post("/v1/budgets/{name}/overrides", self.override),
-        ]
+        return routes_of(self)
 
-    async def budgets(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/budgets", scope="spend:read", answers={200: BudgetPage})
+    async def budgets(self, caller: Caller, query: BudgetsQuery) -> web.Response:
         """List budgets by name with the balances of their most used nodes, or of one node; ``next_after`` continues."""
-        principal, organisation = await self._caller(request, "spend:read")
-        node, level = identifier(request, "node"), choice(request, "level", Level)
-        after, limit = request.query.get("after", ""), integer(request, "limit", 100, least=1, most=MAX_LIMIT)
+        principal, organisation = caller.principal, caller.organisation
+        level, node, after, limit = query.level, query.node, query.after, query.limit
         now = self.clock.now()
 
-        def read(connection: Connection) -> list[dict[str, Any]]:
+        def read(connection: Connection) -> list[BudgetView]:
             sql = driver(connection)
-            found: list[dict[str, Any]] = []
+            found: list[BudgetView] = []
             for stored in budgets_in_force(sql, organisation, now):
                 budget = stored.of(organisation)
                 if stored.definition.name <= after or not in_part(principal, stored.definition):
@@ -97,13 +113,14 @@ class BudgetsApi:
             return found
 
         found = await self.database.read(read)
-        return web.json_response({"budgets": found, "next_after": found[-1]["name"] if len(found) == limit else None})
+        page: BudgetPage = {"budgets": found, "next_after": found[-1]["name"] if len(found) == limit else None}
+        return web.json_response(page)
 
-    async def budget(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/budgets/{name}", scope="spend:read", answers={200: BudgetWithNodes})
+    async def budget(self, caller: Caller, query: NodesQuery, name: str) -> web.Response:
         """Show a budget with the balances of its nodes, the most used first; ``next_after`` continues."""
-        principal, organisation = await self._caller(request, "spend:read")
-        name, after = request.match_info["name"], cursor(request)
-        limit, now = integer(request, "limit", 100, least=1, most=MAX_LIMIT), self.clock.now()
+        principal, organisation = caller.principal, caller.organisation
+        after, limit, now = query.after, query.limit, self.clock.now()
 
         def read(connection: Connection) -> tuple[StoredBudget, Budget, list[tuple[str, Balance]]] | None:
             stored = budget_named(driver(connection), organisation, name, now)
@@ -117,52 +134,62 @@ class BudgetsApi:
             raise _unknown(name)
         stored, budget, nodes = found
         last = f"{nodes[-1][1].taken}~{nodes[-1][0]}" if len(nodes) == limit else None
-        return web.json_response({**budget_view(stored, budget, nodes, now), "next_after": last})
+        return web.json_response(BudgetWithNodes(**budget_view(stored, budget, nodes, now), next_after=last))
 
-    async def put(self, request: web.Request) -> web.Response:
+    @endpoint("PUT /v1/budgets/{name}", scope="admin", answers={200: MadeBudget, 201: MadeBudget}, problems=(409,))
+    async def put(self, caller: Caller, name: str, body: BudgetBody) -> web.Response:
         """Make a budget, or change it; 201 if it is new."""
-        principal, organisation = await self._caller(request, "admin")
-        name = request.match_info["name"]
-        body = (await json_body(request, BudgetBody)).root
-        if body.get("name", name) != name:
-            raise BadRequest(f"The body's name is {str(body['name'])[:100]!r}, but the path's is {name[:100]!r}.")
-        definition = read_budget({**body, "name": name}, organisation, principal)
+        written, principal, organisation = body.root, caller.principal, caller.organisation
+        if written.get("name", name) != name:
+            raise BadRequest(f"The body's name is {str(written['name'])[:100]!r}, but the path's is {name[:100]!r}.")
+        definition = read_budget({**written, "name": name}, organisation, principal)
         [change] = await self._apply(principal, organisation, [definition])
-        view = {"change": change.kind.value, **change_view(change)}
+        view = MadeBudget(change=change.kind, **change_view(change))
         return web.json_response(view, status=201 if change.kind is BudgetChangeKind.CREATED else 200)
 
-    async def delete(self, request: web.Request) -> web.Response:
+    @endpoint("DELETE /v1/budgets/{name}", scope="admin", answers={200: RetiredBudget})
+    async def delete(self, caller: Caller, name: str) -> web.Response:
         """Take a budget out of force."""
-        principal, organisation = await self._caller(request, "admin")
-        name, actor, now = request.match_info["name"], principal.key_id or "", self.clock.now()
-        may = _may(principal)
+        actor, may, now = caller.principal.key_id or "", _may(caller.principal), self.clock.now()
         try:
             await self.database.write(
-                lambda connection: retire_budget(connection, organisation, name, actor=actor, at=now, may=may)
+                lambda connection: retire_budget(connection, caller.organisation, name, actor=actor, at=now, may=may)
             )
         except BudgetUnknown as error:
             raise NotFound(str(error)) from error
-        return web.json_response({"name": name, "change": BudgetChangeKind.RETIRED.value})
+        return web.json_response(RetiredBudget(name=name, change=BudgetChangeKind.RETIRED))
 
-    async def apply(self, request: web.Request) -> web.Response:
+    @endpoint(
+        "POST /v1/budgets/apply",
+        scope="admin",
+        answers={200: AppliedBudgets},
+        problems=(409,),
+        largest_body=_LARGEST_FILE,
+    )
+    async def apply(self, caller: Caller, body: ApplyBody) -> web.Response:
         """Make budgets be as they are listed, or say what that would change."""
-        principal, organisation = await self._caller(request, "admin")
-        body = await json_body(request, ApplyBody, _LARGEST_FILE)
+        principal, organisation = caller.principal, caller.organisation
         wanted = [read_budget(document, organisation, principal) for document in body.budgets]
         names = [definition.name for definition in wanted]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise BadRequest(f"Each name stands for one budget; more than once there are: {', '.join(twice)}.")
         changes = await self._apply(principal, organisation, wanted, prune=body.prune, dry_run=body.dry_run)
-        told: dict[str, Any] = {"dry_run": body.dry_run}
-        for kind in BudgetChangeKind:
-            told[kind.value] = [change_view(change) for change in changes if change.kind is kind]
+        by_kind = {
+            kind: [change_view(change) for change in changes if change.kind is kind] for kind in BudgetChangeKind
+        }
+        told: AppliedBudgets = {
+            "dry_run": body.dry_run,
+            "created": by_kind[BudgetChangeKind.CREATED],
+            "changed": by_kind[BudgetChangeKind.CHANGED],
+            "unchanged": by_kind[BudgetChangeKind.UNCHANGED],
+            "retired": by_kind[BudgetChangeKind.RETIRED],
+        }
         return web.json_response(told)
 
-    async def override(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/budgets/{name}/overrides", scope="admin", answers={201: OverrideView})
+    async def override(self, caller: Caller, name: str, body: OverrideBody) -> web.Response:
         """Allow more than a budget's cap until a time; who and why is audited."""
-        principal, organisation = await self._caller(request, "admin")
-        name, now = request.match_info["name"], self.clock.now()
-        body = await json_body(request, OverrideBody)
+        principal, organisation, now = caller.principal, caller.organisation, self.clock.now()
         if not now < body.expires_at <= now + _LONGEST_OVERRIDE:
             raise BadRequest("expires_at: an override ends in the future, within 366 days.")
         may = _may(principal)
@@ -191,10 +218,6 @@ class BudgetsApi:
         return web.json_response(budget_view(stored, stored.of(organisation), [], now)["overrides"][-1], status=201)
 
     # --- shared
-
-    async def _caller(self, request: web.Request, scope: str) -> tuple[Principal, str]:
-        principal = await self.authenticator.authenticate(request, scope)
-        return principal, organisation_of(request, principal, self.default_organisation)
 
     async def _apply(
         self,

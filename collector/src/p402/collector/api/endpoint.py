@@ -77,7 +77,7 @@ class Endpoint:
     method: str
     path: str
     scope: str | None
-    """That a key needs; None: no key is needed."""
+    """That a key needs, or several between spaces; None: no key is needed."""
     answers: Mapping[int, Any]
     """By status: the type of the JSON, a `Media`, or None for an answer without a body."""
     problems: Problems
@@ -200,7 +200,10 @@ def _door(api: Described, name: str, described: Endpoint) -> Handler:
         principal = None
         if "caller" in wanted:
             assert described.scope is not None
-            principal = await api.authenticator.authenticate(request, described.scope)
+            first, *others = described.scope.split()
+            principal = await api.authenticator.authenticate(request, first)
+            for scope in others:
+                principal.require(scope)
         query = None if described.query is None else read_query(request, described.query)
         if principal is not None:
             asked = None if query is None else query.organisation

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator
-from p402.collector.api.pages import MAX_LIMIT, choice, integer, organisation_of
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.fields import Count, Id, Json, Node, Time, shape
 from p402.collector.api.problem import NotFound
+from p402.collector.api.query import Page
 from p402.collector.notifications.events import EventType
 from p402.collector.notifications.ports import DeliveryState
 from p402.collector.storage.database import Database
@@ -17,6 +21,46 @@ from p402.collector.storage.events import EventFilter, EventWithDeliveries, even
 from p402.vocabulary import Clock, rfc3339
 
 __all__ = ["EventsApi"]
+
+
+class EventsQuery(Page):
+    """Which events."""
+
+    type: EventType | None = None
+    state: Annotated[DeliveryState | None, Field(description="Of one of their deliveries.")] = None
+
+
+@shape
+class DeliveryView(TypedDict):
+    """What became of an event at a channel."""
+
+    channel: str
+    state: DeliveryState
+    attempts: Count
+    next_try_at: Time | None
+    settled_at: Time | None
+    problem: str | None
+
+
+@shape
+class EventView(TypedDict):
+    """A fact that others are told."""
+
+    event_id: Id
+    seq: int
+    type: str
+    organisation: Node
+    timestamp: Time
+    data: Json
+    deliveries: list[DeliveryView]
+
+
+@shape
+class EventPage(TypedDict):
+    """Events in the order in which they were published."""
+
+    events: list[EventView]
+    next_after: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +76,27 @@ class EventsApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [
-            web.get("/v1/events", self.events, allow_head=False),
-            web.post("/v1/events/{event_id}/redeliver", self.redeliver),
-        ]
+        return routes_of(self)
 
-    async def events(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/events", scope="spend:read", answers={200: EventPage})
+    async def events(self, caller: Caller, query: EventsQuery) -> web.Response:
         """List events in the order in which they were published; ``next_after`` continues."""
-        principal = await self.authenticator.authenticate(request, "spend:read")
-        organisation = organisation_of(request, principal, self.default_organisation)
-        principal.require_whole_organisation()
-        asked = EventFilter(choice(request, "type", EventType), choice(request, "state", DeliveryState))
-        after = integer(request, "after", 0, least=0, most=2**53)
-        limit = integer(request, "limit", 100, least=1, most=MAX_LIMIT)
-        found = await self.database.read(lambda connection: events_page(connection, organisation, asked, after, limit))
-        return web.json_response(
-            {
-                "events": [_view(item) for item in found],
-                "next_after": found[-1].event.seq if len(found) == limit else None,
-            }
+        caller.principal.require_whole_organisation()
+        asked, after, limit = EventFilter(query.type, query.state), query.after, query.limit
+        found = await self.database.read(
+            lambda connection: events_page(connection, caller.organisation, asked, after, limit)
         )
+        page: EventPage = {
+            "events": [_view(item) for item in found],
+            "next_after": found[-1].event.seq if len(found) == limit else None,
+        }
+        return web.json_response(page)
 
-    async def redeliver(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/events/{event_id}/redeliver", scope="admin", answers={202: EventView})
+    async def redeliver(self, caller: Caller, event_id: str) -> web.Response:
         """Have an event sent once more to every channel that subscribes to it."""
-        principal = await self.authenticator.authenticate(request, "admin")
-        organisation = organisation_of(request, principal, self.default_organisation)
-        principal.require_whole_organisation()
-        event_id, now = request.match_info["event_id"], self.clock.now()
+        caller.principal.require_whole_organisation()
+        organisation, now = caller.organisation, self.clock.now()
         found = await self.database.write(
             lambda connection: redeliver(connection, organisation, event_id, self.channels, now)
         )
@@ -67,7 +105,7 @@ class EventsApi:
         return web.json_response(_view(found), status=202)
 
 
-def _view(item: EventWithDeliveries) -> dict[str, Any]:
+def _view(item: EventWithDeliveries) -> EventView:
     event = item.event
     return {
         "event_id": event.event_id,
@@ -75,11 +113,11 @@ def _view(item: EventWithDeliveries) -> dict[str, Any]:
         "type": event.type,
         "organisation": event.organisation,
         "timestamp": rfc3339(event.at),
-        "data": event.payload,
+        "data": dict(event.payload),
         "deliveries": [
             {
                 "channel": delivery.channel,
-                "state": delivery.state.value,
+                "state": delivery.state,
                 "attempts": delivery.attempts,
                 "next_try_at": None if delivery.due_at is None else rfc3339(delivery.due_at),
                 "settled_at": None if delivery.settled_at is None else rfc3339(delivery.settled_at),

@@ -8,17 +8,25 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import Authenticator, Principal
-from p402.collector.api.bodies import json_body
+from p402.collector.api.endpoint import Caller, HeaderParameter, endpoint, routes_of
 from p402.collector.api.feedback_rules import RulesView
 from p402.collector.api.feedback_schema import (
+    Allowed,
     AskBody,
+    Blocked,
+    DecisionView,
+    GrantedLease,
+    LeaseAnswer,
     LeaseSettlement,
+    NamedCard,
+    Refusal,
+    Settled,
+    SettledLease,
     Settlement,
     amounts_from,
     amounts_view,
@@ -37,6 +45,14 @@ from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Attribution, Clock, Money, is_valid_id, rfc3339
 
 __all__ = ["FeedbackApi", "HoldTimes"]
+
+_IDEMPOTENCY_KEY = HeaderParameter(
+    "Idempotency-Key", "Asked again with the same key and the same body, the same is answered.", "call-7f3a"
+)
+_PATH = tuple(
+    HeaderParameter(f"X-P402-{level.value.capitalize()}", f"The {level.value} that the request is for.", "legal")
+    for level, _ in Attribution()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +81,35 @@ class FeedbackApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [
-            web.post("/v1/decisions", self.decide),
-            web.post("/v1/decisions/{decision}/settle", self.settle_decision),
-            web.post("/v1/leases", self.lease),
-            web.post("/v1/leases/{lease}/settle", self.settle_lease),
-            web.get("/v1/authorize", self.authorize, allow_head=False),
-        ]
+        return routes_of(self)
 
     # --- asking
 
-    async def decide(self, request: web.Request) -> web.Response:
+    @endpoint(
+        "POST /v1/decisions",
+        scope="feedback",
+        answers={200: DecisionView, 402: Refusal},
+        problems=(409,),
+        headers=(_IDEMPOTENCY_KEY,),
+    )
+    async def decide(self, request: web.Request, caller: Caller, body: AskBody) -> web.Response:
         """Decide about one call and hold what it needs; 402 if it may not be made."""
-        principal = await self.authenticator.authenticate(request, "feedback")
-        body = await json_body(request, AskBody)
         key = request.headers.get("Idempotency-Key")
         if key is not None and not is_valid_id(key):
             raise BadRequest("The header Idempotency-Key must be 1 to 256 printable characters.")
-        granted, _ = await self._ask(principal, body, LeaseKind.DECISION, self.times.decision, key)
+        granted, _ = await self._ask(caller.principal, body, LeaseKind.DECISION, self.times.decision, key)
         view = decision_view(granted, self.clock.now())
         if granted.decision.verdict is Verdict.BLOCK:
             raise PaymentRequired(f"The call may not be made: {granted.decision.rationale}.", view)
         return web.json_response(view)
 
-    async def lease(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/leases", scope="feedback", answers={200: LeaseAnswer}, problems=(409,))
+    async def lease(self, caller: Caller, body: AskBody) -> web.Response:
         """Decide about one call and hold more than it needs, for calls to come; with the rules to decide about them."""
-        principal = await self.authenticator.authenticate(request, "feedback")
-        body = await json_body(request, AskBody)
-        granted, question = await self._ask(principal, body, LeaseKind.LEASE, self.times.lease, None)
+        granted, question = await self._ask(caller.principal, body, LeaseKind.LEASE, self.times.lease, None)
         now = self.clock.now()
         assert granted.budgets is not None
-        lease = None
+        lease: GrantedLease | None = None
         if granted.lease_id is not None and granted.expires_at is not None:
             lease = {
                 "id": granted.lease_id,
@@ -109,12 +123,19 @@ class FeedbackApi:
         rules = self.rules.text(granted, question, now) if stale else "null"
         return web.Response(text=f'{answer[:-1]}, "rules": {rules}}}', content_type="application/json")
 
-    async def authorize(self, request: web.Request) -> web.Response:
+    @endpoint(
+        "GET /v1/authorize",
+        scope="feedback",
+        answers={200: Allowed, 403: Blocked},
+        headers=_PATH,
+        sends=("X-P402-Budget",),
+    )
+    async def authorize(self, request: web.Request, caller: Caller) -> web.Response:
         """Say 200 or 403 to a proxy that asks about a request it has not read (nginx auth_request, Envoy ext_authz).
 
         Who it is for comes from the key's binding and from ``X-P402-…`` headers that the proxy sets.
         """
-        principal = await self.authenticator.authenticate(request, "feedback")
+        principal = caller.principal
         named = {level.value: request.headers.get(f"X-P402-{level.value.capitalize()}") for level, _ in Attribution()}
         asked = Attribution(**{level: value if is_valid_id(value) else None for level, value in named.items()})
         attribution = principal.bound_to.over(asked).over(Attribution(organisation=self.default_organisation))
@@ -125,17 +146,17 @@ class FeedbackApi:
             )
         )
         if short is None:
-            return web.json_response({"verdict": Verdict.ALLOW.value})
-        refusal = {"verdict": Verdict.BLOCK.value, "budget": short}
+            return web.json_response(Allowed(verdict="allow"))
+        refusal = Blocked(verdict="block", budget=short)
         return web.json_response(refusal, status=403, headers={"X-P402-Budget": short})
 
     # --- settling
 
-    async def settle_decision(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/decisions/{decision}/settle", scope="feedback", answers={200: Settled})
+    async def settle_decision(self, caller: Caller, decision: str, body: Settlement) -> web.Response:
         """Say what a call used: it is priced and charged once, whether this or its span comes first."""
-        principal = await self.authenticator.authenticate(request, "feedback")
-        body = await json_body(request, Settlement)
-        decided = await self._decided(request, principal)
+        principal = caller.principal
+        decided = await self._decided(decision, principal)
         if body.outcome == "completed":
             if body.usage is None:
                 raise BadRequest("A call that was completed is settled with its usage.")
@@ -146,26 +167,24 @@ class FeedbackApi:
         else:
             outcome = body.outcome
             await self.database.write(lambda connection: self._let_go(connection, decided))
-        return web.json_response({"id": decided.id, "outcome": outcome})
+        return web.json_response(Settled(id=decided.id, outcome=outcome))
 
-    async def settle_lease(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/leases/{lease}/settle", scope="feedback", answers={200: SettledLease}, problems=(409,))
+    async def settle_lease(self, caller: Caller, lease: str, body: LeaseSettlement) -> web.Response:
         """Give back what a lease holds beyond calls under way."""
-        principal = await self.authenticator.authenticate(request, "feedback")
-        body = await json_body(request, LeaseSettlement)
-        lease_id, keep, now = request.match_info["lease"], amounts_from(body.keep), self.clock.now()
-        key_id = principal.key_id or ""
+        keep, now, key_id = amounts_from(body.keep), self.clock.now(), caller.principal.key_id or ""
 
         def change(connection: Connection) -> GivenBack | None:
-            lease = lease_by_id(driver(connection), lease_id)
-            if lease is None or lease.key_id != key_id:
+            held = lease_by_id(driver(connection), lease)
+            if held is None or held.key_id != key_id:
                 return None
-            budgets = self.decisions.budgets(connection, lease.organisation, now)
-            return give_back(connection, lease_id, key_id, budgets, calls=body.calls, keep=keep, at=now)
+            budgets = self.decisions.budgets(connection, held.organisation, now)
+            return give_back(connection, lease, key_id, budgets, calls=body.calls, keep=keep, at=now)
 
         given = await self.database.write(change)
         if given is None:
-            raise NotFound(f"There is no lease {lease_id[:64]!r} of this API key.")
-        return web.json_response({"state": given.state.value, "missing_calls": given.missing_calls})
+            raise NotFound(f"There is no lease {lease[:64]!r} of this API key.")
+        return web.json_response(SettledLease(state=given.state, missing_calls=given.missing_calls))
 
     # --- shared
 
@@ -185,8 +204,8 @@ class FeedbackApi:
         self.metrics.decided(granted.decision.verdict.value, granted.decision.code.value)
         return granted, question
 
-    async def _decided(self, request: web.Request, principal: Principal) -> Decided:
-        decision_id, key_id = request.match_info["decision"], principal.key_id or ""
+    async def _decided(self, decision_id: str, principal: Principal) -> Decided:
+        key_id = principal.key_id or ""
         decided = await self.database.read(lambda connection: decision_by_id(driver(connection), decision_id, key_id))
         if decided is None:
             raise NotFound(f"There is no decision {decision_id[:64]!r} of this API key.")
@@ -198,9 +217,13 @@ class FeedbackApi:
         if lease is not None:
             release(sql, lease, {}, self.clock.now())
 
-    def _card_view(self, question: Question, at: datetime) -> dict[str, Any] | None:
+    def _card_view(self, question: Question, at: datetime) -> NamedCard | None:
         card = self.decisions.card(question.provider, question.model, question.service_tier, at)
         if card is None:
             return None
-        named = {"provider": question.provider, "model": question.model, "service_tier": question.service_tier}
-        return {**named, "card": card.to_wire()}
+        return {
+            "provider": question.provider,
+            "model": question.model,
+            "service_tier": question.service_tier,
+            "card": card.to_wire(),
+        }

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from typing_extensions import TypedDict
 
-from p402.collector.api.problem import BadRequest
+from p402.collector.api.fields import Count, Id, Json, Node, Time, shape
+from p402.collector.api.problem import BadRequest, Problem
 from p402.collector.budgets.definition import amount_of, show_amount
 from p402.collector.storage.decisions import Granted
-from p402.decisions import Ability, Measure, Question, Verdict
+from p402.collector.storage.leases import LeaseState
+from p402.decisions import Ability, Code, Measure, Question, Verdict
 from p402.vocabulary import MAX_ID_LENGTH, Attribution, Level, Usage, is_valid_id, rfc3339
 
 __all__ = [
+    "Allowed",
     "AskBody",
     "AskedQuestion",
+    "Blocked",
+    "DecisionView",
+    "GrantedLease",
+    "LeaseAnswer",
     "LeaseSettlement",
+    "NamedCard",
+    "Refusal",
+    "Settled",
+    "SettledLease",
     "Settlement",
     "amounts_from",
     "amounts_view",
@@ -51,8 +63,8 @@ class AskedQuestion(BaseModel):
     client: _Id | None = None
     employee: _Id | None = None
     session: _Id | None = None
-    provider: _Text
-    model: _Text
+    provider: Annotated[_Text, Field(examples=["anthropic"])]
+    model: Annotated[_Text, Field(examples=["claude-opus-4-5"])]
     operation: _Text = "chat"
     input_tokens: _Tokens | None = 0
     output_tokens: _Tokens | None = None
@@ -80,7 +92,7 @@ _NOT_LEVELS = tuple(name for name in AskedQuestion.model_fields if name not in s
 
 
 class AskBody(BaseModel):
-    """Body of ``POST /v1/decisions`` and ``POST /v1/leases``."""
+    """What is asked before a call."""
 
     model_config = _Strict
 
@@ -91,7 +103,7 @@ class AskBody(BaseModel):
 
 
 class LeaseSettlement(BaseModel):
-    """Body of ``POST /v1/leases/{id}/settle``."""
+    """What a holder of a lease keeps of it."""
 
     model_config = _Strict
 
@@ -122,7 +134,7 @@ class UsageBody(BaseModel):
 
 
 class Settlement(BaseModel):
-    """Body of ``POST /v1/decisions/{id}/settle``: what the call used, never what it cost."""
+    """What a call used, never what it cost."""
 
     model_config = _Strict
 
@@ -139,6 +151,109 @@ class Settlement(BaseModel):
     service_tier: _Text | None = None
 
 
+@shape
+class DecisionView(TypedDict):
+    """May the call be made, by which model, and how long an answer."""
+
+    id: Id | None
+    verdict: Verdict
+    code: Code
+    rationale: str
+    model: str
+    """The one to call."""
+    output_tokens: int | None
+    """A limit to set."""
+    would: str | None
+    """What budgets and policies that only observe would have done."""
+    holds: dict[Measure, str]
+    decided_at: Time
+    retry_after_seconds: NotRequired[float]
+    """With the verdict `wait`."""
+    expires_at: NotRequired[Time]
+    """Of the hold."""
+
+
+class Refusal(Problem, DecisionView):
+    """The call may not be made: a problem that has the members of the decision too."""
+
+
+@shape
+class NamedCard(TypedDict):
+    """The prices of a model."""
+
+    provider: str
+    model: str
+    service_tier: str | None
+    card: Json
+
+
+@shape
+class GrantedLease(TypedDict):
+    """What is held for calls to come."""
+
+    id: Id
+    expires_at: Time
+    amounts: dict[Measure, str]
+
+
+@shape
+class RulesAnswer(TypedDict):
+    """The rules by which a holder of a lease decides by itself."""
+
+    organisation: Node
+    department: Node | None
+    version: int
+    levels: list[Level]
+    policy: Json
+    ceilings: dict[Measure, str]
+    hard: bool
+    catalogue: list[Json]
+    cards: list[NamedCard]
+
+
+@shape
+class LeaseAnswer(TypedDict):
+    """A decision about one call, and a lease for more like it."""
+
+    decision: DecisionView
+    lease: GrantedLease | None
+    card: NamedCard | None
+    rules: RulesAnswer | None
+    """Null: those of the version that was named are still right."""
+
+
+@shape
+class Settled(TypedDict):
+    """What became of a call."""
+
+    id: Id
+    outcome: str
+
+
+@shape
+class SettledLease(TypedDict):
+    """What became of a lease."""
+
+    state: LeaseState
+    missing_calls: Count
+    """Calls under it that no span has told of."""
+
+
+@shape
+class Allowed(TypedDict):
+    """The request may pass."""
+
+    verdict: Literal["allow"]
+
+
+@shape
+class Blocked(TypedDict):
+    """The request may not pass."""
+
+    verdict: Literal["block"]
+    budget: str
+
+
 def amounts_from(amounts: Mapping[Measure, str]) -> dict[Measure, int]:
     """Read amounts by measure.
 
@@ -151,18 +266,18 @@ def amounts_from(amounts: Mapping[Measure, str]) -> dict[Measure, int]:
         raise BadRequest(f"An amount is not as it must be: {error}.") from error
 
 
-def amounts_view(amounts: Mapping[Measure, int]) -> dict[str, str]:
+def amounts_view(amounts: Mapping[Measure, int]) -> dict[Measure, str]:
     """Show amounts by measure: USD as a decimal string, counts as digits."""
-    return {measure.value: show_amount(measure, amount) for measure, amount in amounts.items()}
+    return {measure: show_amount(measure, amount) for measure, amount in amounts.items()}
 
 
-def decision_view(granted: Granted, at: datetime) -> dict[str, Any]:
+def decision_view(granted: Granted, at: datetime) -> DecisionView:
     """Show a decision."""
     decision = granted.decision
-    view: dict[str, Any] = {
+    view: DecisionView = {
         "id": granted.id,
-        "verdict": decision.verdict.value,
-        "code": decision.code.value,
+        "verdict": decision.verdict,
+        "code": decision.code,
         "rationale": decision.rationale,
         "model": decision.model,
         "output_tokens": decision.output_tokens,

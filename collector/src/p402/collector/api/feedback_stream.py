@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from p402.collector.api.auth import Authenticator, Principal
-from p402.collector.api.pages import organisation_of
+from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.problem import Forbidden, Unauthorised
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
@@ -45,18 +45,21 @@ class FeedbackStream:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [web.get("/v1/feedback/stream", self.stream, allow_head=False)]
+        return routes_of(self)
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
+    @endpoint(
+        "GET /v1/feedback/stream",
+        scope=_SCOPE,
+        answers={200: Media("text/event-stream", 'event: rules\ndata: {"version": 7}\n\n', "Server-sent events.")},
+    )
+    async def stream(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Send events until the client leaves, its key is revoked, or the collector stops."""
-        principal = await self.authenticator.authenticate(request, _SCOPE)
-        organisation = organisation_of(request, principal, self.default_organisation)
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
         await response.prepare(request)
         with suppress(ConnectionError):
-            await self._send_all(request, response, principal, organisation)
+            await self._send_all(request, response, caller.principal, caller.organisation)
         return response
 
     async def _send_all(

@@ -2,29 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator
-from p402.collector.api.pages import organisation_of
-from p402.collector.api.problem import BadRequest
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.fields import Count, Date, Node, Time, Usd, shape
+from p402.collector.api.query import NodeLevel, Query, wrong_parameter
 from p402.collector.budgets.period import Period, PeriodKind
-from p402.collector.forecast.project import INTERVAL, Projection
+from p402.collector.forecast.project import INTERVAL, Method, Projection
 from p402.collector.forecast.service import Forecasts
 from p402.vocabulary import Clock, Level, Money, is_valid_id, rfc3339
 
 __all__ = ["ForecastApi"]
 
-_Name = TypeVar("_Name", bound=StrEnum)
 
-_PERIODS = (PeriodKind.DAY, PeriodKind.WEEK, PeriodKind.MONTH)
-_LEVELS = tuple(level for level in Level if level is not Level.REQUEST)
+class ForecastQuery(Query):
+    """What is projected."""
+
+    level: NodeLevel = Level.ORGANISATION
+    node: Annotated[
+        str | None,
+        Field(
+            description="The id of a node of the level; empty: what is unattributed.",
+            examples=["legal"],
+        ),
+    ] = None
+    period: Literal[PeriodKind.DAY, PeriodKind.WEEK, PeriodKind.MONTH] = PeriodKind.MONTH
+    time_zone: Annotated[str, Field(description="A name of the IANA database.", examples=["Europe/Berlin"])] = "UTC"
+    cap_usd: Annotated[str | None, Field(description="A decimal amount.", examples=["2500.00"])] = None
+
+
+@shape
+class Velocity(TypedDict):
+    """What was spent so far, over the time that is over, times the time that remains."""
+
+    usd_per_day: Usd
+    projected_usd: Usd
+    cap_reached_on: Date | None
+
+
+@shape
+class Rhythm(TypedDict):
+    """What the last weeks say about the days to come."""
+
+    method: Method
+    basis_days: Count
+    projected_usd: Usd
+    interval: float
+    low_usd: Usd | None
+    high_usd: Usd | None
+    cap_reached_on: Date | None
+    cap_passed_probability: float | None
+
+
+@shape
+class DayView(TypedDict):
+    """A day of the period."""
+
+    date: Date
+    spent_usd: Usd
+    expected_usd: Usd
+
+
+ForecastView = TypedDict(
+    "ForecastView",
+    {
+        "organisation": Node,
+        "level": Level,
+        "node": Node | None,
+        "period": PeriodKind,
+        "time_zone": str,
+        "from": Time,
+        "to": Time,
+        "at": Time,
+        "elapsed": float,
+        "spent_usd": Usd,
+        "cap_usd": Usd | None,
+        "velocity": Velocity,
+        "forecast": Rhythm,
+        "days": list[DayView],
+    },
+)
+"""Where spend is heading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +104,32 @@ class ForecastApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the route; the README's table is checked against it."""
-        return [web.get("/v1/forecast", self.forecast, allow_head=False)]
+        return routes_of(self)
 
-    async def forecast(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/forecast", scope="spend:read", answers={200: ForecastView})
+    async def forecast(self, caller: Caller, query: ForecastQuery) -> web.Response:
         """Project what a node will have spent at the end of the period under way."""
-        principal = await self.authenticator.authenticate(request, "spend:read")
-        organisation = organisation_of(request, principal, self.default_organisation)
-        level = _choice(request, "level", Level.ORGANISATION, _LEVELS)
-        node = _node(request, level, organisation)
-        principal.require_node(level, node)
-        kind = _choice(request, "period", PeriodKind.MONTH, _PERIODS)
-        time_zone = _time_zone(request)
-        cap = _amount(request, "cap_usd")
+        organisation, level, kind = caller.organisation, query.level, query.period
+        node = _node(query.node, level, organisation)
+        caller.principal.require_node(level, node)
+        time_zone, cap = _time_zone(query.time_zone), _amount(query.cap_usd)
         now = self.clock.now()
         window = Period(kind=kind, time_zone=time_zone).window(now)
         assert window.end is not None, "calendar periods end"
         found = await self.forecasts.project(organisation, level, node, window.start, window.end, time_zone, cap, now)
-        asked = {
-            "organisation": organisation,
-            "level": level.value,
-            "node": node,
-            "period": kind.value,
-            "time_zone": time_zone,
-        }
-        return web.json_response(asked | _view(found))
+        return web.json_response(_view(found, organisation, level, node, kind, time_zone))
 
 
-def _view(found: Projection) -> dict[str, Any]:
+def _view(
+    found: Projection, organisation: str, level: Level, node: str | None, kind: PeriodKind, time_zone: str
+) -> ForecastView:
     velocity, forecast = found.velocity, found.forecast
     return {
+        "organisation": organisation,
+        "level": level,
+        "node": node,
+        "period": kind,
+        "time_zone": time_zone,
         "from": rfc3339(found.start),
         "to": rfc3339(found.end),
         "at": rfc3339(found.now),
@@ -79,7 +142,7 @@ def _view(found: Projection) -> dict[str, Any]:
             "cap_reached_on": _text(velocity.cap_reached_on),
         },
         "forecast": {
-            "method": forecast.method.value,
+            "method": forecast.method,
             "basis_days": forecast.basis_days,
             "projected_usd": str(forecast.projected),
             "interval": INTERVAL,
@@ -89,7 +152,7 @@ def _view(found: Projection) -> dict[str, Any]:
             "cap_passed_probability": forecast.cap_passed_probability,
         },
         "days": [
-            {"date": _text(day.date), "spent_usd": str(day.spent), "expected_usd": str(day.expected)}
+            {"date": str(day.date), "spent_usd": str(day.spent), "expected_usd": str(day.expected)}
             for day in found.days
         ],
     }
@@ -99,50 +162,33 @@ def _text(value: Money | date | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _choice(request: web.Request, name: str, default: _Name, names: Sequence[_Name]) -> _Name:
-    asked = request.query.get(name, default.value)
-    found = next((known for known in names if known.value == asked), None)
-    if found is None:
-        listed = ", ".join(known.value for known in names)
-        raise BadRequest(f"The query parameter {name} must be one of {listed}; got {asked[:40]!r}.")
-    return found
-
-
-def _node(request: web.Request, level: Level, organisation: str) -> str | None:
-    """Read the id of a node; an empty one is the unattributed node, and the organisation needs none."""
-    asked = request.query.get("node")
+def _node(asked: str | None, level: Level, organisation: str) -> str | None:
+    """Check the id of a node; an empty one is the unattributed node, and the organisation needs none."""
     if level is Level.ORGANISATION and asked in (None, organisation):
         return organisation
     if level is Level.ORGANISATION:
-        raise BadRequest(
-            "The query parameter node must be left out at the level organisation; say organisation= instead."
-        )
+        raise wrong_parameter({"node": "must be left out at the level organisation; say organisation= instead"})
     if asked is None or not (asked == "" or is_valid_id(asked)):
-        raise BadRequest(
-            f"The query parameter node must be the id of a {level.value}: 1 to 256 printable characters,"
-            " or empty for what is unattributed."
-        )
+        must = f"must be the id of a {level.value}: 1 to 256 printable characters, or empty for what is unattributed"
+        raise wrong_parameter({"node": must})
     return asked or None
 
 
-def _time_zone(request: web.Request) -> str:
-    asked = request.query.get("time_zone", "UTC")
+def _time_zone(asked: str) -> str:
     try:
         return ZoneInfo(asked).key
     except (LookupError, ValueError, OSError) as error:  # unknown; not a name; a folder, or a name too long
-        raise BadRequest(
-            f"The query parameter time_zone must be a name of the IANA database, such as Europe/Berlin; got {asked[:40]!r}."
-        ) from error
+        must = f"must be a name of the IANA database, such as Europe/Berlin; got {asked[:40]!r}"
+        raise wrong_parameter({"time_zone": must}) from error
 
 
-def _amount(request: web.Request, name: str) -> Money | None:
-    asked = request.query.get(name)
+def _amount(asked: str | None) -> Money | None:
     if asked is None:
         return None
     try:
         amount = Money.parse(asked)
     except ValueError as error:
-        raise BadRequest(f"The query parameter {name}: {error}") from error
+        raise wrong_parameter({"cap_usd": f"must be an amount: {str(error).rstrip('.')}"}) from error
     if amount < Money(0):
-        raise BadRequest(f"The query parameter {name} must not be negative; got {asked[:40]!r}.")
+        raise wrong_parameter({"cap_usd": f"must not be negative; got {asked[:40]!r}"})
     return amount

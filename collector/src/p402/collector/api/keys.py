@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator, Principal
-from p402.collector.api.bodies import json_body
 from p402.collector.api.budget_views import within_part
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.fields import Id, Node, Time, shape
 from p402.collector.api.problem import Forbidden, NotFound
 from p402.collector.storage.audit import record_audit
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.keys import ApiKey, Keys
-from p402.vocabulary import Attribution, Clock, Level, rfc3339
+from p402.vocabulary import Attribution, Clock, rfc3339
 
 __all__ = ["KeysApi"]
 
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-class _NewKey(BaseModel):
+class NewKey(BaseModel):
+    """A key as it shall be."""
+
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
-    scopes: Annotated[list[str], Field(min_length=1, max_length=20)]
+    name: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$"),
+        Field(examples=["the auditor's"]),
+    ]
+    scopes: Annotated[list[str], Field(min_length=1, max_length=20, examples=[["receipts:read"]])]
     organisation: _Id | None = None
     department: _Id | None = None
     project: _Id | None = None
@@ -35,7 +43,52 @@ class _NewKey(BaseModel):
     employee: _Id | None = None
 
     def bound_to(self) -> Attribution:
+        """Give the part of the tree that it is bound to."""
         return Attribution(self.organisation, self.department, self.project, self.client, self.employee)
+
+
+@shape
+class Binding(TypedDict):
+    """The part of the tree that a key is bound to; null where it is not."""
+
+    organisation: Node | None
+    department: Node | None
+    project: Node | None
+    client: Node | None
+    employee: Node | None
+
+
+@shape
+class KeyView(TypedDict):
+    """What is known about a key."""
+
+    id: Id
+    name: str
+    scopes: list[str]
+    bound_to: Binding
+    created_at: Time
+    revoked_at: Time | None
+
+
+class FreshKey(KeyView):
+    """A key with its secret, which is never shown again."""
+
+    secret: Annotated[str, Field(examples=["p402_…"])]
+
+
+@shape
+class KeyList(TypedDict):
+    """Keys, the oldest first."""
+
+    keys: list[KeyView]
+
+
+@shape
+class RevokedKey(TypedDict):
+    """A key that is useless from now on."""
+
+    id: Id
+    revoked_at: Time
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +103,36 @@ class KeysApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [
-            web.get("/v1/keys", self.list, allow_head=False),
-            web.post("/v1/keys", self.create),
-            web.delete("/v1/keys/{key}", self.revoke),
-        ]
+        return routes_of(self)
 
-    async def list(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/keys", scope="admin", answers={200: KeyList})
+    async def list(self, caller: Caller) -> web.Response:
         """List keys, the oldest first; their secrets are not known any more."""
-        principal = await self.authenticator.authenticate(request, "admin")
-        found = [key for key in await self.keys.list() if within_part(principal, key.bound_to)]
-        return web.json_response({"keys": [_view(key) for key in found]})
+        found = [key for key in await self.keys.list() if within_part(caller.principal, key.bound_to)]
+        return web.json_response(KeyList(keys=[_view(key) for key in found]))
 
-    async def create(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/keys", scope="admin", answers={201: FreshKey})
+    async def create(self, caller: Caller, body: NewKey) -> web.Response:
         """Make a key; its secret is in this answer only."""
-        principal = await self.authenticator.authenticate(request, "admin")
-        body = await json_body(request, _NewKey)
+        principal = caller.principal
         bound_to = body.bound_to().over(principal.bound_to)
         if not within_part(principal, bound_to):
             raise Forbidden("A key that is bound to a part of the tree makes keys for that part only.")
         key, secret = await self.keys.create(body.name, frozenset(body.scopes), bound_to, self.clock.now())
         await self._note(principal, key, "key.created")
-        return web.json_response({**_view(key), "secret": secret}, status=201)
+        return web.json_response(FreshKey(**_view(key), secret=secret), status=201)
 
-    async def revoke(self, request: web.Request) -> web.Response:
+    @endpoint("DELETE /v1/keys/{key}", scope="admin", answers={200: RevokedKey})
+    async def revoke(self, caller: Caller, key: str) -> web.Response:
         """Make a key useless from now on; its streams end."""
-        principal = await self.authenticator.authenticate(request, "admin")
-        key_id = request.match_info["key"]
-        known = next((key for key in await self.keys.list() if key.id == key_id), None)
+        principal = caller.principal
+        known = next((known for known in await self.keys.list() if known.id == key), None)
         if known is None or known.revoked_at is not None or not within_part(principal, known.bound_to):
-            raise NotFound(f"There is no key {key_id[:64]!r} that you may see and that is not revoked.")
-        await self.keys.revoke(key_id, self.clock.now())
+            raise NotFound(f"There is no key {key[:64]!r} that you may see and that is not revoked.")
+        now = self.clock.now()
+        await self.keys.revoke(key, now)
         await self._note(principal, known, "key.revoked")
-        return web.json_response({"id": key_id, "revoked_at": rfc3339(self.clock.now())})
+        return web.json_response(RevokedKey(id=key, revoked_at=rfc3339(now)))
 
     async def _note(self, principal: Principal, key: ApiKey, action: str) -> None:
         organisation = key.bound_to.organisation or self.default_organisation
@@ -100,12 +150,18 @@ class KeysApi:
         )
 
 
-def _view(key: ApiKey) -> dict[str, Any]:
+def _view(key: ApiKey) -> KeyView:
     return {
         "id": key.id,
         "name": key.name,
         "scopes": sorted(key.scopes),
-        "bound_to": {level.value: value for level, value in key.bound_to if level is not Level.SESSION},
+        "bound_to": {
+            "organisation": key.bound_to.organisation,
+            "department": key.bound_to.department,
+            "project": key.bound_to.project,
+            "client": key.bound_to.client,
+            "employee": key.bound_to.employee,
+        },
         "created_at": rfc3339(key.created_at),
         "revoked_at": None if key.revoked_at is None else rfc3339(key.revoked_at),
     }

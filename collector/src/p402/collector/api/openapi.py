@@ -35,6 +35,7 @@ _HEADERS = {
     "Retry-After": "Seconds to wait before trying again.",
     "X-P402-Budget": "The budget that has too little left.",
     "Content-Disposition": "The name of the file.",
+    "Location": "Where it is.",
 }
 _PROBLEMS = {
     400: "Something in the request is not as it must be; `errors` says what.",
@@ -179,7 +180,7 @@ class _Written:
             case "null":
                 return None
             case _:
-                return ""
+                return "2026-12-01T00:00:00Z" if full.get("format") == "date-time" else "text"
 
 
 def _operation(described: Endpoint, schemas: _Written) -> dict[str, Any]:

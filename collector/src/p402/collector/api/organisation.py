@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Annotated, Literal
 
 from aiohttp import web
+from pydantic import Field
 from sqlalchemy import Connection
+from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator
-from p402.collector.api.pages import MAX_LIMIT, choice, identifier, integer, organisation_of
-from p402.collector.api.problem import BadRequest
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.fields import Count, Node, Time, Usd, shape
+from p402.collector.api.query import Limit, NodeId, Query, wrong_parameter
 from p402.collector.storage.budgets import budgets_in_force
 from p402.collector.storage.charges import spend_by
 from p402.collector.storage.database import Database
@@ -22,6 +25,51 @@ from p402.vocabulary import Attribution, Clock, Level, rfc3339
 __all__ = ["OrganisationApi"]
 
 _SHOWN = (Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)
+
+
+class TreeQuery(Query):
+    """Which part of the tree."""
+
+    level: Annotated[
+        Literal[Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE, Level.SESSION] | None,
+        Field(
+            description="Of which the nodes are shown; default: those of departments, projects, clients and employees."
+        ),
+    ] = None
+    department: NodeId | None = None
+    project: NodeId | None = None
+    client: NodeId | None = None
+    employee: NodeId | None = None
+    after: Annotated[NodeId | None, Field(description="Goes on with a level after this node.")] = None
+    limit: Limit = 100
+
+
+@shape
+class NodeView(TypedDict):
+    """A node of the tree."""
+
+    node: Node
+    owner: str | None
+    spend_usd: Usd
+    """Of this month."""
+    charges: Count
+    budgets: list[str]
+
+
+@shape
+class LevelView(TypedDict):
+    """The nodes of a level."""
+
+    nodes: list[NodeView]
+    next_after: str | None
+
+
+class TreeView(NodeView):
+    """The tree of an organisation."""
+
+    organisation: Node
+    month_from: Time
+    levels: dict[Level, LevelView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +83,27 @@ class OrganisationApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [web.get("/v1/organisation", self.tree, allow_head=False)]
+        return routes_of(self)
 
-    async def tree(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/organisation", scope="spend:read", answers={200: TreeView})
+    async def tree(self, caller: Caller, query: TreeQuery) -> web.Response:
         """Show the nodes of each level, or of one: owner, spend of this month (UTC), budgets.
 
         ``department=``, ``project=`` … keep to nodes that had calls together with that one: so the tree is walked down.
         """
-        principal = await self.authenticator.authenticate(request, "spend:read")
-        organisation = organisation_of(request, principal, self.default_organisation)
-        principal.require_whole_organisation()
-        level = choice(request, "level", Level)
-        if level in (Level.ORGANISATION, Level.REQUEST):
-            raise BadRequest("The query parameter level must be one of department, project, client, employee, session.")
-        narrowed = Attribution(organisation, **{name.value: identifier(request, name.value) for name in _SHOWN})
-        after = request.query.get("after", "")
+        caller.principal.require_whole_organisation()
+        organisation, level, after, limit = caller.organisation, query.level, query.after or "", query.limit
+        narrowed = Attribution(organisation, query.department, query.project, query.client, query.employee)
         if level is None and after:
-            raise BadRequest("The query parameter after goes on with one level: name it as level.")
-        limit, now = integer(request, "limit", 100, least=1, most=MAX_LIMIT), self.clock.now()
+            raise wrong_parameter({"after": "goes on with one level: name it as level"})
+        now = self.clock.now()
         month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         hours = int(month.timestamp()) // 3600, int(now.timestamp()) // 3600 + 1
 
-        def read(connection: Connection) -> dict[str, Any]:
+        def read(connection: Connection) -> TreeView:
             budgets = [stored.definition for stored in budgets_in_force(driver(connection), organisation, now)]
 
-            def view(at: Level, names: list[str]) -> list[dict[str, Any]]:
+            def view(at: Level, names: list[str]) -> list[NodeView]:
                 spent = {spend.node: spend for spend in spend_by(connection, at, organisation, *hours)}
                 return [
                     {
@@ -72,15 +116,19 @@ class OrganisationApi:
                     for name in names
                 ]
 
-            levels = {}
+            levels: dict[Level, LevelView] = {}
             for at in (level,) if level else _SHOWN:
                 budgeted = [b.node for b in budgets if b.level is at and b.node != "*"]
                 names = nodes_page(connection, at, narrowed, budgeted, after, limit)
-                levels[at.value] = {
+                levels[at] = {
                     "nodes": view(at, names),
                     "next_after": names[-1] if len(names) == limit else None,
                 }
-            return {**view(Level.ORGANISATION, [organisation])[0], "levels": levels}
+            return {
+                "organisation": organisation,
+                "month_from": rfc3339(month),
+                **view(Level.ORGANISATION, [organisation])[0],
+                "levels": levels,
+            }
 
-        tree = await self.database.read(read)
-        return web.json_response({"organisation": organisation, "month_from": rfc3339(month), **tree})
+        return web.json_response(await self.database.read(read))

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import Field
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import Authenticator, Principal
-from p402.collector.api.bodies import json_body
-from p402.collector.api.pages import MAX_LIMIT, integer, organisation_of
+from p402.collector.api.endpoint import Caller, HeaderParameter, endpoint, routes_of
 from p402.collector.api.policy_views import (
     DEFAULT_NAME,
+    JudgedCall,
+    JudgedPeriod,
     PolicyBody,
+    PolicyList,
+    PolicyVersions,
+    PolicyView,
     TestBody,
     decision_view,
     history_view,
     policy_view,
 )
 from p402.collector.api.problem import BadRequest, Forbidden, NotFound, PreconditionFailed
+from p402.collector.api.query import DIGITS, Limit, Query
 from p402.collector.pricing import PriceBook
 from p402.collector.routing.history import replayed
 from p402.collector.routing.schema import PolicyDefinition, policy_of_definition
@@ -42,6 +49,16 @@ from p402.vocabulary import Attribution, Clock, is_valid_id
 __all__ = ["PoliciesApi"]
 
 _MOST_CHARGES = 100_000  # that one test looks at
+_IF_MATCH = HeaderParameter(
+    "If-Match", 'The version that the change is of, so that nobody else\'s is undone; `"0"` if there is none.', '"3"'
+)
+
+
+class VersionsQuery(Query):
+    """Which versions."""
+
+    after: Annotated[int, Field(ge=0, le=2**31 - 1, description="Goes on after this version."), DIGITS] = 0
+    limit: Limit = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,72 +74,74 @@ class PoliciesApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
-        return [
-            web.get("/v1/policies", self.policies, allow_head=False),
-            web.post("/v1/policies/test", self.test),
-            web.get("/v1/policies/{department}", self.policy, allow_head=False),
-            web.put("/v1/policies/{department}", self.put),
-            web.delete("/v1/policies/{department}", self.delete),
-            web.get("/v1/policies/{department}/versions", self.versions, allow_head=False),
-        ]
+        return routes_of(self)
 
-    async def policies(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/policies", scope="spend:read", answers={200: PolicyList})
+    async def policies(self, caller: Caller) -> web.Response:
         """List the policies that are in force, the organisation's default first."""
-        principal, organisation = await self._caller(request, "spend:read")
-        found = await self.database.read(lambda connection: current_policies(connection, organisation))
-        seen = [stored for stored in found if _may_see(principal, stored.department)]
-        return web.json_response({"policies": [policy_view(stored) for stored in seen]})
+        found = await self.database.read(lambda connection: current_policies(connection, caller.organisation))
+        seen = [stored for stored in found if _may_see(caller.principal, stored.department)]
+        return web.json_response(PolicyList(policies=[policy_view(stored) for stored in seen]))
 
-    async def policy(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/policies/{department}", scope="spend:read", answers={200: PolicyView}, sends=("ETag",))
+    async def policy(self, caller: Caller, department: str) -> web.Response:
         """Show a department's own policy."""
-        principal, organisation = await self._caller(request, "spend:read")
-        department = _department(request, principal)
-        stored = await self.database.read(lambda connection: current_policy(connection, organisation, department))
+        name = _department(department, caller.principal)
+        stored = await self.database.read(lambda connection: current_policy(connection, caller.organisation, name))
         if stored is None:
-            raise NotFound(_none(request))
+            raise NotFound(_none(department))
         return _shown(stored)
 
-    async def put(self, request: web.Request) -> web.Response:
+    @endpoint(
+        "PUT /v1/policies/{department}",
+        scope="admin",
+        answers={200: PolicyView, 201: PolicyView},
+        problems=(412,),
+        headers=(_IF_MATCH,),
+        sends=("ETag",),
+    )
+    async def put(self, request: web.Request, caller: Caller, department: str, body: PolicyBody) -> web.Response:
         """Make a policy the one in force; the same once more changes nothing."""
-        principal, organisation = await self._caller(request, "admin")
-        principal.require_whole_organisation()
-        department, expected = _department(request, principal), _expected(request)
-        body = await json_body(request, PolicyBody)
-        stored, changed = await self._change(
-            principal, organisation, department, body.definition(), body.reason, expected
-        )
+        caller.principal.require_whole_organisation()
+        name, expected = _department(department, caller.principal), _expected(request)
+        stored, changed = await self._change(caller, name, body.definition(), body.reason, expected)
         return _shown(stored, status=201 if changed and stored.version == 1 else 200)
 
-    async def delete(self, request: web.Request) -> web.Response:
+    @endpoint(
+        "DELETE /v1/policies/{department}",
+        scope="admin",
+        answers={200: PolicyView},
+        problems=(412,),
+        headers=(_IF_MATCH,),
+        sends=("ETag",),
+    )
+    async def delete(self, request: web.Request, caller: Caller, department: str) -> web.Response:
         """End a department's policy: the organisation's default applies again, or none."""
-        principal, organisation = await self._caller(request, "admin")
-        principal.require_whole_organisation()
-        department, expected = _department(request, principal), _expected(request)
-        if await self.database.read(lambda connection: current_policy(connection, organisation, department)) is None:
-            raise NotFound(_none(request))
-        stored, _ = await self._change(principal, organisation, department, None, None, expected)
+        caller.principal.require_whole_organisation()
+        name, expected = _department(department, caller.principal), _expected(request)
+        known = await self.database.read(lambda connection: current_policy(connection, caller.organisation, name))
+        if known is None:
+            raise NotFound(_none(department))
+        stored, _ = await self._change(caller, name, None, None, expected)
         return _shown(stored)
 
-    async def versions(self, request: web.Request) -> web.Response:
+    @endpoint("GET /v1/policies/{department}/versions", scope="spend:read", answers={200: PolicyVersions})
+    async def versions(self, caller: Caller, query: VersionsQuery, department: str) -> web.Response:
         """List all versions of a department's policy, the oldest first; ``next_after`` continues."""
-        principal, organisation = await self._caller(request, "spend:read")
-        department = _department(request, principal)
-        after = integer(request, "after", 0, least=0, most=2**31 - 1)
-        limit = integer(request, "limit", 100, least=1, most=MAX_LIMIT)
+        name, organisation = _department(department, caller.principal), caller.organisation
         found = await self.database.read(
-            lambda connection: policy_versions(connection, organisation, department, after, limit)
+            lambda connection: policy_versions(connection, organisation, name, query.after, query.limit)
         )
-        return web.json_response(
-            {
-                "versions": [policy_view(stored) for stored in found],
-                "next_after": found[-1].version if len(found) == limit else None,
-            }
-        )
+        page: PolicyVersions = {
+            "versions": [policy_view(stored) for stored in found],
+            "next_after": found[-1].version if len(found) == query.limit else None,
+        }
+        return web.json_response(page)
 
-    async def test(self, request: web.Request) -> web.Response:
+    @endpoint("POST /v1/policies/test", scope="spend:read", answers={200: JudgedCall | JudgedPeriod})
+    async def test(self, caller: Caller, body: TestBody) -> web.Response:
         """Say what a policy makes of a call, or would have made of those of a period; nothing is changed."""
-        principal, organisation = await self._caller(request, "spend:read")
-        body = await json_body(request, TestBody)
+        principal, organisation = caller.principal, caller.organisation
         own = principal.bound_to.department
         if own is not None and body.department not in (None, own):
             raise Forbidden("The API key is bound to another department.")
@@ -148,7 +167,7 @@ class PoliciesApi:
         period: tuple[datetime, datetime],
         organisation: str,
         proposed: PolicyDefinition | None,
-    ) -> dict[str, object]:
+    ) -> JudgedPeriod:
         found = charges_between(connection, within, *period, _MOST_CHARGES + 1)
         complete = len(found) <= _MOST_CHARGES
         history = replayed(
@@ -170,8 +189,7 @@ class PoliciesApi:
 
     async def _change(
         self,
-        principal: Principal,
-        organisation: str,
+        caller: Caller,
         department: str,
         definition: PolicyDefinition | None,
         reason: str | None,
@@ -182,10 +200,10 @@ class PoliciesApi:
             return await self.database.write(
                 lambda connection: change_policy(
                     connection,
-                    organisation,
+                    caller.organisation,
                     department,
                     definition,
-                    by=principal.key_id,
+                    by=caller.principal.key_id,
                     reason=reason,
                     at=now,
                     expected=expected,
@@ -196,10 +214,6 @@ class PoliciesApi:
                 f"The policy is at version {error.version}, not {expected}: somebody changed it meanwhile. "
                 "Read it, and decide again."
             ) from error
-
-    async def _caller(self, request: web.Request, scope: str) -> tuple[Principal, str]:
-        principal = await self.authenticator.authenticate(request, scope)
-        return principal, organisation_of(request, principal, self.default_organisation)
 
 
 def _policies(
@@ -219,8 +233,7 @@ def _policies(
     return of
 
 
-def _department(request: web.Request, principal: Principal) -> str:
-    name = request.match_info["department"]
+def _department(name: str, principal: Principal) -> str:
     if not is_valid_id(name):
         raise BadRequest(
             "The id of a department has 1 to 256 printable characters; _default is the organisation's own."
@@ -246,8 +259,7 @@ def _expected(request: web.Request) -> int | None:
     return int(version)
 
 
-def _none(request: web.Request) -> str:
-    name = request.match_info["department"]
+def _none(name: str) -> str:
     return f"{name!r} has no policy of its own. GET /v1/policies lists those that have one."
 
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import TypedDict
 
 from p402.collector.api.feedback_schema import AskedQuestion
+from p402.collector.api.fields import Count, Id, Json, Node, Time, Usd, shape
 from p402.collector.routing.history import Example, History, Tally
 from p402.collector.routing.schema import PolicyDefinition
 from p402.collector.storage.policies import DEFAULT_DEPARTMENT, StoredPolicy
-from p402.decisions import Decision
+from p402.decisions import Code, Decision, Verdict
 from p402.vocabulary import MAX_ID_LENGTH, Money, rfc3339
 
-__all__ = ["DEFAULT_NAME", "PolicyBody", "TestBody", "decision_view", "history_view", "policy_view"]
+__all__ = [
+    "DEFAULT_NAME",
+    "JudgedCall",
+    "JudgedPeriod",
+    "PolicyBody",
+    "PolicyList",
+    "PolicyVersions",
+    "PolicyView",
+    "TestBody",
+    "decision_view",
+    "history_view",
+    "policy_view",
+]
 
 DEFAULT_NAME = "_default"
 """How a URL calls the policy of departments that have none of their own."""
@@ -23,7 +37,7 @@ _SHAPE = ConfigDict(extra="forbid", frozen=True)
 
 
 class PolicyBody(PolicyDefinition):
-    """Body of ``PUT /v1/policies/{department}``."""
+    """A policy as it shall be, and why."""
 
     reason: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
 
@@ -40,7 +54,7 @@ class _Period(BaseModel):
 
 
 class TestBody(BaseModel):
-    """Body of ``POST /v1/policies/test``."""
+    """What a policy is tried on: a call, or the calls of a period."""
 
     __test__ = False  # no test, whatever pytest thinks of its name
     model_config = _SHAPE
@@ -60,7 +74,125 @@ class TestBody(BaseModel):
         return self
 
 
-def policy_view(stored: StoredPolicy) -> dict[str, Any]:
+@shape
+class PolicyView(TypedDict):
+    """One version of a policy."""
+
+    organisation: Node
+    department: Node
+    """`_default`: of those without one of their own."""
+    version: int
+    definition: Json | None
+    """Null: the version ends the policy."""
+    created_at: Time
+    created_by: Id | None
+    """The key."""
+    reason: str | None
+
+
+@shape
+class PolicyList(TypedDict):
+    """Policies in force."""
+
+    policies: list[PolicyView]
+
+
+@shape
+class PolicyVersions(TypedDict):
+    """Versions of a policy, the oldest first."""
+
+    versions: list[PolicyView]
+    next_after: int | None
+
+
+@shape
+class JudgedCall(TypedDict):
+    """What a policy makes of a call, apart from money."""
+
+    verdict: Verdict
+    code: Code
+    rationale: str
+    model: str
+    would: str | None
+    most_usd: Usd
+    """The most that the call can cost."""
+
+
+@shape
+class TallyView(TypedDict):
+    """Calls and what they cost."""
+
+    calls: Count
+    cost_usd: Usd
+    unpriced_calls: Count
+
+
+@shape
+class Moved(TypedDict):
+    """Calls that would have gone to another model."""
+
+    calls: Count
+    cost_before_usd: Usd
+    cost_after_usd: Usd
+
+
+MoveView = TypedDict(
+    "MoveView",
+    {
+        "provider": str,
+        "from": str,
+        "to": str,
+        "calls": Count,
+        "calls_without_price": Count,
+        "cost_before_usd": Usd,
+        "cost_after_usd": Usd,
+    },
+)
+"""From one model to another."""
+
+
+@shape
+class NotJudged(TypedDict):
+    """Calls about which too little is known."""
+
+    complexity_unknown: TallyView
+
+
+@shape
+class ExampleView(TypedDict):
+    """A call that the policy changes."""
+
+    seq: int
+    started_at: Time
+    department: Node | None
+    provider: str
+    model: str | None
+    task_type: str | None
+    complexity: int | None
+    cost_usd: Usd | None
+    verdict: Verdict
+    code: Code
+    rationale: str
+    model_after: str
+
+
+@shape
+class JudgedPeriod(TypedDict):
+    """What a policy would have made of the calls of a period."""
+
+    looked_at: TallyView
+    complete: bool
+    verdicts: dict[Verdict, TallyView]
+    rules: dict[str, Count]
+    """How often each rule decided."""
+    moved: Moved
+    moves: list[MoveView]
+    not_judged: NotJudged
+    examples: list[ExampleView]
+    notes: list[str]
+
+
+def policy_view(stored: StoredPolicy) -> PolicyView:
     """Show one version of a policy; without a definition it is the end of one."""
     return {
         "organisation": stored.organisation,
@@ -73,11 +205,11 @@ def policy_view(stored: StoredPolicy) -> dict[str, Any]:
     }
 
 
-def decision_view(decision: Decision) -> dict[str, Any]:
+def decision_view(decision: Decision) -> JudgedCall:
     """Show what a policy makes of a call, apart from money."""
     return {
-        "verdict": decision.verdict.value,
-        "code": decision.code.value,
+        "verdict": decision.verdict,
+        "code": decision.code,
         "rationale": decision.rationale,
         "model": decision.model,
         "would": decision.would,
@@ -85,7 +217,7 @@ def decision_view(decision: Decision) -> dict[str, Any]:
     }
 
 
-def history_view(history: History, *, complete: bool) -> dict[str, Any]:
+def history_view(history: History, *, complete: bool) -> JudgedPeriod:
     """Show what a policy would have made of a period."""
     moves = sorted(history.moves.items(), key=lambda item: (item[1].after.nano_usd - item[1].before.nano_usd, item[0]))
     before = sum((move.before for move in history.moves.values()), Money(0))
@@ -93,7 +225,7 @@ def history_view(history: History, *, complete: bool) -> dict[str, Any]:
     return {
         "looked_at": _tally_view(history.looked_at),
         "complete": complete,
-        "verdicts": {verdict.value: _tally_view(tally) for verdict, tally in sorted(history.verdicts.items())},
+        "verdicts": {verdict: _tally_view(tally) for verdict, tally in sorted(history.verdicts.items())},
         "rules": dict(history.rules.most_common()),
         "moved": {
             "calls": sum(move.calls for move in history.moves.values()),
@@ -134,11 +266,11 @@ def _notes(history: History, *, complete: bool) -> list[str]:
     return notes
 
 
-def _tally_view(tally: Tally) -> dict[str, Any]:
+def _tally_view(tally: Tally) -> TallyView:
     return {"calls": tally.calls, "cost_usd": str(tally.cost), "unpriced_calls": tally.unpriced}
 
 
-def _example_view(example: Example) -> dict[str, Any]:
+def _example_view(example: Example) -> ExampleView:
     charge, decision = example.charge, example.decision
     return {
         "seq": example.seq,
@@ -149,8 +281,8 @@ def _example_view(example: Example) -> dict[str, Any]:
         "task_type": charge.task_type,
         "complexity": charge.complexity,
         "cost_usd": None if charge.cost is None else str(charge.cost),
-        "verdict": decision.verdict.value,
-        "code": decision.code.value,
+        "verdict": decision.verdict,
+        "code": decision.code,
         "rationale": decision.rationale,
         "model_after": decision.model,
     }

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from p402.collector.api.auth import Principal
 from p402.collector.api.problem import BadRequest, Forbidden
-from p402.vocabulary import is_valid_id
+from p402.vocabulary import Level, is_valid_id
 
 __all__ = [
     "DIGITS",
     "MAX_LIMIT",
     "AfterNumber",
+    "Cursor",
     "Flag",
     "Limit",
     "Moment",
     "NodeId",
+    "NodeLevel",
     "Page",
     "Query",
     "organisation_of",
@@ -29,6 +32,7 @@ __all__ = [
 ]
 
 MAX_LIMIT = 1000
+_CURSOR = r"^[0-9]{1,19}~[^\x00]{0,300}$"
 Asked = TypeVar("Asked", bound="Query")
 
 
@@ -58,6 +62,15 @@ def _flag(value: object) -> object:
     return value
 
 
+def _cursor(value: object) -> object:
+    if isinstance(value, str):
+        if not re.fullmatch(_CURSOR, value, re.DOTALL) or int(value.partition("~")[0]) >= 2**63:
+            raise ValueError("not a cursor")
+        number, _, key = value.partition("~")
+        return int(number), key
+    return value
+
+
 def _node_id(value: str) -> str:
     if not is_valid_id(value):
         raise ValueError("no id")
@@ -72,9 +85,21 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-01T00:00:00Z"]}),
 ]
 """A time with a zone; read as UTC."""
+Cursor = Annotated[
+    tuple[int, str],
+    BeforeValidator(_cursor),
+    WithJsonSchema(
+        {"type": "string", "pattern": _CURSOR, "examples": ["1778835600000~lease_01JDC2W0V8H3QK6M4T9ZRX5B7E"]}
+    ),
+]
+"""Where a list goes on: a number and an id, as ``next_after`` gave them."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 NodeId = Annotated[str, AfterValidator(_node_id), Field(min_length=1, max_length=256, examples=["legal"])]
 """The id of a node of the tree, a session included."""
+NodeLevel = Literal[
+    Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE, Level.SESSION
+]  # fmt: skip
+"""A level that has nodes."""
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many at most."), DIGITS]
 AfterNumber = Annotated[
     int, Field(ge=0, le=2**53, description="Goes on after this one: `next_after` of the page before."), DIGITS

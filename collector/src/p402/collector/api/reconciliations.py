@@ -16,7 +16,7 @@ from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.fields import Date, Hex32, Id, Json, Time, Usd
 from p402.collector.api.problem import BadRequest, NotFound
-from p402.collector.api.query import AfterNumber, Limit, NodeId, Query, Whole
+from p402.collector.api.query import DIGITS, AfterNumber, Flag, Limit, NodeId, Query
 from p402.collector.api.views import charge_view
 from p402.collector.pricing import PriceBook
 from p402.collector.reconciliation.compare import CardOf, Documents, read_documents, unit_prices
@@ -141,16 +141,16 @@ class ChargesOfRow(TypedDict):
 class WhichRows(Query):
     """Which rows are asked for."""
 
-    differing: Annotated[bool, Field(description="Only rows whose difference is more than rounding.")] = False
+    differing: Annotated[Flag, Field(description="Only rows whose difference is more than rounding.")] = False
     charge: Annotated[
-        Whole | None, Field(ge=1, le=2**53, description="Only the row in which this charge (its `seq`) is.")
+        int | None, Field(ge=1, le=2**53, description="Only the row in which this charge (its `seq`) is."), DIGITS
     ] = None
 
 
 class WhichCharges(Query):
     """Which charges are asked for."""
 
-    row: Annotated[Whole, Field(ge=0, le=2**31, description="Number of the row.")]
+    row: Annotated[int, Field(ge=0, le=2**31, description="Number of the row."), DIGITS]
     after: AfterNumber = 0
     limit: Limit = 100
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
@@ -13,17 +13,13 @@ from typing_extensions import TypedDict
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.fields import Node, Time
-from p402.collector.api.query import Moment, Page, Query
+from p402.collector.api.query import Moment, NodeLevel, Page, Query
 from p402.collector.api.views import ChargePage, SpendNode, charge_view, spend_view
 from p402.collector.storage.charges import charges_page, spend_by
 from p402.collector.storage.database import Database
 from p402.vocabulary import Clock, Level, rfc3339
 
 __all__ = ["SpendApi"]
-
-NodeLevel = Literal[
-    Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE, Level.SESSION
-]  # fmt: skip
 
 
 class SpendQuery(Query):

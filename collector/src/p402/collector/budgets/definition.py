@@ -72,7 +72,7 @@ class BudgetDefinition(BaseModel):
     """An id, or ``*`` for each node of the level for itself."""
     within: dict[Level, _Id] = Field(default_factory=dict)
     measure: Measure = Measure.COST
-    cap: Annotated[str, BeforeValidator(_text)]
+    cap: Annotated[str, BeforeValidator(_text), Field(examples=["20000.00"])]
     """USD as a decimal string; for other measures a whole number."""
     period: PeriodKind = PeriodKind.MONTH
     length: str | None = None

@@ -14,6 +14,7 @@ from aiohttp import web
 from google.rpc.status_pb2 import Status
 
 from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.endpoint import Media, endpoint, routes_of
 from p402.collector.api.problem import Unauthorised, status_of
 from p402.collector.receiver.decoded import MalformedOtlp, TooLarge
 from p402.collector.receiver.intake import JSON, PROTOBUF, Encoding, Intake
@@ -28,6 +29,12 @@ _ENCODINGS = {encoding.media_type: encoding for encoding in (PROTOBUF, JSON)}
 _GRPC_CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 503: 14}  # google.rpc.Code
 
 
+_TAKES = dict.fromkeys(_ENCODINGS, "An export request of OTLP.")
+_TAKEN = tuple(Media(kind, about="An export response of OTLP.") for kind in _ENCODINGS)
+_REFUSED = tuple(Media(kind, about="A `google.rpc.Status` that says what is wrong.") for kind in _ENCODINGS)
+_ANSWERS = {200: _TAKEN, **dict.fromkeys((400, 401, 403, 413, 415, 503), _REFUSED)}
+
+
 class Unsupported(Permanent):
     """The body is in a format or compression that the collector does not read."""
 
@@ -35,28 +42,35 @@ class Unsupported(Permanent):
 class OtlpReceiver:
     """The handlers of the three signals."""
 
-    def __init__(self, intake: Intake, authenticator: Authenticator, metrics: CollectorMetrics, max_bytes: int) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        authenticator: Authenticator,
+        metrics: CollectorMetrics,
+        max_bytes: int,
+        default_organisation: str,
+    ) -> None:
+        self.authenticator = authenticator
+        self.default_organisation = default_organisation
         self._intake = intake
-        self._authenticator = authenticator
         self._metrics = metrics
         self._max_bytes = max_bytes
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes."""
-        return [
-            web.post("/v1/traces", self.traces),
-            web.post("/v1/metrics", self.metrics),
-            web.post("/v1/logs", self.logs),
-        ]
+        return routes_of(self)
 
+    @endpoint("POST /v1/traces", scope="ingest", checks_key_itself=True, takes=_TAKES, answers=_ANSWERS)
     async def traces(self, request: web.Request) -> web.Response:
         """Take spans in; answers 200 only when every charge is on disk."""
         return await self._answer(request, self._intake.traces)
 
+    @endpoint("POST /v1/metrics", scope="ingest", checks_key_itself=True, takes=_TAKES, answers=_ANSWERS)
     async def metrics(self, request: web.Request) -> web.Response:
         """Accept metrics."""
         return await self._answer(request, self._intake.metrics)
 
+    @endpoint("POST /v1/logs", scope="ingest", checks_key_itself=True, takes=_TAKES, answers=_ANSWERS)
     async def logs(self, request: web.Request) -> web.Response:
         """Accept logs, and count the evaluations among them."""
         return await self._answer(request, self._intake.logs)
@@ -67,7 +81,7 @@ class OtlpReceiver:
         signal = request.path.rsplit("/", 1)[-1]
         encoding = _ENCODINGS.get(request.content_type, PROTOBUF)  # of a refusal
         try:
-            principal = await self._authenticator.authenticate(request, "ingest")
+            principal = await self.authenticator.authenticate(request, "ingest")
             encoding = _encoding(request)
             answer = await take(encoding, await self._body(request), principal)
             response = web.Response(body=answer, content_type=encoding.media_type)
