@@ -12,15 +12,18 @@ from aiohttp import web
 
 from p402.collector.anomalies.detect import AnomalyRules
 from p402.collector.anomalies.watch import AnomalyWatch
+from p402.collector.api.access_log import AccessLogApi
 from p402.collector.api.alerts import AlertsApi
 from p402.collector.api.anomalies import AnomaliesApi
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.budgets import BudgetsApi
+from p402.collector.api.erasures import ErasuresApi
 from p402.collector.api.events import EventsApi
 from p402.collector.api.feedback import FeedbackApi, HoldTimes
 from p402.collector.api.feedback_rules import RulesView
 from p402.collector.api.feedback_stream import FeedbackStream
 from p402.collector.api.forecast import ForecastApi
+from p402.collector.api.holds import HoldsApi
 from p402.collector.api.keys import KeysApi
 from p402.collector.api.log import LogApi
 from p402.collector.api.openapi import OpenApi
@@ -29,6 +32,7 @@ from p402.collector.api.organisation import OrganisationApi
 from p402.collector.api.oversight import OversightApi
 from p402.collector.api.periods import PeriodsApi
 from p402.collector.api.policies import PoliciesApi
+from p402.collector.api.receipt_reviews import ReceiptReviewsApi
 from p402.collector.api.receipts import ReceiptsApi
 from p402.collector.api.reconciliations import ReconciliationsApi
 from p402.collector.api.spend import SpendApi
@@ -66,7 +70,7 @@ from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.log_upkeep import SqlLogs
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.outbox import SqlDeliveries
-from p402.collector.storage.personal_data import build_privacy
+from p402.collector.storage.personal_data import PersonalData, build_privacy
 from p402.collector.storage.policies import Policies
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.sessions import SqlSessions
@@ -156,6 +160,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         if settlement is not None:
             await settlement.close()
         await courier.close()
+        await privacy.keeper.close()
         await database.close()
 
     read = [
@@ -178,6 +183,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *OversightApi(database, authenticator, clock, settings.default_organisation).routes(),
         *OrganisationApi(database, authenticator, clock, settings.default_organisation).routes(),
         *KeysApi(database, authenticator, keys, clock, settings.default_organisation).routes(),
+        *_privacy_routes(settings, database, authenticator, privacy, clock, ids),
         *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),
     ]
     dashboard = Dashboard(database, authenticator, network, privacy.disclosures, clock, settings.default_organisation)
@@ -196,6 +202,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             may_spend.keeper.run,
             ahead.watch.run,
             sealer.run,
+            privacy.keeper.run,
             log_keeper.run,
             watch.run,
             courier.run,
@@ -221,6 +228,25 @@ def _sealer(
         longest=timedelta(seconds=settings.session_max_seconds),
     )
     return Sealer(sessions, rules, metrics, clock, ids)
+
+
+def _privacy_routes(
+    settings: Settings,
+    database: Database,
+    authenticator: Authenticator,
+    privacy: PersonalData,
+    clock: Clock,
+    ids: IdFactory,
+) -> list[web.RouteDef]:
+    """Put together what answers about personal data."""
+    organisation, disclosures = settings.default_organisation, privacy.disclosures
+    holds = HoldsApi(database, authenticator, privacy.holds, privacy.erasures, disclosures, clock, ids, organisation)
+    return [
+        *holds.routes(),
+        *ErasuresApi(database, authenticator, privacy.erasures, disclosures, organisation).routes(),
+        *AccessLogApi(database, authenticator, disclosures, organisation).routes(),
+        *ReceiptReviewsApi(database, authenticator, privacy.reviews, clock, organisation).routes(),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from p402.collector.storage.charge_rows import from_millis, to_millis
+from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.log import Signers, append_entry
 from p402.collector.storage.vault import Kept, Vault, person
 from p402.receipts import Entry, access_log_digest, access_log_entry, commit
 from p402.vocabulary import rfc3339
 
-__all__ = ["ACCESS_LOG_TYPE", "Access", "AccessLog", "AccessRow", "access_page"]
+__all__ = ["ACCESS_LOG_TYPE", "Access", "AccessLog", "AccessLogSealing", "AccessRow", "access_page"]
 
 ACCESS_LOG_TYPE = "access-log"
 ROWS_IN_ENTRY = 1_000
@@ -134,6 +136,27 @@ class AccessLog:
             (entry.seq, organisation, rows[0].number, rows[-1].number),
         )
         return len(rows)
+
+
+class AccessLogSealing:
+    """Hashes rows into the logs while nobody waits for it. Implements `privacy.ports.AccessRows`."""
+
+    def __init__(self, database: Database, access_log: AccessLog) -> None:
+        self._database = database
+        self._access_log = access_log
+
+    async def seal_due(self, at: datetime, longest: timedelta) -> int:
+        """Hash rows into the log of organisations with a thousand of them, or with one that is older than `longest`."""
+        sealed = 0
+        for organisation, count, since in await self._database.read(unsealed_accesses):
+            while count >= ROWS_IN_ENTRY or (count > 0 and at - since >= longest):
+                done = await self._database.write(partial(self._seal, organisation, at))
+                sealed += done
+                count -= max(done, 1)  # noqa: PLW2901 - another collector may have been faster
+        return sealed
+
+    def _seal(self, organisation: str, at: datetime, connection: Connection) -> int:
+        return self._access_log.seal(connection, organisation, at)
 
 
 def unsealed_accesses(connection: Connection) -> list[tuple[str, int, datetime]]:

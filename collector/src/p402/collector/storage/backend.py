@@ -56,8 +56,12 @@ class Backend(Protocol):
         """Bring what a crash left written, but not synced, to disk."""
         ...
 
-    def scrub(self) -> bool:
-        """Overwrite what was deleted, as far as this kind of database can; tells whether it could do that now."""
+    def scrub(self, *, whole: bool = False) -> bool:
+        """Overwrite what was deleted, as far as this kind of database can; tells whether it could do that now.
+
+        Args:
+            whole: do all that can be done, however long others have to wait meanwhile.
+        """
         ...
 
     def risks(self) -> list[str]:

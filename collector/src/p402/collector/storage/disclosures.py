@@ -79,6 +79,23 @@ class Disclosures:
         await self.note(reader, organisation, [entries[seq] for seq in sorted(found)])
         return found
 
+    async def values(self, reader: Reader, organisation: str, entries: Mapping[int, str]) -> dict[int, dict[str, str]]:
+        """Give what disclosures of entries say, by entry and field, and note who read them; see `of`."""
+        beside = Beside(await self.of(reader, organisation, entries))
+        return {seq: beside.opened(seq) for seq in beside.disclosures}
+
+    async def readers(self, reader: Reader, organisation: str, rows: Mapping[str, str]) -> dict[str, str]:
+        """Give the names of readers by their digests in the access log, and note who read those.
+
+        Args:
+            reader: who asks.
+            organisation: whose access log it is.
+            rows: digests, each with the name that the access log has for its row.
+        """
+        found = await self._database.read(lambda connection: self._vault.names_of(connection, organisation, list(rows)))
+        await self.note(reader, organisation, [rows[digest] for digest in found])
+        return found
+
     async def note(self, reader: Reader, organisation: str, items: Iterable[str]) -> None:
         """Note that somebody reads what is personal of some items; nothing is noted if there are none."""
         access = Access(

@@ -19,7 +19,7 @@ from p402.collector.storage.vault import Kept, Subject, Vault, digest_of, person
 from p402.receipts import CommittedEntry, HoldAction, hold_entry, open_disclosure
 from p402.vocabulary import Attribution, Permanent, rfc3339
 
-__all__ = ["HoldReleased", "Holds", "StoredHold", "active_holds"]
+__all__ = ["HoldReleased", "Holds", "StoredHold", "active_holds", "hold_by_id", "holds_page"]
 
 HOLD_TYPE = "hold"
 _MATTER = "matter"

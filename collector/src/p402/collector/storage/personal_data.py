@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection
 
+from p402.collector.privacy.keep import PrivacyKeeper
 from p402.collector.privacy.suppression_file import SuppressionFile
 from p402.collector.privacy.vault_keys import VaultKeys
 from p402.collector.settings import Settings
-from p402.collector.storage.access_log import AccessLog
+from p402.collector.storage.access_log import AccessLog, AccessLogSealing
 from p402.collector.storage.backend import Backend
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
 from p402.collector.storage.erasure_runs import ErasureRuns
 from p402.collector.storage.erasures import Erasures
 from p402.collector.storage.holds import Holds
+from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.log import Signers
 from p402.collector.storage.receipt_reviews import ReceiptReviews
+from p402.collector.storage.retention import RetentionRules, SqlRetention
 from p402.collector.storage.suppressions import Suppressions
 from p402.collector.storage.vault import Vault
 from p402.vocabulary import Clock, IdFactory
@@ -44,6 +48,7 @@ class PersonalData:
     holds: Holds
     erasures: ErasureRuns
     reviews: ReceiptReviews
+    keeper: PrivacyKeeper
 
 
 def build_privacy(
@@ -62,14 +67,24 @@ def build_privacy(
     suppressions = Suppressions(keys)
     database.on_rollback(suppressions.forget)
     access_log = AccessLog(vault, signers)
+    runs = ErasureRuns(database, erasures, backend.scrub, clock)
+    keeper = PrivacyKeeper(
+        runs,
+        AccessLogSealing(database, access_log),
+        SqlRetention(database, vault, signers, _rules(settings), ids),
+        Leadership(database, "retention", ids("clt", clock.now()), clock),
+        timedelta(seconds=settings.access_log_seconds),
+        clock,
+    )
     return PersonalData(
         vault,
         suppressions,
         Disclosures(database, vault, access_log, clock),
         access_log,
         Holds(vault, signers),
-        ErasureRuns(database, erasures, backend.scrub, clock),
+        runs,
         ReceiptReviews(vault, signers, ids),
+        keeper,
     )
 
 
@@ -88,6 +103,15 @@ def make_good(backend: Backend, vault: Vault, erasures: Erasures, clock: Clock) 
     if moved or again:
         backend.scrub()
     backend.engine.dispose()
+
+
+def _rules(settings: Settings) -> RetentionRules:
+    disclosures, receipts = settings.retention_disclosures_days, settings.retention_receipts_days
+    return RetentionRules(
+        disclosures=None if disclosures is None else timedelta(days=disclosures),
+        receipts=None if receipts is None else timedelta(days=receipts),
+        operations=timedelta(days=settings.retention_operations_days),
+    )
 
 
 def _change(backend: Backend, change: Callable[[Connection], T]) -> T:

@@ -127,7 +127,7 @@ class PostgresqlBackend:
     def sync(self, connection: Connection) -> None:
         """Do nothing: a server does that when it recovers from a crash, before it lets anybody in."""
 
-    def scrub(self) -> bool:
+    def scrub(self, *, whole: bool = False) -> bool:  # noqa: ARG002 - it is always all
         """Have the server reuse the space of deleted rows. It does not overwrite them, nor its logs and backups."""
         with self._connect() as connection:
             connection.execute("VACUUM")

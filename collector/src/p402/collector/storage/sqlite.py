@@ -75,16 +75,16 @@ class SqliteBackend:
         """Write the log back into the database."""
         connection.exec_driver_sql("PRAGMA wal_checkpoint")
 
-    def scrub(self) -> bool:
-        """Write the file anew without free pages, and empty the write-ahead log; a large file must be told to.
+    def scrub(self, *, whole: bool = False) -> bool:
+        """Write the file anew without free pages, and empty the write-ahead log.
 
-        Every byte is copied, and writers wait meanwhile: about a second for 200 MB. So a file above `_LARGEST_TO_REWRITE`
-        only has its log emptied: deleted content was overwritten where it stood (``secure_delete``).
+        Every byte is copied, and writers wait meanwhile. So a file above `_LARGEST_TO_REWRITE` only has its log emptied
+        unless ``whole`` is said: deleted content was overwritten where it stood (``secure_delete``).
         """
         try:
             with closing(sqlite3.connect(self.file, isolation_level=None, timeout=10)) as connection:
                 connection.execute("PRAGMA secure_delete=ON")
-                if self.file.stat().st_size <= _LARGEST_TO_REWRITE:
+                if whole or self.file.stat().st_size <= _LARGEST_TO_REWRITE:
                     connection.execute("VACUUM")
                 busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except (OSError, sqlite3.OperationalError):

@@ -1,0 +1,244 @@
+"""Erasing a person: their names are in no table afterwards, sums are what they were, and every proof still holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p402.collector.privacy.holds import Held
+from p402.collector.storage.erasures import ErasureState
+from p402.receipts import leaf_hash
+from support.otlp import ASpan
+from support.personal import PersonalBooks, files_with, personal_books, tables_with
+
+COST = 264_235_000  # nano-USD of one worked example
+
+
+@pytest.fixture
+async def personal(tmp_path: Path) -> AsyncIterator[PersonalBooks]:
+    async with personal_books(tmp_path) as books:
+        yield books
+
+
+def call(employee: str | None, session: str | None, **levels: str) -> ASpan:
+    named = {f"p402.{level}": value for level, value in levels.items()}
+    return ASpan.of({"p402.employee": employee, "p402.session": session, **named})
+
+
+def chain_is_whole(entries: list[dict[str, Any]], rows: list[tuple[Any, ...]]) -> bool:
+    """Whether each entry names the leaf hash of the one before it."""
+    leaves = [leaf_hash(bytes(body)).hex() for (body,) in rows]
+    return [entry["prev"] for entry in entries] == ["0" * 64, *leaves[:-1]]
+
+
+async def test_the_names_of_an_erased_person_are_in_no_table(personal: PersonalBooks) -> None:
+    names = ["ada.lovelace", "Ada's review über Böhm", "ada.2"]
+    await personal.sealed(call("ada.lovelace", names[1]), call("ada.lovelace", "ada.2"), call("bob", "bobs"))
+    assert set(tables_with(personal.books.kept, names)["ada.lovelace"]) >= {"scopes", "spend_hourly"}
+    erasure = await personal.erase("ada.lovelace")
+    assert tables_with(personal.books.kept, names) == {}
+    assert (erasure.state, erasure.erased, erasure.held_back) == (ErasureState.DONE, 4, 0)
+    assert "bob" in tables_with(personal.books.kept, ["bob"])
+
+
+async def test_no_file_keeps_the_names_either(personal: PersonalBooks, tmp_path: Path) -> None:
+    names = ["ada.lovelace", "ada.2"]
+    for number in range(50):
+        await personal.sealed(call("ada.lovelace", "ada.2", project=f"p-{number}"))
+    assert personal.books.kept.kind != "sqlite" or files_with(tmp_path, names)
+    await personal.erase("ada.lovelace")
+    assert files_with(tmp_path, names) == {}
+
+
+async def test_sums_stay_at_every_node_and_in_total(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"), call("ada.l", "a.1"), call("ada.l", None), call("bob", "b.1"))
+    erasure = await personal.erase("ada.l")
+    assert personal.spend("employee") == {erasure.pseudonym: 3 * COST, "bob": COST}
+    assert sorted(personal.spend("session").values()) == [COST, COST, 2 * COST]
+    assert personal.spend("organisation") == {"acme": 4 * COST}
+
+
+async def test_the_log_says_which_disclosures_are_gone_and_nothing_else_of_it_changes(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"), call("bob", "b.1"))
+    before = personal.books.rows("SELECT seq, body FROM log_entries ORDER BY seq")
+    await personal.erase("ada.l")
+    entries = personal.books.entries()
+    assert personal.books.rows("SELECT seq, body FROM log_entries ORDER BY seq")[: len(before)] == before
+    [receipt] = [entry for entry in entries[:2] if set(entry["_sd"]) & set(entries[-1]["digests"])]
+    assert entries[-1]["type"] == "erasure"
+    assert entries[-1]["digests"] == sorted(receipt["_sd"])
+    assert (entries[-1]["legal_basis"], entries[-1]["held_back"]) == ("GDPR Art. 17(1)(b)", 0)
+    assert chain_is_whole(entries, personal.books.rows("SELECT body FROM log_entries ORDER BY seq"))
+
+
+async def test_the_data_key_is_gone_so_that_not_even_a_copy_of_the_vault_can_be_opened(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"))
+    assert personal.books.value("SELECT COUNT(*) FROM vault") == 2
+    await personal.erase("ada.l")
+    assert personal.books.value("SELECT COUNT(*) FROM vault WHERE name <> 'by'") == 0
+    assert personal.books.value("SELECT COUNT(*) FROM subjects") == 1, "only that of whoever asked for the erasure"
+
+
+async def test_late_calls_come_under_the_pseudonym(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"))
+    erasure = await personal.erase("ada.l")
+    await personal.sealed(call("ada.l", "a.1"), call("ada.l", "brand.new one"), call(None, "a.1"), call("bob", "a.1"))
+    assert tables_with(personal.books.kept, ["ada.l", "brand.new one"]) == {}
+    assert personal.spend("employee") == {erasure.pseudonym: 3 * COST, "bob": COST, "": COST}
+    [session] = personal.books.rows("SELECT DISTINCT session FROM scopes WHERE employee = ''")
+    assert session in personal.books.rows(f"SELECT session FROM scopes WHERE employee = '{erasure.pseudonym}'")
+
+
+async def test_a_session_name_that_others_use_too_stays_theirs(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "stand-up"), call("bob", "stand-up"), call("ada.l", "ada's own."))
+    await personal.erase("ada.l")
+    assert tables_with(personal.books.kept, ["ada.l"]) == {}
+    assert personal.spend("session")["stand-up"] == COST
+    assert personal.books.rows("SELECT employee FROM scopes WHERE session = 'stand-up'") == [("bob",)]
+    await personal.sealed(call("bob", "stand-up"))
+    assert personal.spend("session")["stand-up"] == 2 * COST
+
+
+async def test_a_session_without_an_employee_that_has_the_name_of_one_of_theirs_is_erased_with_it(
+    personal: PersonalBooks,
+) -> None:
+    await personal.sealed(call("ada.l", "a.1"), call(None, "a.1", project="other"))
+    erasure = await personal.erase("ada.l")
+    assert erasure.erased == 3
+    assert tables_with(personal.books.kept, ["a.1"]) == {}
+    assert personal.spend("employee") == {erasure.pseudonym: COST, "": COST}
+
+
+async def test_what_comes_before_the_receipt_is_erased_is_in_it_under_the_pseudonym(personal: PersonalBooks) -> None:
+    await personal.books.send(call("ada.l", "a.1"))
+    erasure = await personal.erase("ada.l")
+    await personal.sealed()
+    [receipt] = [entry for entry in personal.books.entries() if entry["type"] == "session-receipt"]
+    opened = await personal.books.database.read(
+        lambda connection: personal.books.vault.values(connection, "acme", [receipt["seq"]])
+    )
+    assert opened[receipt["seq"]]["employee"] == erasure.pseudonym
+
+
+async def test_erasing_somebody_who_never_was_is_noted_and_holds_for_later(personal: PersonalBooks) -> None:
+    erasure = await personal.erase("nobody-yet")
+    assert (erasure.state, erasure.erased) == (ErasureState.DONE, 0)
+    await personal.sealed(call("nobody-yet", "s"))
+    assert personal.spend("employee") == {erasure.pseudonym: COST}
+
+
+async def test_erasing_twice_is_one_erasure(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"))
+    first, second = await personal.erase("ada.l"), await personal.erase("ada.l")
+    assert (first.id, first.pseudonym, first.erased) == (second.id, second.pseudonym, second.erased)
+    assert [entry["type"] for entry in personal.books.entries()].count("erasure") == 1
+
+
+async def test_more_digests_than_an_entry_holds_make_several_parts(
+    personal: PersonalBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p402.collector.storage.erasures.MAX_ERASED_DIGESTS", 3)
+    await personal.sealed(*(call("ada.l", f"a.{number}") for number in range(4)))
+    await personal.erase("ada.l")
+    parts = [entry for entry in personal.books.entries() if entry["type"] == "erasure"]
+    assert [(part["part"], part["parts"], len(part["digests"])) for part in parts] == [(1, 3, 3), (2, 3, 3), (3, 3, 2)]
+    assert len({digest for part in parts for digest in part["digests"]}) == 8
+
+
+# --- holds
+
+
+async def test_a_hold_on_the_person_refuses_with_its_matter(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"))
+    await personal.hold(employee="ada.l")
+    with pytest.raises(Held, match="doe-v-acme"):
+        await personal.erase("ada.l")
+    assert personal.books.value("SELECT COUNT(*) FROM erasures") == 0
+    assert "ada.l" in tables_with(personal.books.kept, ["ada.l"])
+
+
+async def test_a_hold_over_all_that_there_is_refuses_too(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1", project="tender"))
+    await personal.hold(project="tender")
+    with pytest.raises(Held, match="doe-v-acme"):
+        await personal.erase("ada.l")
+
+
+async def test_what_is_not_held_is_erased_and_the_rest_when_the_hold_is_released(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "held.1", project="tender"), call("ada.l", "free.1", project="other"))
+    hold = await personal.hold(project="tender")
+    erasure = await personal.erase("ada.l")
+    assert (erasure.state, erasure.erased, erasure.held_back) == (ErasureState.HELD, 2, 2)
+    assert erasure.matters == ("doe-v-acme",)
+    assert tables_with(personal.books.kept, ["free.1"]) == {}
+    assert personal.spend("employee") == {"ada.l": COST, erasure.pseudonym: COST}
+    held = personal.books.rows("SELECT employee, session FROM scopes WHERE project = 'tender'")
+    assert held == [("ada.l", "held.1")]
+    await personal.release(hold)
+    assert tables_with(personal.books.kept, ["ada.l", "held.1", "free.1"]) == {}
+    assert personal.spend("employee") == {erasure.pseudonym: 2 * COST}
+    assert personal.books.rows("SELECT state, erased, held_back FROM erasures") == [("done", 4, 0)]
+
+
+async def test_late_calls_of_a_held_session_do_not_stand_in_the_way_of_its_erasure(personal: PersonalBooks) -> None:
+    await personal.sealed(
+        call("ada.l", "held.1", project="tender"), call("ada.l", "free.1"), call("ada.l", None, project="tender")
+    )
+    hold = await personal.hold(project="tender")
+    erasure = await personal.erase("ada.l")
+    await personal.sealed(call("ada.l", "held.1", project="tender"), call("ada.l", None, project="tender"))
+    await personal.release(hold)
+    assert tables_with(personal.books.kept, ["ada.l", "held.1", "free.1"]) == {}
+    assert sum(personal.spend("employee").values()) == sum(personal.spend("session").values()) == 5 * COST
+    assert personal.spend("employee")[erasure.pseudonym] >= 4 * COST
+
+
+@pytest.mark.parametrize(("days", "held"), [(-1, False), (0, True)])
+async def test_a_hold_may_be_about_a_time(personal: PersonalBooks, *, days: int, held: bool) -> None:
+    await personal.sealed(call("ada.l", "a.1"))
+    began = datetime(2026, 5, 15, tzinfo=UTC) + timedelta(days=days)
+    await personal.hold(begin=began, end=began + timedelta(days=1))
+    if held:
+        with pytest.raises(Held):
+            await personal.erase("ada.l")
+    else:
+        assert (await personal.erase("ada.l")).state is ErasureState.DONE
+
+
+async def test_the_log_says_that_a_hold_was_placed_and_released_without_names(personal: PersonalBooks) -> None:
+    hold = await personal.hold(employee="ada.l", project="tender")
+    await personal.release(hold)
+    placed, released = (entry for entry in personal.books.entries() if entry["type"] == "hold")
+    assert (placed["action"], released["action"]) == ("placed", "released")
+    assert placed["matter"] == "doe-v-acme"
+    assert placed["scope"] == released["scope"] == {
+        "organisation": "acme", "department": None, "project": "tender", "client": None, "from": None, "to": None,
+    }  # fmt: skip
+    assert "ada.l" not in json.dumps([placed, released])
+    assert "ada.l" not in tables_with(personal.books.kept, ["ada.l"])
+
+
+# --- the list beside the database
+
+
+async def test_the_list_beside_the_database_holds_no_names(personal: PersonalBooks, tmp_path: Path) -> None:
+    await personal.sealed(call("ada.l", "ada's session"))
+    await personal.erase("ada.l")
+    text = (tmp_path / "erasures" / "suppressed.jsonl").read_text()
+    assert len(text.splitlines()) == 2
+    assert "ada.l" not in text
+
+
+async def test_a_collector_learns_the_list_from_the_database(personal: PersonalBooks, tmp_path: Path) -> None:
+    await personal.sealed(call("ada.l", "a.1"))
+    await personal.erase("ada.l")
+    list_ = tmp_path / "erasures" / "suppressed.jsonl"
+    before = [json.loads(line)["place"] for line in list_.read_text().splitlines()]
+    list_.unlink()
+    await personal.erasures.write_missing_lines()
+    assert sorted(json.loads(line)["place"] for line in list_.read_text().splitlines()) == sorted(before)
