@@ -19,7 +19,6 @@ from p402.receipts import (
     HoldAction,
     ReviewAction,
     RotationReason,
-    Signer,
     access_log_digest,
     access_log_entry,
     canonical,
@@ -232,7 +231,7 @@ def test_a_heartbeat_says_nothing_but_when() -> None:
         (access_log_entry, {"sha256": "AB" * 32}),
         (access_log_entry, {"end": NINE - timedelta(seconds=1)}),
         (key_rotation_entry, {"new_key": OLD_KEY}),
-        (key_rotation_entry, {"new_key": Signer.generate("other").verifier_key}),
+        (key_rotation_entry, {"new_key": fixed_signer(origin="other").verifier_key}),
         (key_rotation_entry, {"overlap_until": NINE - timedelta(seconds=1)}),
         (key_rotation_entry, {"reason": RotationReason.COMPROMISED}),
         (period_close_entry, {"period": "2026-13"}),
@@ -240,7 +239,7 @@ def test_a_heartbeat_says_nothing_but_when() -> None:
         (period_close_entry, {"through_seq": True}),
         (heartbeat_entry, {"seq": 1}),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else f"{next(iter(value))}={next(iter(value.values()))!a:.24}",
 )
 def test_what_the_format_does_not_allow_is_refused(make: Callable[..., Entry], change: dict[str, Any]) -> None:
     with pytest.raises(NotSealable):

@@ -5,11 +5,21 @@ chain that becomes known later. FORMAT.md is the specification; `verify` is what
 """
 
 from p402.receipts import errors, merkle
-from p402.receipts._bundle import BUNDLE_FORMAT, Bundle, BundledAnchor, BundledReceipt, make_bundle, parse_bundle
+from p402.receipts._bundle import (
+    BUNDLE_FORMAT,
+    BUNDLE_FORMAT_1,
+    Bundle,
+    BundledAnchor,
+    BundledConsistency,
+    BundledReceipt,
+    make_bundle,
+    parse_bundle,
+)
 from p402.receipts._canonical import canonical, parse_canonical
 from p402.receipts._chain import Block, ChainReader
 from p402.receipts._charges import charge_line, charges_digest
 from p402.receipts._commitment import Commitment, commit, new_salt, open_disclosure
+from p402.receipts._describe import describe
 from p402.receipts._entry import (
     MAX_ENTRY_BYTES,
     NO_PREVIOUS,
@@ -34,7 +44,15 @@ from p402.receipts._entry_types import (
     period_close_entry,
     review_entry,
 )
-from p402.receipts._note import Checkpoint, Signer, VerifierKey, open_checkpoint, parse_checkpoint, sign_checkpoint
+from p402.receipts._note import (
+    Checkpoint,
+    PinnedKey,
+    Signer,
+    VerifierKey,
+    open_checkpoint,
+    parse_checkpoint,
+    sign_checkpoint,
+)
 from p402.receipts._proof import LogProof, format_proof, parse_proof
 from p402.receipts._receipt import CONTENT_MODES, CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt, seal_receipt
 from p402.receipts._report import Check, Link, Outcome, Report, Status
@@ -56,6 +74,7 @@ from p402.receipts.merkle import (
 
 __all__ = [
     "BUNDLE_FORMAT",
+    "BUNDLE_FORMAT_1",
     "CONTENT_MODES",
     "CORRECTION_TYPE",
     "EMPTY_ROOT",
@@ -69,6 +88,7 @@ __all__ = [
     "Block",
     "Bundle",
     "BundledAnchor",
+    "BundledConsistency",
     "BundledReceipt",
     "ChainLog",
     "ChainReader",
@@ -86,6 +106,7 @@ __all__ = [
     "Node",
     "Outcome",
     "PaidElsewhere",
+    "PinnedKey",
     "Report",
     "ReviewAction",
     "RotationReason",
@@ -105,6 +126,7 @@ __all__ = [
     "charges_digest",
     "commit",
     "consistency_proof",
+    "describe",
     "entry_header",
     "erasure_entry",
     "errors",

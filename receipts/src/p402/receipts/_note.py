@@ -36,7 +36,15 @@ from cryptography.hazmat.primitives.serialization import (
 from p402.receipts import _base64
 from p402.receipts.errors import CheckpointUntrusted, Malformed
 
-__all__ = ["Checkpoint", "Signer", "VerifierKey", "open_checkpoint", "parse_checkpoint", "sign_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "PinnedKey",
+    "Signer",
+    "VerifierKey",
+    "open_checkpoint",
+    "parse_checkpoint",
+    "sign_checkpoint",
+]
 
 _ED25519 = b"\x01"  # the type of signature, in key ids and verifier keys
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -104,6 +112,21 @@ class VerifierKey:
         if key_id != key.id.hex():
             raise Malformed(f"The key of {name!r} says its id is {key_id[:16]!r}, but it is {key.id.hex()!r}.")
         return key
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedKey:
+    """A key that somebody trusts, and for which checkpoints: a key that was replaced must not sign later ones."""
+
+    vkey: str
+    first_size: int = 1
+    """Of the smallest checkpoint that it may sign."""
+    last_size: int | None = None
+    """Of the largest one; None: there is no such bound."""
+
+    def may_sign(self, size: int) -> bool:
+        """Tell whether its signature counts under a checkpoint of a size."""
+        return self.first_size <= size and (self.last_size is None or size <= self.last_size)
 
 
 class Signer:
@@ -190,22 +213,34 @@ def parse_checkpoint(note: str) -> Checkpoint:
     return _parse(note)[0]
 
 
-def open_checkpoint(note: str, verifier_keys: Iterable[str]) -> Checkpoint:
+def open_checkpoint(note: str, verifier_keys: Iterable[str | PinnedKey]) -> Checkpoint:
     """Read a signed checkpoint that at least one pinned key vouches for.
 
     Signatures by other keys are ignored, as the specification says.
 
     Raises:
         Malformed: if the note or a key is malformed.
-        CheckpointUntrusted: if no pinned key signed it, or the signature of one is wrong.
+        CheckpointUntrusted: if no pinned key signed it, one that did may not sign checkpoints of this size, or the
+            signature of one is wrong.
     """
     checkpoint, signatures = _parse(note)
-    pinned = [VerifierKey.parse(text) for text in verifier_keys]
-    vouched = [_verify(key, signatures, str(checkpoint)) for key in pinned if key.name == checkpoint.origin]
-    if not any(vouched):
+    pinned = [PinnedKey(key) if isinstance(key, str) else key for key in verifier_keys]
+    parsed = [(key, VerifierKey.parse(key.vkey)) for key in pinned]
+    vouched = [
+        key
+        for key, verifier in parsed
+        if verifier.name == checkpoint.origin and _verify(verifier, signatures, str(checkpoint))
+    ]
+    if not vouched:
         raise CheckpointUntrusted(
             f"None of the {len(pinned)} pinned keys signed this checkpoint of {checkpoint.origin!r}. "
             "Pin the key that the log's operator gave you by another way."
+        )
+    if not any(key.may_sign(checkpoint.size) for key in vouched):
+        key = vouched[0]
+        raise CheckpointUntrusted(
+            f"The checkpoint of {checkpoint.size} entries is signed by {key.vkey}, which is pinned for checkpoints of "
+            f"{key.first_size} to {'…' if key.last_size is None else key.last_size} entries only: a replaced key was used again."
         )
     return checkpoint
 

@@ -3,27 +3,33 @@
 ::
 
     body ── leaf hash ── inclusion ── checkpoint ── statement ── memo ── anchor
-      │                                   │                                │
-    disclosures                     a pinned key                a node of the chain
+      │                                 │    │                             │
+    disclosures               a pinned key   consistency       a node of the chain
+                                             │
+                              other checkpoints, a pinned one
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from p402.receipts._bundle import Bundle, BundledAnchor, BundledReceipt, parse_bundle
-from p402.receipts._canonical import member, parse_canonical
+from p402.receipts._canonical import parse_canonical
 from p402.receipts._chain import ChainReader
 from p402.receipts._commitment import open_disclosure
-from p402.receipts._note import Checkpoint, open_checkpoint
+from p402.receipts._describe import describe
+from p402.receipts._entry import NO_PREVIOUS
+from p402.receipts._note import Checkpoint, PinnedKey, open_checkpoint
 from p402.receipts._on_chain import check_on_chain
 from p402.receipts._proof import LogProof, parse_proof
 from p402.receipts._report import Check, Link, Report, Status
 from p402.receipts._statement import SettlementStatement
-from p402.receipts.errors import ChainUnavailable, Malformed
+from p402.receipts._states import States
+from p402.receipts.errors import ChainUnavailable, CheckpointUntrusted, Malformed
 from p402.receipts.merkle import leaf_hash, verify_inclusion
 from p402.vocabulary import Permanent, Transient, is_valid_id
 
@@ -36,7 +42,7 @@ T = TypeVar("T")
 class Trust:
     """What the auditor brings along; a bundle brings none of it."""
 
-    verifier_keys: tuple[str, ...]
+    verifier_keys: tuple[str | PinnedKey, ...]
     """Keys of the log (vkeys), obtained from its operator by another way than the bundle."""
     rpc: ChainReader | None = None
     """A node of the chain on which anchors must stand; without it anchors stay unchecked."""
@@ -44,6 +50,10 @@ class Trust:
     """The address that must have paid, in lower case; without it the report says who did."""
     token: str | None = None
     """The token that must have been paid in, likewise."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """States of the log that the auditor kept from earlier: the log here must begin with them."""
+    complete: bool = False
+    """Whether the bundle must be a range of the log that nothing is left out of."""
 
 
 def verify(bundle_bytes: bytes, trust: Trust) -> Report:
@@ -58,15 +68,128 @@ def verify(bundle_bytes: bytes, trust: Trust) -> Report:
 def _check_bundle(bundle: Bundle, trust: Trust) -> Iterator[Check]:
     count = f"{len(bundle.receipts)} receipt(s) and {len(bundle.anchors)} anchor(s)"
     yield Check(Link.FORMAT, "bundle", Status.OK, f"The bundle holds {count}.")
-    statements = []
+    opener = _Opener(trust.verifier_keys)
+    states = States(bundle.consistency)
+    statements: list[SettlementStatement | None] = []
     for position, anchor in enumerate(bundle.anchors):
         found = _Findings(f"anchor {position}")
-        statements.append(_check_anchor(anchor, trust, found))
+        statement, memo = _check_anchor(anchor, trust, found)
+        statements.append(statement)
+        if statement is not None and memo is not None:
+            named = Checkpoint.parse(statement.checkpoint)
+            states.add(named, f"the checkpoint of {statement.settlement_id}", signed=False)
         yield from found.checks
+    proofs = [_parse_proof(receipt.proof) for receipt in bundle.receipts]
+    yield from _check_states(bundle, proofs, trust, opener, states)
+    bodies: list[dict[str, Any] | None] = []
     for position, receipt in enumerate(bundle.receipts):
         found = _Findings(f"receipt {position}")
-        _check_receipt(receipt, statements, trust, found)
+        bodies.append(_check_receipt(receipt, proofs[position], statements, opener, states, found))
         yield from found.checks
+    yield from _check_rotations(bodies, opener)
+    if bundle.whole is not None or trust.complete:
+        yield _check_complete(bundle, bodies)
+
+
+class _Opener:
+    """Opens signed checkpoints with the pinned keys, each once however many receipts share it."""
+
+    def __init__(self, verifier_keys: Sequence[str | PinnedKey]) -> None:
+        self._keys = verifier_keys
+        self.opened: dict[str, Checkpoint | Permanent] = {}
+
+    def open(self, note: str) -> Checkpoint:
+        """Give the checkpoint; raise what `open_checkpoint` raises."""
+        found = self.opened.get(note)
+        if found is None:
+            try:
+                found = open_checkpoint(note, self._keys)
+            except Permanent as error:
+                found = error
+            self.opened[note] = found
+        if isinstance(found, Permanent):
+            raise found
+        return found
+
+
+def _parse_proof(text: str) -> LogProof | Malformed:
+    try:
+        return parse_proof(text)
+    except Malformed as error:
+        return error
+
+
+def _check_states(
+    bundle: Bundle,
+    proofs: Sequence[LogProof | Malformed],
+    trust: Trust,
+    opener: _Opener,
+    states: States,
+) -> Iterator[Check]:
+    """Check that all states of the log that the bundle or the auditor speaks of are of one log."""
+    for position, note in enumerate(bundle.checkpoints):
+        found = _Findings(f"checkpoint {position}")
+        found.run(Link.CHECKPOINT, _open_checkpoint, note, opener)
+        yield from found.checks
+    for note in dict.fromkeys((*(it.checkpoint for it in proofs if isinstance(it, LogProof)), *bundle.checkpoints)):
+        with suppress(Permanent):  # it is told where it is used
+            checkpoint = opener.open(note)
+            states.add(checkpoint, f"the signed checkpoint of {checkpoint.size} entries", signed=True)
+    for pinned in trust.checkpoints:
+        states.add(pinned, f"pinned checkpoint of {pinned.size} entries", signed=False)
+    states.tie()
+    yield from states.checks(can_be_tied=bundle.version > 1)
+    yield from map(states.check_pinned, trust.checkpoints)
+
+
+def _check_rotations(bodies: Sequence[dict[str, Any] | None], opener: _Opener) -> Iterator[Check]:
+    """Check that from a rotation in the bundle on every checkpoint has the signature of the new key."""
+    for body in bodies:
+        if body is None or body["type"] != "key-rotation":
+            continue
+        for note, checkpoint in opener.opened.items():
+            if isinstance(checkpoint, Permanent) or checkpoint.size <= body["seq"]:
+                continue
+            found = _Findings(f"rotation at entry {body['seq']}")
+            found.run(Link.CHECKPOINT, _check_successor, note, body["new_key"])
+            yield from found.checks
+
+
+def _check_successor(note: str, new_key: str) -> tuple[bool, str]:
+    try:
+        checkpoint = open_checkpoint(note, [new_key])
+    except CheckpointUntrusted as error:
+        raise CheckpointUntrusted(
+            "The log says itself that it has a new key, and a later checkpoint lacks its signature: a replaced key was used again."
+        ) from error
+    return True, f"The new key signed the checkpoint of {checkpoint.size} entries, as it must."
+
+
+def _check_complete(bundle: Bundle, bodies: Sequence[dict[str, Any] | None]) -> Check:
+    if bundle.whole is None:
+        sentence = "The bundle is a selection and does not say that nothing is missing: ask for a bundle of a range."
+        return Check(Link.COMPLETE, "range", Status.NOT_CHECKED, sentence)
+    first, last = bundle.whole
+    found = _Findings("range")
+    found.run(Link.COMPLETE, _check_range, first, last, [receipt.body for receipt in bundle.receipts], bodies)
+    return found.checks[0]
+
+
+def _check_range(
+    first: int, last: int, data: Sequence[bytes], bodies: Sequence[dict[str, Any] | None]
+) -> tuple[bool, str]:
+    if len(bodies) != last - first + 1:
+        raise Malformed(
+            f"Entries {first} to {last} are {last - first + 1}; the bundle has {len(bodies)}: some are missing."
+        )
+    previous = NO_PREVIOUS.hex() if first == 0 else None
+    for seq, (item, body) in enumerate(zip(data, bodies, strict=True), start=first):
+        if body is None or body["seq"] != seq:
+            raise Malformed(f"Where entry {seq} should be there is another one: the range has a gap, or was reordered.")
+        if previous not in (None, body["prev"]):
+            raise Malformed(f"Entry {seq} names another entry before it than the one that is here.")
+        previous = leaf_hash(item).hex()
+    return True, f"Entries {first} to {last} are all here, and each names the one before it."
 
 
 class _Findings:
@@ -104,7 +227,10 @@ class _Findings:
         return value
 
 
-def _check_anchor(anchor: BundledAnchor, trust: Trust, found: _Findings) -> SettlementStatement | None:
+def _check_anchor(
+    anchor: BundledAnchor, trust: Trust, found: _Findings
+) -> tuple[SettlementStatement | None, bytes | None]:
+    """Check one anchor; gives its statement and its memo as far as they hold."""
     statement = found.run(Link.STATEMENT, _read_statement, anchor.statement)
     if statement is not None:
         found.subject = statement.settlement_id
@@ -116,22 +242,26 @@ def _check_anchor(anchor: BundledAnchor, trust: Trust, found: _Findings) -> Sett
         return True, check_on_chain(statement, memo, anchor.chain, trust.rpc, payer=trust.payer, token=trust.token)
 
     found.run(Link.ANCHOR, on_chain, statement, memo)
-    return statement
+    return statement, memo
 
 
 def _check_receipt(
-    receipt: BundledReceipt, statements: Sequence[SettlementStatement | None], trust: Trust, found: _Findings
-) -> None:
+    receipt: BundledReceipt,
+    proof: LogProof | Malformed,
+    statements: Sequence[SettlementStatement | None],
+    opener: _Opener,
+    states: States,
+    found: _Findings,
+) -> dict[str, Any] | None:
+    """Check one entry; gives its body if that is one."""
     body = found.run(Link.BODY, _read_body, receipt.body)
-    if body is not None and is_valid_id(body.get("receipt_id")):
-        found.subject = body["receipt_id"]
-    try:
-        proof = parse_proof(receipt.proof)
-    except Malformed as error:
-        found.add(Link.INCLUSION, Status.FAILED, f"The proof cannot be read. {error}")
-        proof = None
-    checkpoint = found.run(Link.CHECKPOINT, _open_checkpoint, proof, trust.verifier_keys)
-    if proof is not None:
+    if body is not None:
+        found.subject = _subject_of(body)
+    if isinstance(proof, Malformed):
+        found.add(Link.INCLUSION, Status.FAILED, f"The proof cannot be read. {proof}")
+        checkpoint = found.run(Link.CHECKPOINT, _open_checkpoint, None, opener)
+    else:
+        checkpoint = found.run(Link.CHECKPOINT, _open_checkpoint, proof.checkpoint, opener)
         found.run(Link.INCLUSION, _check_inclusion, receipt.body, body, proof, checkpoint)
     found.run(Link.DISCLOSURES, _open_disclosures, receipt.disclosures, body)
     if receipt.anchor is None:
@@ -140,20 +270,24 @@ def _check_receipt(
         )
         found.add(Link.ANCHOR, Status.NOT_CHECKED, sentence)
     else:
-        found.run(Link.STATEMENT, _check_naming, statements[receipt.anchor], checkpoint, body)
+        found.run(Link.STATEMENT, _check_naming, statements[receipt.anchor], checkpoint, body, states)
+    return body
+
+
+def _subject_of(body: dict[str, Any]) -> str:
+    """Name an entry by its id; one that has none of its own by its place."""
+    if body["type"] in ("session-receipt", "correction") and is_valid_id(body["receipt_id"]):
+        return str(body["receipt_id"])
+    return f"entry {body['seq']}"
 
 
 def _read_body(data: bytes) -> tuple[dict[str, Any], str]:
     body: dict[str, Any] = parse_canonical(data)
-    kind, seq, organisation = member(body, "type", str), member(body, "seq", int), member(body, "organisation", str)
-    if member(body, "version", int) != 1:
-        raise Malformed(f"Entry {seq} is of version {body['version']}; this release reads version 1.")
-    said = f", {cost} USD" if isinstance(cost := body.get("cost_usd"), str) else ""
-    return body, f"Canonical: a {ascii(kind)[1:-1]} of {ascii(organisation)[1:-1]}, entry {seq}{ascii(said)[1:-1]}."
+    return body, f"Canonical: {describe(body)}."
 
 
-def _open_checkpoint(proof: LogProof, verifier_keys: Sequence[str]) -> tuple[Checkpoint, str]:
-    checkpoint = open_checkpoint(proof.checkpoint, verifier_keys)
+def _open_checkpoint(note: str, opener: _Opener) -> tuple[Checkpoint, str]:
+    checkpoint = opener.open(note)
     return checkpoint, f"A pinned key signed the log {checkpoint.origin} at {checkpoint.size} entries."
 
 
@@ -190,9 +324,21 @@ def _hash_statement(statement: SettlementStatement, anchor: BundledAnchor) -> tu
     return memo, f"Its SHA-256 is the memo {memo.hex()}."
 
 
-def _check_naming(statement: SettlementStatement, checkpoint: Checkpoint, body: dict[str, Any]) -> tuple[bool, str]:
-    if statement.checkpoint != str(checkpoint):
-        raise Malformed("The statement names another checkpoint than the receipt's proof leads to.")
+def _check_naming(
+    statement: SettlementStatement, checkpoint: Checkpoint, body: dict[str, Any], states: States
+) -> tuple[bool, str]:
     if statement.organisation != body["organisation"]:
         raise Malformed("The statement is of another organisation than the receipt.")
-    return True, f"{statement.settlement_id} names that checkpoint."
+    if statement.checkpoint == str(checkpoint):
+        return True, f"{statement.settlement_id} names that checkpoint."
+    named = Checkpoint.parse(statement.checkpoint)
+    if named.origin == checkpoint.origin and states.are_one_log(named.size, checkpoint.size):
+        if body["seq"] < named.size:
+            return (
+                True,
+                f"{statement.settlement_id} names an earlier state of that log, {named.size} entries, with this one.",
+            )
+        raise Malformed(
+            f"The statement is about the first {named.size} entries of the log; this is entry {body['seq']}."
+        )
+    raise Malformed("The statement names another checkpoint than the receipt's proof leads to.")

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from p402.receipts._canonical import member, parse_json
 from p402.receipts._chain import ChainReader
-from p402.receipts._note import VerifierKey
+from p402.receipts._note import Checkpoint, PinnedKey, VerifierKey, parse_checkpoint
 from p402.receipts._report import Outcome, Report, Status
 from p402.receipts._statement import normalise_address
 from p402.receipts._verify import Trust, verify
-from p402.receipts.errors import Malformed
+from p402.receipts.errors import Malformed, NotCanonical
 
 __all__ = ["main"]
 
@@ -28,6 +29,9 @@ what the links mean
   body         the receipt is canonical JSON
   checkpoint   a key that you pinned signed the state of the log
   inclusion    the receipt, byte for byte, is in the log in that state
+  consistency  the states of the log that are spoken of, and those that you
+               pinned, are one log that only grew
+  complete     no entry of the range is missing
   disclosures  disclosed names belong to the receipt
   statement    the settlement names that state of the log, and its amounts add up
   memo         the settlement is the one that was put onto the chain
@@ -41,6 +45,7 @@ exit codes
 
 example
   p402-verify bundle.json --key acme.vkey --rpc https://rpc.tempo.xyz --payer 0xf39f…2266
+  p402-verify october.json --key acme.vkey --checkpoint september.txt --complete
 """
 
 
@@ -54,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         bundle = sys.stdin.buffer.read() if arguments.bundle == "-" else Path(arguments.bundle).read_bytes()
         trust = Trust(
             verifier_keys=tuple(key for text in arguments.key for key in _read_keys(text)),
+            checkpoints=tuple(_read_checkpoint(Path(file)) for file in arguments.checkpoint),
+            complete=arguments.complete,
             rpc=None if arguments.rpc is None else ChainReader(arguments.rpc),
             payer=None if arguments.payer is None else normalise_address(arguments.payer),
             token=None if arguments.token is None else normalise_address(arguments.token),
@@ -79,8 +86,19 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="VKEY|FILE",
-        help="a key of the log (name+id+base64), or a file with one a line; get it from the log's operator by another "
-        "way than the bundle; may be repeated",
+        help="a key of the log (name+id+base64), or a file with one a line, or the operator's /.well-known/receipt-keys as you "
+        "kept it; get it by another way than the bundle; may be repeated. Two numbers after a key are the sizes of the first "
+        "and of the last checkpoint that it may sign",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a checkpoint of the log that you kept from earlier: the log must begin with it; may be repeated",
+    )
+    parser.add_argument(
+        "--complete", action="store_true", help="the bundle must be a range of the log that nothing is left out of"
     )
     parser.add_argument(
         "--rpc", metavar="URL", help="a node of the chain that you trust; without it anchors stay unchecked"
@@ -91,13 +109,50 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read_keys(text: str) -> list[str]:
+def _read_keys(text: str) -> list[PinnedKey]:
     """Take a key as it is, or read a file of keys; raise Malformed if there is none."""
-    lines = [text] if "+" in text and not Path(text).is_file() else Path(text).read_text(encoding="utf-8").splitlines()
-    keys = [str(VerifierKey.parse(line.strip())) for line in lines if line.strip()]
+    content = text if "+" in text and not Path(text).is_file() else Path(text).read_text(encoding="utf-8")
+    if content.lstrip().startswith("{"):
+        keys = _published_keys(content)
+    else:
+        keys = [_read_key(line.split()) for line in content.splitlines() if line.strip()]
     if not keys:
         raise Malformed(f"{text} holds no key.")
     return keys
+
+
+def _read_key(words: Sequence[str]) -> PinnedKey:
+    match words:
+        case [vkey, *sizes] if len(sizes) <= 2 and all(size.isdecimal() for size in sizes):  # noqa: PLR2004 - from, to
+            first, last = (*map(int, sizes), None, None)[:2]
+            return PinnedKey(str(VerifierKey.parse(vkey)), 1 if first is None else first, last)
+    raise Malformed(
+        f"{' '.join(words)[:80]!r} is not a key, with or without the sizes of checkpoints that it may sign."
+    )
+
+
+def _published_keys(content: str) -> list[PinnedKey]:
+    try:
+        listed = member(parse_json(content.encode()), "keys", list)
+    except NotCanonical as error:
+        raise Malformed(f"The file of keys cannot be read. {error}") from error
+    return [
+        PinnedKey(
+            str(VerifierKey.parse(member(item, "vkey", str))),
+            member(item, "first_size", int),
+            None if item.get("last_size") is None else member(item, "last_size", int),
+        )
+        for item in listed
+    ]
+
+
+def _read_checkpoint(file: Path) -> Checkpoint:
+    """Read a checkpoint, signed or not: whoever keeps it trusts it."""
+    text = file.read_text(encoding="utf-8")
+    try:
+        return parse_checkpoint(text) if "\n\n" in text else Checkpoint.parse(text)
+    except Malformed as error:
+        raise Malformed(f"{file} holds no checkpoint. {error}") from error
 
 
 def _text(report: Report) -> str:
