@@ -33,9 +33,11 @@ from p402.collector.api.oversight import OversightApi
 from p402.collector.api.periods import PeriodsApi
 from p402.collector.api.policies import PoliciesApi
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi
+from p402.collector.api.receipt_documents import ReceiptDocumentsApi
 from p402.collector.api.receipts import ReceiptsApi
 from p402.collector.api.reconciliations import ReconciliationsApi
 from p402.collector.api.spend import SpendApi
+from p402.collector.api.typesetting import Typesetter
 from p402.collector.app import build_app
 from p402.collector.budgets.keep import LeaseKeeper
 from p402.collector.budgets.watch import BudgetWatch
@@ -163,7 +165,11 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         await privacy.keeper.close()
         await database.close()
 
+    typesetter = Typesetter()
     read = [
+        *ReceiptDocumentsApi(
+            database, authenticator, network, privacy.disclosures, typesetter, settings.default_organisation
+        ).routes(),
         *ReceiptsApi(database, authenticator, network, privacy.disclosures, settings.default_organisation).routes(),
         *LogApi(database, authenticator, signers, network, settings.default_organisation).routes(),
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),

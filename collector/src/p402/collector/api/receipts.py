@@ -22,7 +22,7 @@ from p402.collector.storage.receipts import StoredReceipt, receipt_by_id, receip
 from p402.receipts import BundledAnchor, BundledReceipt, make_bundle
 from p402.receipts.settlement import TempoNetwork
 
-__all__ = ["ReceiptsApi"]
+__all__ = ["ReceiptsApi", "receipt_bundle"]
 
 _IMMUTABLE = "private, max-age=31536000, immutable"
 
@@ -73,21 +73,12 @@ class ReceiptsApi:
         """Give everything that ``p402-verify`` needs, in one file."""
         receipt = await self._receipt(caller, receipt_id)
         proof = await self.database.read(lambda connection: receipt_proof(connection, receipt))
-        settlement = receipt.settlement
-        anchors = (
-            [BundledAnchor.of(settlement.statement, settlement.anchor)] if settlement and settlement.anchor else []
-        )
         shown: dict[int, tuple[str, ...]] = {}
         if caller.principal.may("receipts:personal"):
             reader = reader_of(caller.principal, "GET /v1/receipts/{receipt_id}.json")
             shown = await self.disclosures.of(reader, receipt.organisation, {receipt.seq: receipt.receipt_id})
-        item = BundledReceipt(
-            body=receipt.body,
-            disclosures=shown.get(receipt.seq, ()),
-            proof=proof,
-            anchor=0 if anchors else None,
-        )
-        return web.json_response(make_bundle([item], anchors), dumps=lambda value: json.dumps(value, indent=1))
+        bundle = receipt_bundle(receipt, proof, shown.get(receipt.seq, ()))
+        return web.Response(body=bundle, content_type="application/json", charset="utf-8")
 
     @endpoint(
         "GET /v1/receipts/{receipt_id}",
@@ -137,6 +128,14 @@ class ReceiptsApi:
     async def _beside(self, caller: Caller, receipts: Sequence[StoredReceipt]) -> Beside:
         fields = FIELDS if caller.principal.may("receipts:personal") else frozenset[str]()
         return await self.database.read(lambda connection: self.disclosures.beside(connection, receipts, fields=fields))
+
+
+def receipt_bundle(receipt: StoredReceipt, proof: str, disclosures: Sequence[str]) -> bytes:
+    """Write the bundle of one receipt."""
+    settlement = receipt.settlement
+    anchors = [BundledAnchor.of(settlement.statement, settlement.anchor)] if settlement and settlement.anchor else []
+    item = BundledReceipt(body=receipt.body, disclosures=tuple(disclosures), proof=proof, anchor=0 if anchors else None)
+    return json.dumps(make_bundle([item], anchors), indent=1).encode()
 
 
 def _cached(request: web.Request, body: bytes, cache_control: str) -> web.Response:

@@ -2,6 +2,7 @@
 
 from p402.exporters.documents.pdf.blocks import Attachment, Document, Relationship
 from p402.exporters.documents.pdf.evidence import EvidencePack, evidence_document, render_evidence
+from p402.exporters.documents.pdf.proof import SOFTWARE
 from p402.exporters.documents.pdf.receipt import (
     Hidden,
     Receipt,
@@ -14,6 +15,7 @@ from p402.exporters.documents.pdf.statement import PeriodStatement, render_state
 from p402.exporters.documents.pdf.typeset import DocumentFailed, page_images, typeset
 
 __all__ = [
+    "SOFTWARE",
     "Attachment",
     "Document",
     "DocumentFailed",

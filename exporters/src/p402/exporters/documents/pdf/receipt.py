@@ -49,6 +49,8 @@ class Hidden(StrEnum):
     """There never was one."""
     UNKNOWN = "withheld or not recorded"
     """The receipt commits to fewer values than are missing, and does not tell which."""
+    GONE = "erased or not recorded"
+    """One of several values was erased, and which one it was went with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

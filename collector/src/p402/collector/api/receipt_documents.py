@@ -1,0 +1,137 @@
+"""Receipts over HTTP as documents for people: PDF/A-3b with the bundle inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import Field
+
+from p402.collector.api.auth import Authenticator, reader_of
+from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
+from p402.collector.api.problem import NotFound
+from p402.collector.api.query import Flag, Query
+from p402.collector.api.receipts import receipt_bundle
+from p402.collector.api.typesetting import Typesetter
+from p402.collector.storage.database import Database
+from p402.collector.storage.disclosures import FIELDS, Disclosures
+from p402.collector.storage.receipt_documents import Fate, OtherReceipt, ReceiptFile, receipt_file
+from p402.exporters.documents.pdf import SOFTWARE, Hidden, Receipt, RelatedReceipt, ReviewStep, render_receipt
+from p402.receipts import CORRECTION_TYPE
+from p402.receipts.settlement import TempoNetwork
+from p402.vocabulary import rfc3339
+
+__all__ = ["ReceiptDocumentsApi"]
+
+_HIDDEN = {
+    Fate.KEPT: Hidden.WITHHELD,
+    Fate.ERASED: Hidden.ERASED,
+    Fate.ABSENT: Hidden.NOT_RECORDED,
+    Fate.UNCLEAR: Hidden.GONE,
+}
+
+
+class DocumentQuery(Query):
+    """What the document has besides the receipt."""
+
+    certification: Annotated[
+        Flag, Field(description="Whether to add a form for a certification under US FRE 902(13) and (14).")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptDocumentsApi:
+    """What the handler needs. Its route comes before that of any receipt: ``.pdf`` could be the end of an id."""
+
+    database: Database
+    authenticator: Authenticator
+    network: TempoNetwork | None
+    disclosures: Disclosures
+    typesetter: Typesetter
+    default_organisation: str
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes; the README's table is checked against them."""
+        return routes_of(self)
+
+    @endpoint(
+        "GET /v1/receipts/{receipt_id}.pdf",
+        scope="receipts:read",
+        answers={
+            200: Media("application/pdf", about="PDF/A-3b; the body and the bundle are attached to it."),
+            304: None,
+        },
+        sends=("ETag", "Cache-Control", "Content-Disposition"),
+    )
+    async def document(
+        self, request: web.Request, caller: Caller, receipt_id: str, query: DocumentQuery
+    ) -> web.Response:
+        """Give a receipt as a document, with all that belongs to it.
+
+        Personal fields are in it if the key has the scope ``receipts:personal``; else they are marked as withheld.
+        """
+        principal = caller.principal
+        fields = FIELDS if principal.may("receipts:personal") else frozenset[str]()
+        found = await self.database.read(
+            lambda connection: receipt_file(connection, self.disclosures, receipt_id, principal.bound_to, fields)
+        )
+        if found is None:
+            raise NotFound(f"There is no receipt {receipt_id[:64]!r}, or this API key may not see it.")
+        receipt = _receipt(found, self.network, certified=query.certification)
+        etag = hashlib.sha256(f"{SOFTWARE} {receipt!r}".encode()).hexdigest()[:32]
+        headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
+        if any(known.value in (etag, "*") for known in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)  # who has it already learns nothing
+        made = await self.typesetter.set(lambda: render_receipt(receipt))
+        reader = reader_of(principal, "GET /v1/receipts/{receipt_id}.pdf")
+        await self.disclosures.note_receipts(reader, [found.receipt], found.beside)
+        headers["Content-Disposition"] = 'attachment; filename="receipt.pdf"'
+        return web.Response(body=made, content_type="application/pdf", headers=headers)
+
+
+def _receipt(found: ReceiptFile, network: TempoNetwork | None, *, certified: bool) -> Receipt:
+    receipt, beside = found.receipt, found.beside
+    anchor = receipt.settlement.anchor if receipt.settlement else None
+    return Receipt(
+        bundle=receipt_bundle(receipt, found.proof, beside.disclosures.get(receipt.seq, ())),
+        hidden={name: _HIDDEN[fate] for name, fate in found.fates[receipt.seq].items()},
+        reviews=tuple(_reviews(found)),
+        related=tuple(_related(receipt.receipt_id, json.loads(receipt.body), other) for other in found.others),
+        explorer_url=network.explorer_tx_url(anchor.tx_hash) if anchor and network else None,
+        certified=certified,
+    )
+
+
+def _reviews(found: ReceiptFile) -> list[ReviewStep]:
+    steps = []
+    for step in found.beside.reviews.get(found.receipt.receipt_id, ()):
+        hidden = {name: _HIDDEN[fate] for name, fate in found.fates[step.seq].items()}
+        said: dict[str, str | Hidden] = {**hidden, **found.beside.opened(step.seq)}
+        steps.append(
+            ReviewStep(
+                seq=step.seq,
+                at=rfc3339(step.at),
+                action=step.action.value,
+                reviewer=said["reviewer"],
+                comment=said["comment"],
+                self_review=step.self_review,
+            )
+        )
+    return steps
+
+
+def _related(receipt_id: str, body: Mapping[str, Any], other: OtherReceipt) -> RelatedReceipt:
+    its = json.loads(other.body)
+    if its["session"]["supplements"] == receipt_id:
+        kind = "corrects this one" if its["type"] == CORRECTION_TYPE else "adds later calls to this one"
+    elif body["session"]["supplements"] == other.receipt_id:
+        kind = "is corrected by this one" if body["type"] == CORRECTION_TYPE else "this one adds later calls to it"
+    else:
+        kind = f"part {its['session']['part']} of the same session"
+    return RelatedReceipt(
+        receipt_id=other.receipt_id, seq=other.seq, kind=kind, issued_at=its["issued_at"], cost_usd=its["cost_usd"]
+    )
