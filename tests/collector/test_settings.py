@@ -86,7 +86,7 @@ def test_a_key_is_needed_where_others_can_connect(
         ("P402_SESSION_CLOSE_GRACE_SECONDS", "1e300", ""),
         ("P402_SETTLEMENT_INTERVAL_SECONDS", "inf", ""),
         ("P402_REQUIRE_KEY", "perhaps", "valid boolean"),
-        ("P402_SETTLEMENT_MODE", "pay", "'off' or 'anchor'"),
+        ("P402_SETTLEMENT_MODE", "give", "'off', 'anchor', 'pay' or 'reference'"),
         ("P402_SETTLEMENT_NETWORK", "ethereum", "'mainnet', 'moderato' or 'local'"),
         ("P402_RECEIPT_ORIGIN", "two words", "no spaces"),
         ("P402_RECEIPT_ORIGIN", "a+b", "no '+'"),

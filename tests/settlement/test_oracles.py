@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pymerkle import InmemoryTree  # type: ignore[import-untyped]  # it has no types
 from pymerkle import verify_consistency as oracle_verify_consistency
 from pymerkle import verify_inclusion as oracle_verify_inclusion
-from pytempo.contracts.addresses import NONCE_ADDRESS
+from pytempo.contracts.addresses import ACCOUNT_KEYCHAIN_ADDRESS, NONCE_ADDRESS
 
 from p402.receipts import TRANSFER_WITH_MEMO, merkle
-from p402.receipts.settlement import tempo
+from p402.receipts.settlement import _node, _obstacles
 
 
 def trees(entries: list[bytes]) -> tuple[InmemoryTree, dict[tuple[int, int], bytes]]:
@@ -55,12 +55,24 @@ def test_the_topic_is_the_hash_of_the_event() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (tempo._GET_NONCE, "0x" + keccak(text="getNonce(address,uint256)")[:4].hex()),
-        (tempo._NONCE_PRECOMPILE, NONCE_ADDRESS.lower()),
+        (_node._GET_NONCE, "getNonce(address,uint256)"),
+        (_node._BALANCE_OF, "balanceOf(address)"),
+        (_obstacles._GET_KEY, "getKey(address,address)"),
+        (_obstacles._GET_LIMIT, "getRemainingLimitWithPeriod(address,address,address)"),
+        (_obstacles._INSUFFICIENT_BALANCE, "InsufficientBalance(uint256,uint256,address)"),
+        *zip(_obstacles._ERRORS, ("PolicyForbids()", "ContractPaused()", "InvalidRecipient()"), strict=True),
     ],
 )
-def test_the_nonce_precompile_is_called_as_it_is_declared(ours: str, theirs: str) -> None:
-    assert ours == theirs
+def test_a_selector_is_the_hash_of_what_it_selects(ours: str, theirs: str) -> None:
+    assert ours == "0x" + keccak(text=theirs)[:4].hex()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(_node._NONCE_PRECOMPILE, NONCE_ADDRESS), (_obstacles._KEYCHAIN, ACCOUNT_KEYCHAIN_ADDRESS)],
+)
+def test_the_precompiles_are_where_they_are_declared(ours: str, theirs: str) -> None:
+    assert ours == theirs.lower()
 
 
 def test_importing_the_settler_leaves_the_recursion_limit_alone() -> None:

@@ -12,21 +12,22 @@ from eth_account import Account
 from pytempo import CallScope, KeyRestrictions, SignatureType, TempoTransaction, TokenLimit
 from pytempo.contracts import AccountKeychain
 
-from p402.receipts import TRANSFER_WITH_MEMO
-from p402.receipts.errors import ChainUnavailable, Malformed
+from p402.receipts import TRANSFER_WITH_MEMO, Anchor
+from p402.receipts.errors import ChainUnavailable, Malformed, WrongChain
 from p402.receipts.settlement import (
     LOCAL,
     MAINNET,
     MODERATO,
     Dead,
-    Diverted,
     Final,
     Included,
+    Lane,
     Pending,
     Reverted,
     Settler,
-    SignedSettlement,
+    SignedTransaction,
     Superseded,
+    Transfer,
 )
 from p402.receipts.settlement.tempo import TempoSettler
 from support.anvil import DEV_KEYS, Anvil
@@ -43,30 +44,43 @@ async def settler(node: Anvil) -> AsyncIterator[TempoSettler]:
     await settler.close()
 
 
+def a_transfer(payee: str, amount: int) -> Transfer:
+    return Transfer(secrets.token_bytes(32), payee, amount)
+
+
+def anchor_of(found: object) -> Anchor:
+    assert isinstance(found, Final)
+    [anchor] = found.anchors
+    assert anchor is not None
+    return anchor
+
+
 class Payment:
-    """One settlement in a lane of its own, from signing to the end."""
+    """One transaction in a lane of its own, from signing to the end."""
 
     def __init__(self, settler: Settler, amount: int = 0, payee: str | None = None, lane: int | None = None) -> None:
         self.settler = settler
-        self.amount = amount
-        self.payee = settler.payer if payee is None else payee
-        self.memo = secrets.token_bytes(32)
+        self.transfers = [a_transfer(payee or settler.payer, amount)]
         self.lane = secrets.randbits(64) + 1 if lane is None else lane
         self.from_block = 0
-        self.signed: SignedSettlement
+        self.signed: SignedTransaction
 
-    async def sign(self, lifetime: int = LIFETIME) -> SignedSettlement:
+    async def sign(self, lifetime: int = LIFETIME) -> SignedTransaction:
         head = await self.settler.head()
         nonce = await self.settler.lane_nonce(self.lane)
         self.from_block = head.number
-        self.signed = self.settler.sign(self.memo, self.payee, self.amount, self.lane, nonce, head.timestamp + lifetime)
+        self.signed = self.sign_at(nonce, head.timestamp + lifetime)
         return self.signed
 
+    def sign_at(self, nonce: int, valid_before: int) -> SignedTransaction:
+        price = self.settler.network.max_fee_per_gas
+        return self.settler.sign(self.transfers, Lane(self.lane, nonce), valid_before, price)
+
     async def find(self) -> object:
-        return await self.settler.find(self.signed, self.memo, self.payee, self.amount, self.from_block)
+        return await self.settler.find(self.signed, self.transfers, self.from_block)
 
     def events(self, node: Anvil) -> int:
-        topics = [TRANSFER_WITH_MEMO, None, None, "0x" + self.memo.hex()]
+        topics = [TRANSFER_WITH_MEMO, None, None, "0x" + self.transfers[0].memo.hex()]
         return len(node.rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "topics": topics}))
 
 
@@ -80,21 +94,57 @@ async def test_an_anchor_is_pending_then_included_then_final(settler: TempoSettl
     assert isinstance(included, Included)
     assert included.tx_hash == signed.tx_hash
     node.mine(3)
-    final = await payment.find()
-    assert isinstance(final, Final)
-    assert (final.anchor.tx_hash, final.anchor.chain_id) == (signed.tx_hash, 31337)
-    block = node.rpc("eth_getBlockByNumber", hex(final.anchor.block_number), False)  # noqa: FBT003
-    assert (final.anchor.block_hash, hex(final.anchor.block_timestamp)) == (block["hash"], block["timestamp"])
+    anchor = anchor_of(await payment.find())
+    assert (anchor.tx_hash, anchor.chain_id) == (signed.tx_hash, 31337)
+    block = node.rpc("eth_getBlockByNumber", hex(anchor.block_number), False)  # noqa: FBT003
+    assert (anchor.block_hash, hex(anchor.block_timestamp)) == (block["hash"], block["timestamp"])
 
 
 async def test_a_payment_moves_exactly_the_amount(settler: TempoSettler, node: Anvil) -> None:
-    balance = {"to": LOCAL.token, "data": "0x70a08231" + PAYEE[2:].rjust(64, "0")}
-    before = int(node.rpc("eth_call", balance, "latest"), 16)
+    payer, payee = await balance(settler, settler.payer), await balance(settler, PAYEE)
     payment = Payment(settler, amount=264_235, payee=PAYEE)
     await settler.send((await payment.sign()).raw)
     node.mine(4)
-    assert isinstance(await payment.find(), Final)
-    assert int(node.rpc("eth_call", balance, "latest"), 16) - before == 264_235
+    final = await payment.find()
+    assert isinstance(final, Final)
+    assert await balance(settler, PAYEE) - payee == 264_235
+    assert payer - await balance(settler, settler.payer) == 264_235 + final.fee_micro_usd
+    assert final.fee_micro_usd > 0
+
+
+async def balance(settler: TempoSettler, account: str) -> int:
+    return await settler.node.balance(LOCAL.token, account)
+
+
+async def test_a_hundred_transfers_land_together_each_with_a_log_of_its_own(settler: TempoSettler, node: Anvil) -> None:
+    batch = Payment(settler)
+    batch.transfers = [a_transfer(PAYEE if number % 2 else settler.payer, number % 2 * number) for number in range(100)]
+    await settler.send((await batch.sign()).raw)
+    node.mine(4)
+    final = await batch.find()
+    assert isinstance(final, Final)
+    anchors = [anchor for anchor in final.anchors if anchor]
+    assert len({anchor.log_index for anchor in anchors}) == 100
+    assert {anchor.tx_hash for anchor in anchors} == {batch.signed.tx_hash}
+    listed = await settler.transfers(anchors[0].block_number, anchors[0].block_number)
+    assert [found.transfer for found in listed] == batch.transfers
+    assert [(found.anchor.tx_hash, found.anchor.log_index) for found in listed] == [
+        (anchor.tx_hash, anchor.log_index) for anchor in anchors
+    ]
+
+
+async def test_one_transfer_that_cannot_be_takes_the_whole_transaction_with_it(
+    settler: TempoSettler, node: Anvil
+) -> None:
+    batch = Payment(settler)
+    batch.transfers = [a_transfer(PAYEE, 1), a_transfer(PAYEE, 10**30)]
+    before = await balance(settler, settler.payer), await balance(settler, PAYEE)
+    await settler.send((await batch.sign()).raw)
+    node.mine(4)
+    found = await batch.find()
+    assert isinstance(found, Reverted)
+    after = await balance(settler, settler.payer), await balance(settler, PAYEE)
+    assert (before[0] - after[0], after[1] - before[1]) == (found.fee_micro_usd, 0)
 
 
 async def test_the_same_bytes_sent_five_times_land_once(settler: TempoSettler, node: Anvil) -> None:
@@ -113,8 +163,7 @@ async def test_the_same_bytes_sent_five_times_land_once(settler: TempoSettler, n
 async def test_signing_again_gives_the_same_bytes(settler: TempoSettler) -> None:
     payment = Payment(settler)
     first = await payment.sign()
-    again = settler.sign(payment.memo, payment.payee, 0, first.nonce_key, first.nonce, first.valid_before)
-    assert first == again
+    assert payment.sign_at(first.nonce, first.valid_before) == first
 
 
 async def test_what_was_never_mined_is_dead_after_valid_before_and_its_place_can_be_used_again(
@@ -127,7 +176,7 @@ async def test_what_was_never_mined_is_dead_after_valid_before_and_its_place_can
     assert await payment.find() == Pending()
     node.advance(60)
     node.mine(3)
-    assert await payment.find() == Dead()
+    assert await payment.find() == Dead(lost.nonce)
     second = await payment.sign()
     assert (second.nonce_key, second.nonce) == (lost.nonce_key, lost.nonce)
     await settler.send(second.raw)
@@ -142,10 +191,8 @@ async def test_a_version_that_landed_is_found_by_its_memo(settler: TempoSettler,
     landed = await payment.sign()
     await settler.send(landed.raw)
     node.mine(4)
-    payment.signed = settler.sign(payment.memo, PAYEE, 7, landed.nonce_key, landed.nonce, landed.valid_before + 60)
-    final = await payment.find()
-    assert isinstance(final, Final)
-    assert final.anchor.tx_hash == landed.tx_hash != payment.signed.tx_hash
+    payment.signed = payment.sign_at(landed.nonce, landed.valid_before + 60)
+    assert anchor_of(await payment.find()).tx_hash == landed.tx_hash != payment.signed.tx_hash
 
 
 async def test_more_than_the_payer_has_is_reverted_and_uses_up_the_nonce(settler: TempoSettler, node: Anvil) -> None:
@@ -156,12 +203,14 @@ async def test_more_than_the_payer_has_is_reverted_and_uses_up_the_nonce(settler
     assert await settler.lane_nonce(payment.lane) == payment.signed.nonce + 1
 
 
-async def test_a_success_without_the_exact_transfer_is_diverted(settler: TempoSettler, node: Anvil) -> None:
+async def test_a_success_without_the_exact_transfer_has_no_anchor(settler: TempoSettler, node: Anvil) -> None:
     payment = Payment(settler, amount=7, payee=PAYEE)
     await settler.send((await payment.sign()).raw)
     node.mine(4)
-    payment.amount = 8  # what should have been paid differs from what the transaction's log says
-    assert isinstance(await payment.find(), Diverted)
+    payment.transfers[0] = replace(payment.transfers[0], amount_micro_usd=8)  # as if another amount had been due
+    final = await payment.find()
+    assert isinstance(final, Final)
+    assert final.anchors == (None,)
 
 
 async def test_a_nonce_used_by_something_unknown_is_superseded(settler: TempoSettler, node: Anvil) -> None:
@@ -218,7 +267,7 @@ async def test_a_transaction_in_a_discarded_block_is_not_final() -> None:
     with answering_node(answers) as url:  # a node that contradicts itself, as one that lags behind can
         settler = TempoSettler(replace(LOCAL, rpc_url=url), DEV_KEYS[0])
         payment = Payment(settler)
-        payment.signed = settler.sign(payment.memo, payment.payee, 0, payment.lane, 0, 2**40)
+        payment.signed = payment.sign_at(0, 2**40)
         with pytest.raises(ChainUnavailable, match="discarded"):
             await payment.find()
         await settler.close()
@@ -226,14 +275,14 @@ async def test_a_transaction_in_a_discarded_block_is_not_final() -> None:
 
 async def test_a_node_of_another_chain_is_refused(settler: TempoSettler) -> None:
     lost = TempoSettler(replace(settler.network, chain_id=4217), DEV_KEYS[0])
-    with pytest.raises(Malformed, match="serves chain 31337, not 4217"):
+    with pytest.raises(WrongChain, match="serves chain 31337, not 4217"):
         await lost.lane_nonce(1)
     await lost.close()
 
 
 async def test_the_lane_of_expiring_nonces_is_refused(settler: TempoSettler) -> None:
     with pytest.raises(ValueError, match="could both land"):
-        settler.sign(bytes(32), PAYEE, 0, 2**256 - 1, 0, 1)
+        settler.sign([a_transfer(PAYEE, 0)], Lane(2**256 - 1, 0), 1, 1)
 
 
 async def test_an_access_key_settles_for_the_account_that_authorised_it(
@@ -252,7 +301,7 @@ async def test_an_access_key_settles_for_the_account_that_authorised_it(
     await limited.send((await elsewhere.sign(lifetime=60)).raw)
     node.advance(120)
     node.mine(3)
-    assert await elsewhere.find() == Dead()  # the key may pay nobody but its own account
+    assert await elsewhere.find() == Dead(elsewhere.signed.nonce)  # the key may pay nobody but its own account
     await limited.close()
 
 

@@ -10,17 +10,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from p402.collector.settlement.ports import Settlement
+from p402.collector.settlement.ports import KeptTransaction, Settlement
+from p402.collector.settlement.rules import SettlementRule, SettlementRules, Triggers
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.settlements import SqlSettlements, settlements_page
-from p402.vocabulary import new_id
+from p402.receipts import SettlementMode
+from p402.vocabulary import Money, new_id
 from support.chain_twin import ChainTwin, SettlerTwin
 from support.clock import FakeClock
 from support.open_books import OpenBooks, open_books
 from support.otlp import ASpan
 
 INTERVAL = timedelta(minutes=10)
+TRIGGERS = Triggers(interval=INTERVAL, receipts=1000, accrued=Money.parse("100"))
+PAYEE = "0x" + "22" * 20
+ANCHOR = SettlementRule(SettlementMode.ANCHOR, None, Money(0))
+ANCHOR_ALL = SettlementRules(ANCHOR)
+REFERENCE = SettlementRule(SettlementMode.REFERENCE, None, Money(0))
+PAY = SettlementRule(SettlementMode.PAY, PAYEE, Money.parse("0.1"))
 
 
 @dataclass
@@ -31,13 +39,17 @@ class Settling:
     chain: ChainTwin
     settler: Any
     store: Any
+    rules: SettlementRules = ANCHOR_ALL
+    triggers: Triggers = TRIGGERS
 
     @property
     def worker(self) -> SettlementWorker:
         """A worker that has just started: it remembers nothing."""
         books = self.books
         leadership = Leadership(books.database, "settlement", new_id("clt", books.clock.now()), books.clock)
-        return SettlementWorker(self.store, leadership, self.settler, INTERVAL, books.metrics, books.clock, new_id)
+        return SettlementWorker(
+            self.store, leadership, self.settler, self.rules, self.triggers, books.metrics, books.clock, new_id
+        )
 
     async def receipt(self, organisation: str = "acme") -> None:
         """Seal one more receipt of $0.264235; it takes an hour."""
@@ -65,6 +77,12 @@ class Settling:
             ::-1
         ]
 
+    async def under_way(self) -> KeptTransaction:
+        """The one transaction under way."""
+        [transaction] = await self.store.transactions()
+        found: KeptTransaction = transaction
+        return found
+
     async def only(self) -> Settlement:
         """The one settlement there is."""
         [settlement] = await self.settlements()
@@ -76,7 +94,7 @@ class Settling:
 
     def _is_stored(self, raw: bytes) -> None:
         """Another program that opens the file finds the bytes before they are sent."""
-        stored = self.books.rows("SELECT raw_transaction FROM settlements WHERE state = 'signed'")
+        stored = self.books.rows("SELECT raw FROM settlement_transactions WHERE ended_at IS NULL")
         assert (raw,) in stored, f"sent before it was stored: {json.loads(raw)}"
 
 

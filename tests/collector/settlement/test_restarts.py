@@ -47,9 +47,9 @@ class Fused:
             return found
         return partial(self._sign if name == "sign" and hasattr(self._target, "chain") else self._call, found)
 
-    async def _call(self, found: Callable[..., Any], *arguments: Any) -> Any:
+    async def _call(self, found: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         self._fuse.burn()
-        answer = await found(*arguments)
+        answer = await found(*arguments, **options)
         self._fuse.burn()
         return answer
 

@@ -22,7 +22,12 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection, delete
 
 from p402.collector.budgets.definition import BudgetDefinition, read_definition
-from p402.collector.storage import budget_tables, event_tables, policy_tables  # noqa: F401 - their tables count too
+from p402.collector.storage import (  # noqa: F401 - their tables count too
+    budget_tables,
+    event_tables,
+    policy_tables,
+    settlement_tables,
+)
 from p402.collector.storage.accounts import balance_seen
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.budgets import BudgetChangeKind, StoredOverride, add_override, apply_budgets, retire_budget

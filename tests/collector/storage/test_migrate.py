@@ -18,6 +18,7 @@ from p402.collector.storage import (  # noqa: F401 - their tables count too
     privacy_tables,
     reconciliation_tables,
 )
+    settlement_tables,
 from p402.collector.storage.migrate import DatabaseUnusable, revisions, upgrade
 from p402.collector.storage.tables import metadata
 from support.databases import Kept, kept_in

@@ -27,11 +27,12 @@ from p402.collector.channel_settings import ChannelSettings, WebhookSettings
 from p402.collector.price_settings import NegotiatedPriceSettings
 from p402.vocabulary import Permanent, is_valid_id
 
+from p402.collector.settlement_settings import LEAST_PAYOUT, AnAddress, MinimumPayout, ModeName, SettlementSettings
 __all__ = ["FILE_ONLY", "Address", "Settings", "SettingsInvalid", "load_settings"]
 
 
 _POSTGRESQL = ("postgresql://", "postgres://")
-FILE_ONLY = frozenset({"webhooks", "channels", "prices"})
+FILE_ONLY = frozenset({"webhooks", "channels", "prices", "settlement", "markup", "forward"})
 """Tables, which only the file can hold; so do addresses that the collector calls by itself."""
 
 _MOST_USD = 9_000_000_000  # amounts of nano-USD have 64 bits
@@ -192,6 +193,10 @@ class Settings(BaseSettings):
     settlement_rpc_url: Annotated[str | None, Field(description="JSON-RPC address; unset: the network's.")] = None
     settlement_token: Annotated[str | None, Field(description="TIP-20 token of settlements; unset: the network's.")] = (
         None
+    settlement_payee: Annotated[AnAddress | None, Field(description="Who is paid in mode `pay`.")] = None
+    settlement_minimum_payout_usd: Annotated[
+        MinimumPayout, Field(description="What is less than this is carried into the next settlement.")
+    ] = LEAST_PAYOUT
     )
     settlement_explorer_url: Annotated[
         str | None, Field(description="Block explorer that receipts link to; unset: the network's.")
@@ -199,15 +204,38 @@ class Settings(BaseSettings):
     settlement_key_file: Annotated[
         Path | None, Field(description="File with the hex private key that signs settlements.")
     ] = None
+    settlement_fee_token: Annotated[
+        AnAddress | None, Field(description="TIP-20 token that fees are paid in; unset: the token of settlements.")
+    ] = None
+    settlement_max_fee_per_gas: Annotated[
+        int | None,
+        Field(
+            gt=0, le=10**18, description="Most that a unit of gas may cost, in 10⁻¹⁸ USD; unset: four times the usual."
+        ),
+    ] = None
     settlement_interval_seconds: Annotated[
-        float, Field(ge=0, le=_TEN_YEARS, description="Shortest time between two anchors of one organisation.")
+        float, Field(ge=0, le=_TEN_YEARS, description="Receipts of one organisation are settled this often.")
     ] = 600
     anomaly_factor: Annotated[
         Decimal,
         Field(
+    settlement_payer: Annotated[
+        AnAddress | None, Field(description="Account that authorised the key, if that is an access key.")
+    ] = None
             ge=1,
             le=1000,
             decimal_places=3,
+    settlement_receipts: Annotated[
+        int, Field(ge=1, le=1_000_000, description="So many receipts are settled at once, before the interval is over.")
+    ] = 1000
+    settlement_accrued_usd: Annotated[
+        Decimal,
+        Field(gt=0, le=_MOST_USD, decimal_places=9, description="And so is so much money that they came to."),
+    ] = Decimal(100)
+    settlement: Annotated[
+        tuple[SettlementSettings, ...],
+        Field(description="Organisations that are settled in another mode or to another payee; only in the file."),
+    ] = ()
             description="How many times the employee's mean a session may cost unflagged.",
         ),
     ] = Decimal(3)
@@ -273,8 +301,7 @@ class Settings(BaseSettings):
             raise ValueError("default_organisation must be 1 to 256 printable characters")
         if self.database_url is not None and not self.database_url.startswith(("sqlite:///", *_POSTGRESQL)):
             raise ValueError("database_url must be sqlite:///FILE or postgresql://user:password@host/database")
-        if self.settlement_mode != "off" and self.settlement_key_file is None:
-            raise ValueError("settlement_mode is on, so settlement_key_file must name the file of the signing key")
+        self._check_settlement()
         return self
 
     @property
@@ -317,6 +344,26 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
+    def _check_settlement(self) -> None:
+        if self.settles and self.settlement_key_file is None:
+            raise ValueError("settlement_mode is on, so settlement_key_file must name the file of the signing key")
+        if (self.settlement_mode == "pay") != (self.settlement_payee is not None):
+            raise ValueError("settlement_mode pay needs settlement_payee, and the other modes have none")
+        organisations = [table.organisation for table in self.settlement]
+        if len(organisations) != len(set(organisations)):
+            raise ValueError("each organisation may have one table [[settlement]]")
+
+    @property
+    def settles(self) -> bool:
+        """Whether any organisation is settled."""
+        return any(mode != "off" for mode in (self.settlement_mode, *(table.mode for table in self.settlement)))
+
+    @property
+    def backends(self) -> tuple[ForwardSettings, ...]:
+        """Everything that spans are sent on to."""
+        one = () if self.forward_otlp_url is None else (ForwardSettings(url=self.forward_otlp_url),)
+        return (*one, *self.forward)
+
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003

@@ -57,7 +57,7 @@ from p402.collector.sessions.signing import LogSigners
 from p402.collector.sessions.track import SessionRules
 from p402.collector.sessions.upkeep import LogKeeper
 from p402.collector.settings import Settings
-from p402.collector.settlement.connect import connect
+from p402.collector.settlement.connect import connect, rules_of, triggers_of
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.alerts import SqlBudgetWatch
 from p402.collector.storage.anomalies import SqlAnomalies
@@ -151,12 +151,20 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 
     network = None
     settlement = None
-    if settings.settlement_mode != "off":
-        network, settler = connect(settings)
-        store = SqlSettlements(database, signers)
-        interval = timedelta(seconds=settings.settlement_interval_seconds)
-        leadership = Leadership(database, "settlement", ids("clt", clock.now()), clock)
-        settlement = SettlementWorker(store, leadership, settler, interval, metrics, clock, ids)
+    if settings.settles:
+        settler = connect(settings)
+        network = settler.network
+        settlement = SettlementWorker(
+            SqlSettlements(database, signers),
+            Leadership(database, "settlement", ids("clt", clock.now()), clock),
+            settler,
+            rules_of(settings),
+            triggers_of(settings),
+            metrics,
+            clock,
+            ids,
+            settings.settlement_max_fee_per_gas,
+        )
 
     async def close() -> None:
         if settlement is not None:

@@ -26,6 +26,8 @@ class Block:
     hash: str
     timestamp: int
     """Seconds since 1970."""
+    base_fee_per_gas: int = 0
+    """In the chain's smallest unit."""
 
 
 class ChainReader:
@@ -74,8 +76,9 @@ class ChainReader:
 def parse_block(raw: Mapping[str, Any]) -> Block:
     """Read a block as JSON-RPC gives it; raise ChainUnavailable if something that belongs there is missing."""
     try:
-        return Block(_number(raw["number"]), str(raw["hash"]).lower(), _number(raw["timestamp"]))
-    except (KeyError, TypeError) as error:
+        base_fee = _number(raw.get("baseFeePerGas") or "0x0")
+        return Block(_number(raw["number"]), str(raw["hash"]).lower(), _number(raw["timestamp"]), base_fee)
+    except (AttributeError, KeyError, TypeError) as error:
         raise ChainUnavailable("The node's block lacks its number, hash or timestamp.") from error
 
 

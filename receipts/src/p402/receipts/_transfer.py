@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from p402.receipts.errors import ChainUnavailable
 
-__all__ = ["TRANSFER_WITH_MEMO", "ChainLog", "MemoTransfer", "TransactionReceipt"]
+__all__ = ["TRANSFER_WITH_MEMO", "ChainLog", "MemoTransfer", "TransactionReceipt", "address_topic", "parse_log"]
 
 TRANSFER_WITH_MEMO = "0x57bc7354aa85aed339e000bccffabbc529466af35f0772c8f8ee1145927de7f0"
 """keccak-256 of ``TransferWithMemo(address,address,uint256,bytes32)``."""
@@ -41,6 +41,14 @@ class TransactionReceipt:
     block_number: int
     block_hash: str
     logs: tuple[ChainLog, ...]
+    gas_used: int = 0
+    gas_price: int = 0
+    """What a unit of gas cost, in 10⁻¹⁸ USD."""
+
+    @property
+    def fee_micro_usd(self) -> int:
+        """What the transaction cost its payer: gas times price, rounded up."""
+        return -(-self.gas_used * self.gas_price // 10**12)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Self:
@@ -51,7 +59,9 @@ class TransactionReceipt:
                 succeeded=int(raw["status"], 16) == 1,
                 block_number=int(raw["blockNumber"], 16),
                 block_hash=raw["blockHash"].lower(),
-                logs=tuple(map(_parse_log, raw["logs"])),
+                logs=tuple(map(parse_log, raw["logs"])),
+                gas_used=int(raw.get("gasUsed", "0x0"), 16),
+                gas_price=int(raw.get("effectiveGasPrice", "0x0"), 16),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ChainUnavailable(f"The node's receipt of the transaction is incomplete: {error!r}.") from error
@@ -70,7 +80,7 @@ class MemoTransfer:
     @property
     def topics(self) -> tuple[str, ...]:
         """The log's topics: its event, and the three indexed values."""
-        return (TRANSFER_WITH_MEMO, _word(self.payer), _word(self.payee), "0x" + self.memo.hex())
+        return (TRANSFER_WITH_MEMO, address_topic(self.payer), address_topic(self.payee), "0x" + self.memo.hex())
 
     def is_proved_by(self, log: ChainLog) -> bool:
         """Tell whether a log says exactly this."""
@@ -82,7 +92,8 @@ class MemoTransfer:
         )
 
 
-def _parse_log(raw: Mapping[str, Any]) -> ChainLog:
+def parse_log(raw: Mapping[str, Any]) -> ChainLog:
+    """Read a log as JSON-RPC gives it."""
     return ChainLog(
         address=raw["address"].lower(),
         topics=tuple(topic.lower() for topic in raw["topics"]),
@@ -91,5 +102,6 @@ def _parse_log(raw: Mapping[str, Any]) -> ChainLog:
     )
 
 
-def _word(address: str) -> str:
+def address_topic(address: str) -> str:
+    """Write an address as a log's topic."""
     return "0x" + address.removeprefix("0x").rjust(64, "0")

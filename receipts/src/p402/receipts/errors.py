@@ -11,6 +11,7 @@
     │   ├── CheckpointUntrusted    no pinned key signed this checkpoint
     │   ├── AnchorRefuted          the chain says something else than a settlement does
     │   ├── DisclosureUnknown      a disclosure opens none of the receipt's commitments
+    │   ├── WrongChain             a node serves another chain than the one that is settled on
     │   └── ExtraMissing           an optional dependency is not installed
     └── Transient
         └── ChainUnavailable       the chain's node did not answer, or not usefully
@@ -30,6 +31,7 @@ __all__ = [
     "NotCanonical",
     "NotSealable",
     "ProofRefuted",
+    "WrongChain",
 ]
 
 
@@ -59,6 +61,10 @@ class AnchorRefuted(Permanent):
 
 class DisclosureUnknown(Permanent):
     """A disclosure opens none of the receipt's commitments."""
+
+
+class WrongChain(Permanent):
+    """A node serves another chain than the one that is settled on."""
 
 
 class ExtraMissing(Permanent, ImportError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, NotRequired, cast
 
 from pydantic import Field
@@ -23,12 +24,13 @@ from p402.collector.api.fields import (
     levels_view,
     shape,
 )
-from p402.collector.settlement.ports import Settlement, SettlementState
+from p402.collector.settlement.ports import FailureKind, Settlement, SettlementState
 from p402.collector.storage.charges import Spend
 from p402.collector.storage.disclosures import Beside
 from p402.collector.storage.receipt_reviews import ReviewStep
 from p402.collector.storage.receipts import StoredReceipt
-from p402.receipts import ReviewAction, leaf_hash
+from p402.collector.storage.settlement_events import in_usd
+from p402.receipts import ReviewAction, SettlementMode, leaf_hash
 from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import Charge, Level, rfc3339
 
@@ -167,6 +169,16 @@ class ReviewView(TypedDict):
 
 
 @shape
+class ReceiptSettlement(TypedDict):
+    """What anchoring a receipt took."""
+
+    fee_usd: Usd | None
+    """The settlement's fee divided by its receipts, down to the nano-dollar."""
+    latency_seconds: float | None
+    """From the receipt's issue until its anchor was seen to be final."""
+
+
+@shape
 class ReceiptView(TypedDict):
     """A receipt: the sealed body, and beside it what came later or is personal."""
 
@@ -198,6 +210,7 @@ class ReceiptView(TypedDict):
     tempo_explorer_url: str | None
     leaf_hash: Hex32
     settlement_id: Id | None
+    settlement: ReceiptSettlement | None
     body: Json
     """The sealed entry, as FORMAT.md says."""
 
@@ -221,12 +234,24 @@ class SettlementView(TypedDict):
     checkpoint_size: Count
     memo: Hex32
     statement: Json
+    failure: FailureKind | None
+    in_doubt: bool
+    """Whether a payment may have left and nobody has said what became of it."""
+    mode: SettlementMode
+    amount_usd: Usd
     tx_hash: str | None
     block: int | None
     block_timestamp: int | None
     """Seconds since 1970."""
     explorer_url: str | None
+    fee_usd: Usd | None
+    """Its part of the transaction's fee."""
+    latency_seconds: float | None
+    """From the issue of its oldest receipt until it was seen to be final."""
+    receipts: Count | None
+    """How many it anchors."""
     planned_at: Time
+    ended_at: Time | None
 
 
 @shape
@@ -346,24 +371,46 @@ def receipt_view(receipt: StoredReceipt, network: TempoNetwork | None, beside: B
         "tempo_explorer_url": network.explorer_tx_url(anchor.tx_hash) if anchor and network else None,
         "leaf_hash": leaf_hash(receipt.body).hex(),
         "settlement_id": settlement.settlement_id if settlement else None,
+        "settlement": _share(settlement, body["issued_at"]) if settlement else None,
         "body": body,
     }
 
 
 def settlement_view(settlement: Settlement, network: TempoNetwork | None) -> SettlementView:
     """Show a settlement."""
-    anchor, signed = settlement.anchor, settlement.signed
+    anchor, statement = settlement.anchor, settlement.statement
+    fee = settlement.fee_micro_usd
     return {
         "settlement_id": settlement.settlement_id,
         "organisation": settlement.organisation,
         "state": settlement.state,
         "problem": settlement.problem,
         "checkpoint_size": settlement.checkpoint_size,
-        "memo": settlement.statement.memo().hex(),
-        "statement": json.loads(settlement.statement.canonical()),
-        "tx_hash": signed.tx_hash if signed else None,
+        "failure": settlement.failure,
+        "in_doubt": settlement.in_doubt,
+        "mode": statement.mode,
+        "amount_usd": in_usd(statement.amount_micro_usd),
+        "memo": statement.memo().hex(),
+        "statement": json.loads(statement.canonical()),
+        "tx_hash": settlement.tx_hash,
         "block": anchor.block_number if anchor else None,
         "block_timestamp": anchor.block_timestamp if anchor else None,
-        "explorer_url": network.explorer_tx_url(signed.tx_hash) if signed and network else None,
+        "explorer_url": network.explorer_tx_url(settlement.tx_hash) if settlement.tx_hash and network else None,
+        "fee_usd": None if fee is None else in_usd(fee),
+        "latency_seconds": _seconds(settlement.first_issued_at, settlement.ended_at) if anchor else None,
+        "receipts": settlement.receipts,
         "planned_at": rfc3339(settlement.planned_at),
+        "ended_at": None if settlement.ended_at is None else rfc3339(settlement.ended_at),
     }
+
+
+def _share(settlement: Settlement, issued_at: str) -> ReceiptSettlement:
+    fee, count = settlement.fee_micro_usd, settlement.receipts
+    return {
+        "fee_usd": str(Money(fee * NANO_PER_MICRO // count)) if fee is not None and count else None,
+        "latency_seconds": _seconds(datetime.fromisoformat(issued_at), settlement.ended_at),
+    }
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
+    return None if begin is None or end is None else round((end - begin).total_seconds(), 3)

@@ -108,14 +108,15 @@ def _collector(url: str) -> Iterator[Line]:
 
 
 def _settlement(settings: Settings) -> Iterator[Line]:
-    if settings.settlement_mode == "off" or settings.settlement_key_file is None:
+    if not settings.settles or settings.settlement_key_file is None:
         yield "–", "Settlement is off: receipts are sealed and signed, but not anchored."
         return
     yield from _key_file("signs settlements", settings.settlement_key_file)
     from p402.collector.settlement.connect import connect  # noqa: PLC0415 - the chain's libraries load for a second
 
     try:
-        network, settler = connect(settings)
+        settler = connect(settings)
+        network = settler.network
         served = ChainReader(network.rpc_url, timeout=_TIMEOUT).chain_id()
     except (Permanent, ChainUnavailable) as error:
         yield "✗", str(error)

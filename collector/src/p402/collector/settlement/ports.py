@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from p402.receipts import Anchor, SettlementStatement
-from p402.receipts.settlement import Lane, SignedSettlement
+from p402.receipts import Anchor, PaidElsewhere, SettlementStatement
+from p402.receipts.settlement import Final, Lane, SignedTransaction, Transfer
 from p402.vocabulary import Money
 
-__all__ = ["Covered", "Leadership", "MakeStatement", "Settlement", "SettlementState", "SettlementStore", "Sign"]
+__all__ = [
+    "Covered",
+    "Failure",
+    "FailureKind",
+    "IsDue",
+    "KeptTransaction",
+    "Leadership",
+    "MakeStatement",
+    "Settlement",
+    "SettlementState",
+    "SettlementStore",
+    "Sign",
+    "Standing",
+]
 
 
 class SettlementState(StrEnum):
-    """Where a settlement is; it only moves down, or to FAILED.
+    """Where a settlement is; it only moves down, or to FAILED, or with its whole batch back to PLANNED.
 
     ::
 
@@ -33,6 +46,40 @@ class SettlementState(StrEnum):
     FAILED = "failed"
 
 
+class FailureKind(StrEnum):
+    """Why a settlement failed. Nothing was paid, but for those where the chain does not say so: see `Failure`."""
+
+    REVERTED = "reverted"
+    """The chain refused the transfer; only the fee was paid."""
+    DIVERTED = "diverted"
+    """The payee's receive policy holds the money back: it left the payer, and did not arrive."""
+    DROPPED = "dropped"
+    """The transaction was never mined, and never can be."""
+    UNDERPRICED = "underpriced"
+    """Gas costs more than the configuration allows."""
+    OUT_OF_FUNDS = "out_of_funds"
+    """The payer's balance, or the access key's limit, is too small for payment and fee."""
+    ACCESS_KEY = "access_key"
+    """The account does not know the key, or it is expired or revoked."""
+    WRONG_CHAIN = "wrong_chain"
+    """The node serves another chain."""
+    SUPERSEDED = "superseded"
+    """Another transaction used the nonce."""
+    CONFIGURATION = "configuration"
+    """The configuration names another chain, token, payer or payee now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The end of a settlement that cannot succeed."""
+
+    kind: FailureKind
+    problem: str
+    """What happened, and what a person must do."""
+    in_doubt: bool = False
+    """Whether a payment may have left: then the organisation is paid no more until somebody says what became of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """One settlement."""
@@ -40,19 +87,54 @@ class Settlement:
     settlement_id: str
     organisation: str
     state: SettlementState
-    problem: str | None
-    """Why it failed, and what a person must do."""
     checkpoint_size: int
     statement: SettlementStatement
-    signed: SignedSettlement | None
-    signed_at_block: int | None
-    anchor: Anchor | None
     planned_at: datetime
+    failure: FailureKind | None = None
+    problem: str | None = None
+    """Why it failed, or what keeps it waiting, and what a person must do."""
+    in_doubt: bool = False
+    """Whether nobody has said yet what became of its payment."""
+    alone: bool = False
+    """Whether it has a transaction of its own, because the one it shared with others failed."""
+    tx_hash: str | None = None
+    anchor: Anchor | None = None
+    ended_at: datetime | None = None
+    """When it was seen to be final, or failed."""
+    fee_micro_usd: int | None = None
+    """Its part of the transaction's fee."""
+    receipts: int | None = None
+    """How many receipts it anchors; known when it is final."""
+    first_issued_at: datetime | None = None
+    """Of the oldest of them."""
+
+    @property
+    def transfer(self) -> Transfer:
+        """What stands on the chain for it."""
+        return Transfer(self.statement.memo(), self.statement.payee, self.statement.amount_micro_usd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTransaction:
+    """A signed transaction that is under way, and the settlements whose transfers it carries."""
+
+    transaction_id: str
+    signed: SignedTransaction
+    signed_at_block: int
+    """The chain's head when its first version was signed."""
+    attempt: int
+    """1, and one more each time when what was signed had died."""
+    settlements: tuple[Settlement, ...]
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """What it carries, in the order of the settlements."""
+        return tuple(settlement.transfer for settlement in self.settlements)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Covered:
-    """What a new settlement is about: the newest checkpoint of a log with receipts that are not yet anchored."""
+    """What a new settlement is about: the newest checkpoint of a log, and receipts that are not yet anchored."""
 
     organisation: str
     checkpoint: str
@@ -64,11 +146,35 @@ class Covered:
     accrued: Money
     """What the receipts that are not yet anchored came to."""
     previous: Settlement | None
+    """The final settlement before it."""
+    paid_elsewhere: tuple[PaidElsewhere, ...] = ()
+    """What no settlement has stated yet, sorted."""
+    unresolved: bool = False
+    """Whether a payment of the organisation is in doubt."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What speaks for settling an organisation now."""
+
+    organisation: str
+    new_entries: bool
+    """Whether its log has entries that no final settlement covers."""
+    receipts: int
+    """How many of them are receipts."""
+    accrued: Money
+    """What those came to."""
+    under_way: bool
+    last_planned_at: datetime | None
+    last_failed: bool
+    flush_at: datetime | None
+    """When somebody asked for it last."""
+
+
+IsDue = Callable[[Standing], bool]
 MakeStatement = Callable[[Covered], SettlementStatement]
-Sign = Callable[[Settlement, Lane], SignedSettlement]
-"""Signs a settlement for the next place of a lane."""
+Sign = Callable[[Sequence[Transfer], Lane], SignedTransaction]
+"""Signs transfers for the next place of a lane."""
 
 
 class Leadership(Protocol):
@@ -84,20 +190,18 @@ class Leadership(Protocol):
 
 
 class SettlementStore(Protocol):
-    """Where settlements are kept. Each method is one transaction."""
+    """Where settlements are kept. Each method is one transaction of the database."""
 
-    async def plan(
-        self, make: MakeStatement, not_after: datetime, failed_not_after: datetime, at: datetime
-    ) -> list[Settlement]:
-        """Plan a settlement for each organisation that has receipts not yet anchored and no settlement under way.
-
-        An organisation waits whose last settlement was planned after ``not_after``, or after ``failed_not_after`` if
-        it failed.
-        """
+    async def plan(self, is_due: IsDue, make: MakeStatement, at: datetime) -> list[Settlement]:
+        """Plan a settlement for each organisation that is due and has none under way."""
         ...
 
-    async def under_way(self) -> list[Settlement]:
-        """Give the settlements that are planned or signed, the oldest first."""
+    async def planned(self) -> list[Settlement]:
+        """Give the settlements that are planned and not signed, the oldest first."""
+        ...
+
+    async def transactions(self) -> list[KeptTransaction]:
+        """Give the transactions under way, the oldest first."""
         ...
 
     async def known_lanes(self, chain_id: int, payer: str) -> dict[int, Lane]:
@@ -105,25 +209,50 @@ class SettlementStore(Protocol):
         ...
 
     async def sign(
-        self, settlement: Settlement, lanes: dict[int, Lane], sign: Sign, head_block: int
-    ) -> Settlement | None:
+        self, settlements: Sequence[Settlement], lanes: dict[int, Lane], sign: Sign, head_block: int, at: datetime
+    ) -> KeptTransaction | None:
         """Take the next nonce of a free lane, sign, and store the bytes; nothing may be sent before that.
 
-        Returns None when every lane carries a settlement that is not final yet, or another collector signed this one.
+        Returns None when every lane carries a transaction under way, or another collector signed one of these. A lane
+        goes on with what is given or with what is stored, whichever is more.
         """
         ...
 
-    async def sign_again(self, settlement: Settlement, sign: Sign) -> Settlement:
-        """Replace a transaction that can never land any more by one in the same place of the same lane.
+    async def sign_again(self, transaction: KeptTransaction, place: Lane, sign: Sign, *, died: bool) -> KeptTransaction:
+        """Replace a transaction by one for a place of the same lane: the same place, unless what was there has died.
 
         Returns what is stored now, which another collector may have signed.
         """
         ...
 
-    async def finalise(self, settlement: Settlement, anchor: Anchor, at: datetime) -> None:
-        """Store the anchor, link the receipts to it, and append the settlement entry to the log."""
+    async def note(self, transaction: KeptTransaction, problem: str | None) -> None:
+        """Note what keeps a transaction waiting."""
         ...
 
-    async def fail(self, settlement: Settlement, problem: str) -> None:
-        """End a settlement that cannot succeed."""
+    async def finalise(self, transaction: KeptTransaction, final: Final, at: datetime) -> list[Settlement]:
+        """Store the anchors, link the receipts to them, and append the settlement entries to the logs.
+
+        A settlement without an anchor was diverted. Returns what changed; nothing if another collector did it.
+        """
+        ...
+
+    async def split(self, transaction: KeptTransaction, fee_micro_usd: int, next_nonce: int, at: datetime) -> None:
+        """End a transaction that can never land, and plan each of its settlements anew, alone.
+
+        Args:
+            transaction: what was reverted or has died.
+            fee_micro_usd: what it cost.
+            next_nonce: what its lane goes on with.
+            at: now.
+        """
+        ...
+
+    async def fail(self, settlements: Sequence[Settlement], failure: Failure, at: datetime) -> list[Settlement]:
+        """End settlements that were never signed; gives those that changed."""
+        ...
+
+    async def fail_transaction(
+        self, transaction: KeptTransaction, failure: Failure, fee_micro_usd: int, next_nonce: int, at: datetime
+    ) -> list[Settlement]:
+        """End a transaction and its settlements; gives those that changed."""
         ...

@@ -1,34 +1,50 @@
-"""Anchors checkpoints: plans settlements and moves each one on until it is final, exactly once.
+"""Settles: plans settlements, puts them into transactions, and moves each on until it is final, exactly once.
 
-Whatever happens between two steps, the next run finds the settlement where it was stored last: bytes are stored before
-they are sent, and what became of them is asked of the chain, never concluded from the answer to sending.
+Whatever happens between two steps, the next run finds everything where it was stored last: bytes are stored before they
+are sent, and what became of them is asked of the chain, never concluded from the answer to sending.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import assert_never
 
 import structlog
 
-from p402.collector.settlement.ports import Covered, Leadership, Settlement, SettlementState, SettlementStore, Sign
+from p402.collector.settlement.batches import batches
+from p402.collector.settlement.ports import (
+    Covered,
+    Failure,
+    FailureKind,
+    KeptTransaction,
+    Leadership,
+    Settlement,
+    SettlementState,
+    SettlementStore,
+    Sign,
+    Standing,
+)
+from p402.collector.settlement.rules import PaymentPlace, SettlementRules, Triggers, make_statement
+from p402.collector.settlement.verdicts import failure_of, never_mined, refused_price
 from p402.exporters.prometheus import CollectorMetrics
-from p402.receipts import SettlementMode, SettlementStatement
+from p402.receipts import SettlementStatement
+from p402.receipts.errors import WrongChain
 from p402.receipts.settlement import (
     Dead,
-    Diverted,
     Final,
+    Head,
     Included,
     Lane,
     Pending,
     Reverted,
     Settler,
-    SignedSettlement,
+    SignedTransaction,
     Superseded,
+    Transfer,
 )
-from p402.vocabulary import Clock, IdFactory, Money, Transient
+from p402.vocabulary import Clock, IdFactory, Transient
 
 __all__ = ["LANES", "SettlementWorker"]
 
@@ -37,7 +53,8 @@ LANES = (1, 2, 3, 4)
 
 _LIFETIME_SECONDS = 120  # chain time in which a signed transaction can land; then it is dead for certain
 _POLL_SECONDS = 1.0
-_PAUSE_AFTER_FAILURE = timedelta(minutes=10)  # a reverted transaction costs its fee; a person should look first
+_MOST_ATTEMPTS = 5
+_LEAST_RAISE = 10  # per cent: nodes replace a transaction in its place only by one that pays so much more
 
 log = structlog.get_logger(__name__)
 
@@ -50,18 +67,26 @@ class SettlementWorker:
         store: SettlementStore,
         leadership: Leadership,
         settler: Settler,
-        interval: timedelta,
+        rules: SettlementRules,
+        triggers: Triggers,
         metrics: CollectorMetrics,
         clock: Clock,
         new_id: IdFactory,
+        max_fee_per_gas: int | None = None,
     ) -> None:
+        """Take what it works with; `max_fee_per_gas` is the most that is ever paid, by default four times the usual."""
         self._store = store
         self._leadership = leadership
         self._settler = settler
-        self._interval = interval
+        self._rules = rules
+        self._triggers = triggers
         self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
+        self._max_fee_per_gas = max_fee_per_gas or 4 * settler.network.max_fee_per_gas
+        self._lanes_are_known = False
+        network = settler.network
+        self._place = PaymentPlace(network.chain_id, network.token, settler.payer)
 
     async def run(self) -> None:
         """Plan and move on until cancelled."""
@@ -80,109 +105,197 @@ class SettlementWorker:
         await self._settler.close()
 
     async def step(self) -> None:
-        """Plan what is to be settled, and move every settlement on by one step.
+        """Plan what is to be settled, and move everything on by one step.
 
         Raises:
             Transient: when the chain or the database is away; nothing is lost, the next step goes on.
         """
-        now = self._clock.now()
-        pause = max(self._interval, _PAUSE_AFTER_FAILURE)
-        for planned in await self._store.plan(self._make_statement, now - self._interval, now - pause, now):
+        for planned in await self._store.plan(self._is_due, self._make_statement, self._clock.now()):
             log.info("settlement_planned", settlement=planned.settlement_id, size=planned.checkpoint_size)
-        for settlement in await self._store.under_way():
-            if not self._is_ours(settlement.statement):
-                await self._fail(settlement, "It is for another chain, token or payer than the configuration says now.")
-            elif settlement.signed is None:
-                await self._sign(settlement)
-            else:
-                await self._follow(settlement, settlement.signed)
+        planned_before = await self._store.planned()
+        try:
+            for transaction in await self._store.transactions():
+                await self._move_on(transaction)
+            for batch in batches(await self._ours(planned_before), self._settler.network, self._settler.payer):
+                await self._sign(batch)
+        except WrongChain as error:
+            await self._on_wrong_chain(str(error))
+
+    # --- planning
+
+    def _is_due(self, standing: Standing) -> bool:
+        return self._rules.of(standing.organisation) is not None and self._triggers.fire(standing, self._clock.now())
 
     def _make_statement(self, covered: Covered) -> SettlementStatement:
-        payer = self._settler.payer
-        network = self._settler.network
-        carried = covered.previous.statement.carry_out if covered.previous else Money(0)
-        return SettlementStatement(
-            mode=SettlementMode.ANCHOR,
-            settlement_id=self._new_id("stl", self._clock.now()),
-            organisation=covered.organisation,
-            checkpoint=covered.checkpoint,
-            chain_id=network.chain_id,
-            token=network.token,
-            payer=payer,
-            payee=payer,
-            amount_micro_usd=0,
-            period_from=covered.since,
-            period_to=covered.until,
-            accrued=covered.accrued,
-            carry_in=carried,
-            carry_out=carried,
-            prev_settlement=covered.previous.settlement_id if covered.previous else None,
-        )
+        rule = self._rules.of(covered.organisation)
+        assert rule is not None, "what is not settled is not due"
+        return make_statement(covered, rule, self._place, self._new_id("stl", self._clock.now()))
+
+    async def _ours(self, planned: Sequence[Settlement]) -> list[Settlement]:
+        """Fail what the configuration does not want any more; give the rest."""
+        ours = []
+        for settlement in planned:
+            if self._is_ours(settlement.statement):
+                ours.append(settlement)
+            else:
+                await self._fail([settlement], _OTHER_CONFIGURATION)
+        return ours
 
     def _is_ours(self, statement: SettlementStatement) -> bool:
-        network = self._settler.network
-        place = (network.chain_id, network.token, self._settler.payer)
-        return (statement.chain_id, statement.token, statement.payer) == place
+        rule = self._rules.of(statement.organisation)
+        may_pay = statement.amount_micro_usd == 0 or (rule is not None and rule.payee == statement.payee)
+        return may_pay and self._is_here(statement)
 
-    async def _sign(self, settlement: Settlement) -> None:
+    def _is_here(self, statement: SettlementStatement) -> bool:
+        return PaymentPlace(statement.chain_id, statement.token, statement.payer) == self._place
+
+    # --- signing
+
+    async def _sign(self, batch: Sequence[Settlement]) -> None:
         head = await self._settler.head()
         lanes = await self._store.known_lanes(self._settler.network.chain_id, self._settler.payer)
         for nonce_key in LANES:
-            if nonce_key not in lanes:
+            if nonce_key not in lanes or not self._lanes_are_known:
                 lanes[nonce_key] = Lane(nonce_key, await self._settler.lane_nonce(nonce_key))
-        signed = await self._store.sign(settlement, lanes, self._signer(head.timestamp), head.number)
+        usable = {nonce_key: lanes[nonce_key] for nonce_key in LANES}
+        self._lanes_are_known = True
+        signed = await self._store.sign(batch, usable, self._signer(head), head.number, self._clock.now())
         if signed is not None:
             await self._send(signed)
 
-    async def _follow(self, settlement: Settlement, signed: SignedSettlement) -> None:
-        statement = settlement.statement
-        finding = await self._settler.find(
-            signed, statement.memo(), statement.payee, statement.amount_micro_usd, settlement.signed_at_block or 0
-        )
-        match finding:
-            case Pending():
-                await self._send(settlement)
-            case Included():
-                pass
-            case Final(anchor):
-                await self._store.finalise(settlement, anchor, self._clock.now())
-                self._metrics.settlement(SettlementState.FINAL)
-                log.info("settlement_final", settlement=settlement.settlement_id, tx=anchor.tx_hash)
-            case Dead():
-                head = await self._settler.head()
-                await self._send(await self._store.sign_again(settlement, self._signer(head.timestamp)))
-            case Reverted(tx_hash):
-                await self._fail(
-                    settlement, f"Transaction {tx_hash} was reverted: check the payer's balance and limits."
-                )
-            case Diverted(tx_hash):
-                await self._fail(settlement, f"Transaction {tx_hash} was diverted by the payee's receive policy.")
-            case Superseded():
-                await self._fail(settlement, "Another transaction used its nonce: does something else use this key?")
-            case _:
-                assert_never(finding)
+    def _signer(self, head: Head, at_least: int = 0) -> Sign:
+        """Sign with the price of now, so that it lives for a while; `at_least` it lives as long as what it replaces."""
+        valid_before = max(head.timestamp + _LIFETIME_SECONDS, at_least)
 
-    def _signer(self, chain_time: int) -> Sign:
-        def sign(settlement: Settlement, lane: Lane) -> SignedSettlement:
-            statement = settlement.statement
-            return self._settler.sign(
-                statement.memo(),
-                statement.payee,
-                statement.amount_micro_usd,
-                lane.nonce_key,
-                lane.next_nonce,
-                chain_time + _LIFETIME_SECONDS,
-            )
+        def sign(transfers: Sequence[Transfer], place: Lane) -> SignedTransaction:
+            return self._settler.sign(transfers, place, valid_before, self._price(head))
 
         return sign
 
-    async def _send(self, settlement: Settlement) -> None:
-        assert settlement.signed is not None
-        complaint = await self._settler.send(settlement.signed.raw)
-        if complaint is not None:
-            log.info("settlement_send_complaint", settlement=settlement.settlement_id, complaint=complaint)
+    def _price(self, head: Head) -> int:
+        usual = self._settler.network.max_fee_per_gas
+        return min(max(usual, 2 * head.base_fee_per_gas), max(usual, self._max_fee_per_gas))
 
-    async def _fail(self, settlement: Settlement, problem: str) -> None:
-        await self._store.fail(settlement, problem)
-        self._metrics.settlement(SettlementState.FAILED)
-        log.error("settlement_failed", settlement=settlement.settlement_id, problem=problem)
+    async def _send(self, transaction: KeptTransaction) -> str | None:
+        complaint = await self._settler.send(transaction.signed.raw)
+        if complaint is not None:
+            log.info("settlement_send_complaint", transaction=transaction.transaction_id, complaint=complaint)
+        return complaint
+
+    # --- following
+
+    async def _move_on(self, transaction: KeptTransaction) -> None:
+        if not all(self._is_here(settlement.statement) for settlement in transaction.settlements):
+            await self._give_up(transaction, _OTHER_CONFIGURATION, in_doubt=True)
+            return
+        signed = transaction.signed
+        finding = await self._settler.find(signed, transaction.transfers, transaction.signed_at_block)
+        match finding:
+            case Pending():
+                await self._wait(transaction)
+            case Included():
+                pass
+            case Final():
+                self._report(await self._store.finalise(transaction, finding, self._clock.now()))
+            case Dead(next_nonce):
+                await self._after_death(transaction, next_nonce)
+            case Reverted(tx_hash, _, fee_micro_usd):
+                await self._after_revert(transaction, tx_hash, fee_micro_usd)
+            case Superseded():
+                self._lanes_are_known = False
+                failure = Failure(
+                    FailureKind.SUPERSEDED,
+                    f"Another transaction used nonce {signed.nonce} of lane {signed.nonce_key}: see that nothing else "
+                    "settles with this key.",
+                )
+                await self._give_up(transaction, failure, in_doubt=True)
+            case _:
+                assert_never(finding)
+
+    async def _wait(self, transaction: KeptTransaction) -> None:
+        """Send the bytes again; where they are too cheap by now, dearer ones for the same place."""
+        head, signed = await self._settler.head(), transaction.signed
+        problem = None
+        if head.base_fee_per_gas > signed.max_fee_per_gas:
+            dearer = 100 * self._price(head) >= (100 + _LEAST_RAISE) * signed.max_fee_per_gas
+            if dearer:
+                sign = self._signer(head, signed.valid_before)
+                place = Lane(signed.nonce_key, signed.nonce)
+                transaction = await self._store.sign_again(transaction, place, sign, died=False)
+            else:
+                problem = refused_price(head.base_fee_per_gas, signed.max_fee_per_gas).problem
+        if await self._send(transaction) is not None and problem is None:
+            obstacle = await self._settler.obstacle(transaction.transfers, transaction.signed.max_fee_per_gas)
+            problem = None if obstacle is None else obstacle.sentence
+        await self._store.note(transaction, problem)
+
+    async def _after_death(self, transaction: KeptTransaction, next_nonce: int) -> None:
+        """Sign again what can never land, unless something stands in its way."""
+        head, signed = await self._settler.head(), transaction.signed
+        obstacle = await self._settler.obstacle(transaction.transfers, self._price(head))
+        failure = None
+        if obstacle is not None:
+            failure = failure_of(obstacle)
+        elif head.base_fee_per_gas > self._price(head):
+            failure = refused_price(head.base_fee_per_gas, self._price(head))
+        elif transaction.attempt >= _MOST_ATTEMPTS:
+            failure = never_mined(transaction)
+        if failure is None:
+            sign, place = self._signer(head), Lane(signed.nonce_key, next_nonce)
+            await self._send(await self._store.sign_again(transaction, place, sign, died=True))
+        elif len(transaction.settlements) > 1:
+            await self._store.split(transaction, 0, next_nonce, self._clock.now())
+        else:
+            await self._give_up(transaction, failure, next_nonce=next_nonce)
+
+    async def _after_revert(self, transaction: KeptTransaction, tx_hash: str, fee_micro_usd: int) -> None:
+        """Give every settlement of a batch that failed a transaction of its own; a single one has failed."""
+        next_nonce = transaction.signed.nonce + 1
+        if len(transaction.settlements) > 1:
+            await self._store.split(transaction, fee_micro_usd, next_nonce, self._clock.now())
+            log.warning("settlements_go_alone", transaction=transaction.transaction_id, tx=tx_hash)
+            return
+        obstacle = await self._settler.obstacle(transaction.transfers, transaction.signed.max_fee_per_gas)
+        failure = failure_of(obstacle, f"Transaction {tx_hash} was reverted. ")
+        await self._give_up(transaction, failure, fee_micro_usd=fee_micro_usd, next_nonce=next_nonce)
+
+    # --- ends
+
+    async def _give_up(
+        self,
+        transaction: KeptTransaction,
+        failure: Failure,
+        *,
+        fee_micro_usd: int = 0,
+        next_nonce: int | None = None,
+        in_doubt: bool = False,
+    ) -> None:
+        ended = Failure(failure.kind, failure.problem, in_doubt)
+        following = transaction.signed.nonce + 1 if next_nonce is None else next_nonce
+        now = self._clock.now()
+        self._report(await self._store.fail_transaction(transaction, ended, fee_micro_usd, following, now))
+
+    async def _fail(self, settlements: Sequence[Settlement], failure: Failure) -> None:
+        self._report(await self._store.fail(settlements, failure, self._clock.now()))
+
+    async def _on_wrong_chain(self, problem: str) -> None:
+        """Fail what was not signed yet. What was signed for the right chain waits until its node is back."""
+        await self._fail(await self._store.planned(), Failure(FailureKind.WRONG_CHAIN, problem))
+        for transaction in await self._store.transactions():
+            await self._store.note(transaction, problem)
+
+    def _report(self, ended: Sequence[Settlement]) -> None:
+        for settlement in ended:
+            self._metrics.settlement(settlement.state)
+            self._metrics.settlement_fee(settlement.fee_micro_usd or 0)
+            name, tx_hash = settlement.settlement_id, settlement.tx_hash
+            if settlement.state is SettlementState.FINAL:
+                log.info("settlement_final", settlement=name, tx=tx_hash)
+            else:
+                log.error("settlement_failed", settlement=name, kind=settlement.failure, problem=settlement.problem)
+
+
+_OTHER_CONFIGURATION = Failure(
+    FailureKind.CONFIGURATION,
+    "It is for another chain, token, payer or payee than the configuration says now: its successor follows the new one.",
+)

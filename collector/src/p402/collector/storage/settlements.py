@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Update, func, insert, select, update
 
-from p402.collector.settlement.ports import Covered, MakeStatement, Settlement, SettlementState, Sign
-from p402.collector.storage.charge_rows import from_millis, to_millis
+from p402.collector.settlement.batches import shares
+from p402.collector.settlement.ports import (
+    Failure,
+    FailureKind,
+    IsDue,
+    KeptTransaction,
+    MakeStatement,
+    Settlement,
+    SettlementState,
+    Sign,
+)
+from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import upsert
-from p402.collector.storage.log import Signers, append_entry, latest_checkpoint
-from p402.collector.storage.tables import lanes as lane_table
-from p402.collector.storage.tables import receipts, settlements
-from p402.receipts import Anchor, Entry, SettlementStatement, parse_checkpoint, settlement_entry
-from p402.receipts.settlement import Lane, SignedSettlement
-from p402.vocabulary import Money
+from p402.collector.storage.log import Signers, append_entry
+from p402.collector.storage.outbox import publish
+from p402.collector.storage.settlement_events import ended_event
+from p402.collector.storage.settlement_plans import due_organisations, plan_settlement
+from p402.collector.storage.settlement_rows import settlement_by_id, settlements_of, signed_row, transaction_of_row
+from p402.collector.storage.settlement_tables import lanes as lane_table
+from p402.collector.storage.settlement_tables import payments_elsewhere, settlement_transactions, settlements
+from p402.collector.storage.tables import receipts
+from p402.receipts import Anchor, Entry, settlement_entry
+from p402.receipts.settlement import Final, Lane
+from p402.vocabulary import new_id
 
 __all__ = ["SqlSettlements", "settlement_by_id", "settlements_page"]
 
-_UNDER_WAY = (SettlementState.PLANNED.value, SettlementState.SIGNED.value)
+_PLANNED, _SIGNED = SettlementState.PLANNED.value, SettlementState.SIGNED.value
+_DIVERTED = Failure(
+    FailureKind.DIVERTED,
+    "The payee's receive policy holds the money back (TIP-1028): ask the payee to accept it, then say with "
+    "`p402 settle resolve` whether it was paid.",
+    in_doubt=True,
+)
 
 
 class SqlSettlements:
@@ -32,66 +53,180 @@ class SqlSettlements:
         self._database = database
         self._signers = signers
 
-    async def plan(
-        self, make: MakeStatement, not_after: datetime, failed_not_after: datetime, at: datetime
-    ) -> list[Settlement]:
-        """Plan a settlement for each organisation that needs one."""
-        query = _waiting(not_after, failed_not_after)
-        if not await self._database.read(lambda connection: connection.execute(query).first()):
+    async def plan(self, is_due: IsDue, make: MakeStatement, at: datetime) -> list[Settlement]:
+        """Plan a settlement for each organisation that is due and has none under way."""
+        if not await self._database.read(lambda connection: due_organisations(connection, is_due)):
             return []  # as nearly always: then nothing is written
 
         def change(connection: Connection) -> list[Settlement]:
-            waiting = list(connection.execute(query).scalars())
-            return [_plan(connection, organisation, make, at) for organisation in waiting]
+            due = due_organisations(connection, is_due)
+            return [plan_settlement(connection, organisation, make, at) for organisation in due]
 
         return await self._database.write(change)
 
-    async def under_way(self) -> list[Settlement]:
-        """Give the settlements that are planned or signed, the oldest first."""
-        query = select(settlements).where(settlements.c.state.in_(_UNDER_WAY)).order_by(settlements.c.planned_at)
-        return await self._database.read(lambda connection: _all(connection, query))
+    async def planned(self) -> list[Settlement]:
+        """Give the settlements that are planned and not signed, the oldest first."""
+        query = select(settlements).where(settlements.c.state == _PLANNED)
+        return await self._database.read(
+            lambda connection: settlements_of(connection, query.order_by(settlements.c.planned_at, settlements.c.id))
+        )
+
+    async def transactions(self) -> list[KeptTransaction]:
+        """Give the transactions under way, the oldest first."""
+        query = select(settlement_transactions).where(settlement_transactions.c.ended_at.is_(None))
+        oldest = query.order_by(settlement_transactions.c.signed_at, settlement_transactions.c.id)
+        return await self._database.read(
+            lambda connection: [transaction_of_row(connection, row) for row in connection.execute(oldest).all()]
+        )
 
     async def known_lanes(self, chain_id: int, payer: str) -> dict[int, Lane]:
         """Give the lanes that were used before, by nonce key."""
         return await self._database.read(lambda connection: _known_lanes(connection, chain_id, payer))
 
     async def sign(
-        self, settlement: Settlement, lanes: dict[int, Lane], sign: Sign, head_block: int
-    ) -> Settlement | None:
+        self, settlements: Sequence[Settlement], lanes: dict[int, Lane], sign: Sign, head_block: int, at: datetime
+    ) -> KeptTransaction | None:
         """Take the next nonce of a free lane, sign, and store the bytes."""
+        transaction_id = new_id("stx", at)
+        in_order = sorted(settlements, key=lambda settlement: settlement.settlement_id)
 
-        def change(connection: Connection) -> Settlement | None:
-            if settlement_by_id(connection, settlement.settlement_id).state is not SettlementState.PLANNED:
+        def change(connection: Connection) -> KeptTransaction | None:
+            ids = [settlement.settlement_id for settlement in in_order]
+            if any(settlement_by_id(connection, one).state is not SettlementState.PLANNED for one in ids):
                 return None
-            taken = select(settlements.c.nonce_key).where(settlements.c.state == SettlementState.SIGNED.value)
-            busy = {int(key) for key in connection.execute(taken).scalars()}
-            statement = settlement.statement
-            usable = lanes | _known_lanes(connection, statement.chain_id, statement.payer)
-            lane = next((lane for key, lane in sorted(usable.items()) if key in lanes and key not in busy), None)
+            place = in_order[0].statement
+            lane = _free_lane(connection, place.chain_id, place.payer, lanes)
             if lane is None:
                 return None
-            place = {"chain_id": statement.chain_id, "payer": statement.payer, "nonce_key": str(lane.nonce_key)}
-            used = upsert(connection, lane_table).values(**place, next_nonce=lane.next_nonce + 1)
-            following = {"next_nonce": used.excluded.next_nonce}
-            connection.execute(used.on_conflict_do_update(index_elements=list(place), set_=following))
-            return _store_signed(connection, settlement, sign(settlement, lane), head_block)
+            _set_lane(connection, place.chain_id, place.payer, Lane(lane.nonce_key, lane.next_nonce + 1))
+            signed = sign([settlement.transfer for settlement in in_order], lane)
+            connection.execute(
+                insert(settlement_transactions).values(
+                    id=transaction_id,
+                    chain_id=place.chain_id,
+                    payer=place.payer,
+                    signed_at_block=head_block,
+                    attempt=1,
+                    signed_at=to_millis(at),
+                    **signed_row(signed),
+                )
+            )
+            values = {"state": _SIGNED, "transaction_id": transaction_id, "tx_hash": signed.tx_hash, "problem": None}
+            connection.execute(_settlements(ids).values(values))
+            return _under_way(connection, transaction_id)
 
         return await self._database.write(change)
 
-    async def sign_again(self, settlement: Settlement, sign: Sign) -> Settlement:
-        """Replace a transaction that can never land any more by one in the same place of the same lane."""
-        assert settlement.signed is not None, "only what was signed can be signed again"
-        signed = sign(settlement, Lane(settlement.signed.nonce_key, settlement.signed.nonce))
-        block = settlement.signed_at_block or 0  # an earlier version may have landed since then
+    async def sign_again(self, transaction: KeptTransaction, place: Lane, sign: Sign, *, died: bool) -> KeptTransaction:
+        """Replace a transaction by one for a place of the same lane."""
+        signed = sign(transaction.transfers, place)
 
-        def change(connection: Connection) -> Settlement:
-            now = settlement_by_id(connection, settlement.settlement_id)
-            return _store_signed(connection, now, signed, block) if now.signed == settlement.signed else now
+        def change(connection: Connection) -> KeptTransaction:
+            version = {**signed_row(signed), "attempt": transaction.attempt + died}
+            if connection.execute(_this_version(transaction).values(version)).rowcount:
+                connection.execute(_carried(transaction).values(tx_hash=signed.tx_hash))
+                if place.next_nonce != transaction.signed.nonce:  # the lane has a gap before it
+                    first = transaction.settlements[0].statement
+                    following = Lane(place.nonce_key, place.next_nonce + 1)
+                    _set_lane(connection, first.chain_id, first.payer, following)
+            return _under_way(connection, transaction.transaction_id) or transaction
 
         return await self._database.write(change)
 
-    async def finalise(self, settlement: Settlement, anchor: Anchor, at: datetime) -> None:
-        """Store the anchor, link the receipts to it, and append the settlement entry to the log."""
+    async def note(self, transaction: KeptTransaction, problem: str | None) -> None:
+        """Note what keeps a transaction waiting."""
+        if all(settlement.problem == problem for settlement in transaction.settlements):
+            return
+        change = _carried(transaction).where(settlements.c.state == _SIGNED).values(problem=problem)
+        await self._database.write(lambda connection: connection.execute(change).rowcount)
+
+    async def finalise(self, transaction: KeptTransaction, final: Final, at: datetime) -> list[Settlement]:
+        """Store the anchors, link the receipts to them, and append the settlement entries to the logs."""
+        parts = shares(final.fee_micro_usd, len(transaction.settlements))
+
+        def change(connection: Connection) -> list[Settlement]:
+            end = {"ended_at": to_millis(at), "tx_hash": final.tx_hash, "fee_micro_usd": final.fee_micro_usd}
+            if not connection.execute(_open(transaction).values(end)).rowcount:
+                return []  # another collector did
+            ended = []
+            for settlement, anchor, fee in zip(transaction.settlements, final.anchors, parts, strict=True):
+                if anchor is None:
+                    diverted = replace(_DIVERTED, problem=f"Transaction {final.tx_hash}: {_DIVERTED.problem}")
+                    ended.append(_fail(connection, settlement.settlement_id, diverted, fee, at))
+                else:
+                    ended.append(self._anchor(connection, settlement, anchor, fee, at))
+            return ended
+
+        return await self._database.write(change)
+
+    async def split(self, transaction: KeptTransaction, fee_micro_usd: int, next_nonce: int, at: datetime) -> None:
+        """End a transaction that can never land, and plan each of its settlements anew, alone."""
+
+        def change(connection: Connection) -> None:
+            if not _end(connection, transaction, fee_micro_usd, next_nonce, at):
+                return
+            values = {"state": _PLANNED, "alone": 1, "transaction_id": None, "tx_hash": None, "problem": None}
+            connection.execute(_carried(transaction).where(settlements.c.state == _SIGNED).values(values))
+
+        await self._database.write(change)
+
+    async def fail(self, settlements: Sequence[Settlement], failure: Failure, at: datetime) -> list[Settlement]:
+        """End settlements that were never signed."""
+
+        def change(connection: Connection) -> list[Settlement]:
+            now = (settlement_by_id(connection, settlement.settlement_id) for settlement in settlements)
+            planned = [settlement for settlement in now if settlement.state is SettlementState.PLANNED]
+            return [_fail(connection, settlement.settlement_id, failure, 0, at) for settlement in planned]
+
+        return await self._database.write(change) if settlements else []
+
+    async def fail_transaction(
+        self, transaction: KeptTransaction, failure: Failure, fee_micro_usd: int, next_nonce: int, at: datetime
+    ) -> list[Settlement]:
+        """End a transaction and its settlements."""
+        parts = shares(fee_micro_usd, len(transaction.settlements))
+
+        def change(connection: Connection) -> list[Settlement]:
+            if not _end(connection, transaction, fee_micro_usd, next_nonce, at):
+                return []
+            return [
+                _fail(connection, settlement.settlement_id, failure, fee, at)
+                for settlement, fee in zip(transaction.settlements, parts, strict=True)
+            ]
+
+        return await self._database.write(change)
+
+    def _anchor(
+        self, connection: Connection, settlement: Settlement, anchor: Anchor, fee: int, at: datetime
+    ) -> Settlement:
+        unanchored = (
+            receipts.c.organisation == settlement.organisation,
+            receipts.c.settlement_id.is_(None),
+            receipts.c.seq < settlement.checkpoint_size,
+        )
+        count, first = connection.execute(select(func.count(), func.min(receipts.c.issued_at)).where(*unanchored)).one()
+        values = {
+            "state": SettlementState.FINAL.value,
+            "problem": None,
+            "tx_hash": anchor.tx_hash,
+            "block_number": anchor.block_number,
+            "block_hash": anchor.block_hash,
+            "block_timestamp": anchor.block_timestamp,
+            "log_index": anchor.log_index,
+            "fee_micro_usd": fee,
+            "receipts": count,
+            "first_issued_at": first,
+            "ended_at": to_millis(at),
+        }
+        connection.execute(_settlements([settlement.settlement_id]).values(values))
+        connection.execute(update(receipts).where(*unanchored).values(settlement_id=settlement.settlement_id))
+        for paid in settlement.statement.paid_elsewhere:
+            connection.execute(
+                update(payments_elsewhere)
+                .where(payments_elsewhere.c.organisation == settlement.organisation)
+                .where(payments_elsewhere.c.kind == paid.kind, payments_elsewhere.c.reference == paid.id)
+                .values(settlement_id=settlement.settlement_id)
+            )
 
         def make_entry(seq: int, prev: bytes) -> Entry:
             return settlement_entry(
@@ -104,44 +239,62 @@ class SqlSettlements:
                 anchor=anchor,
             )
 
-        def change(connection: Connection) -> None:
-            values = {
-                "state": SettlementState.FINAL.value,
-                "tx_hash": anchor.tx_hash,
-                "block_number": anchor.block_number,
-                "block_hash": anchor.block_hash,
-                "block_timestamp": anchor.block_timestamp,
-                "log_index": anchor.log_index,
-                "final_at": to_millis(at),
-            }
-            if not connection.execute(_under_way(settlement).values(values)).rowcount:
-                return  # another collector did
-            connection.execute(
-                update(receipts)
-                .where(receipts.c.organisation == settlement.organisation, receipts.c.settlement_id.is_(None))
-                .where(receipts.c.seq < settlement.checkpoint_size)
-                .values(settlement_id=settlement.settlement_id)
-            )
-            signer = self._signers.signer(settlement.organisation)
-            append_entry(connection, settlement.organisation, "settlement", make_entry, signer, at)
-
-        await self._database.write(change)
-
-    async def fail(self, settlement: Settlement, problem: str) -> None:
-        """End a settlement that cannot succeed."""
-        change = _under_way(settlement).values(state=SettlementState.FAILED.value, problem=problem)
-        await self._database.write(lambda connection: connection.execute(change).rowcount)
-
-
-def settlement_by_id(connection: Connection, settlement_id: str) -> Settlement:
-    """Give one settlement."""
-    return _all(connection, select(settlements).where(settlements.c.id == settlement_id))[0]
+        keys = self._signers.signer(settlement.organisation)
+        append_entry(connection, settlement.organisation, "settlement", make_entry, keys, at)
+        ended = settlement_by_id(connection, settlement.settlement_id)
+        publish(connection, ended_event(ended, at))
+        return ended
 
 
 def settlements_page(connection: Connection, organisation: str, limit: int) -> list[Settlement]:
     """Give the settlements of an organisation, the newest first."""
     query = select(settlements).where(settlements.c.organisation == organisation)
-    return _all(connection, query.order_by(settlements.c.planned_at.desc()).limit(limit))
+    return settlements_of(
+        connection, query.order_by(settlements.c.planned_at.desc(), settlements.c.id.desc()).limit(limit)
+    )
+
+
+def _fail(connection: Connection, settlement_id: str, failure: Failure, fee: int, at: datetime) -> Settlement:
+    now = settlement_by_id(connection, settlement_id)
+    values = {
+        "state": SettlementState.FAILED.value,
+        "failure": failure.kind.value,
+        "problem": failure.problem,
+        "in_doubt": int(failure.in_doubt and now.statement.amount_micro_usd > 0),
+        "fee_micro_usd": fee,
+        "ended_at": to_millis(at),
+    }
+    connection.execute(_settlements([settlement_id]).values(values))
+    ended = settlement_by_id(connection, settlement_id)
+    publish(connection, ended_event(ended, at))
+    return ended
+
+
+def _end(connection: Connection, transaction: KeptTransaction, fee: int, next_nonce: int, at: datetime) -> bool:
+    """End a transaction in the version that was looked at, and let its lane go on; False if it is another by now."""
+    if not connection.execute(_this_version(transaction).values(ended_at=to_millis(at), fee_micro_usd=fee)).rowcount:
+        return False
+    first = transaction.settlements[0].statement
+    _set_lane(connection, first.chain_id, first.payer, Lane(transaction.signed.nonce_key, next_nonce))
+    return True
+
+
+def _free_lane(connection: Connection, chain_id: int, payer: str, given: dict[int, Lane]) -> Lane | None:
+    taken = select(settlement_transactions.c.nonce_key).where(settlement_transactions.c.ended_at.is_(None))
+    busy = {int(key) for key in connection.execute(taken).scalars()}
+    known = _known_lanes(connection, chain_id, payer)
+    for key, lane in sorted(given.items()):
+        if key not in busy:
+            stored = known.get(key, lane)
+            return Lane(key, max(lane.next_nonce, stored.next_nonce))
+    return None
+
+
+def _set_lane(connection: Connection, chain_id: int, payer: str, lane: Lane) -> None:
+    place = {"chain_id": chain_id, "payer": payer, "nonce_key": str(lane.nonce_key)}
+    following = {"next_nonce": lane.next_nonce}
+    used = upsert(connection, lane_table).values(**place, **following)
+    connection.execute(used.on_conflict_do_update(index_elements=list(place), set_=following))
 
 
 def _known_lanes(connection: Connection, chain_id: int, payer: str) -> dict[int, Lane]:
@@ -149,116 +302,24 @@ def _known_lanes(connection: Connection, chain_id: int, payer: str) -> dict[int,
     return {int(row.nonce_key): Lane(int(row.nonce_key), row.next_nonce) for row in connection.execute(query)}
 
 
-def _under_way(settlement: Settlement) -> Any:
-    return update(settlements).where(settlements.c.id == settlement.settlement_id, settlements.c.state.in_(_UNDER_WAY))
+def _under_way(connection: Connection, transaction_id: str) -> KeptTransaction | None:
+    query = select(settlement_transactions).where(settlement_transactions.c.id == transaction_id)
+    row = connection.execute(query.where(settlement_transactions.c.ended_at.is_(None))).one_or_none()
+    return None if row is None else transaction_of_row(connection, row)
 
 
-def _waiting(not_after: datetime, failed_not_after: datetime) -> Select[Any]:
-    """Select the organisations with receipts not yet anchored, nothing under way, and a pause behind them."""
-    failed = settlements.c.state == SettlementState.FAILED.value
-    busy = select(settlements.c.organisation).where(
-        settlements.c.state.in_(_UNDER_WAY)
-        | (settlements.c.planned_at > to_millis(not_after))
-        | (failed & (settlements.c.planned_at > to_millis(failed_not_after)))
-    )
-    unanchored = select(receipts.c.organisation).where(receipts.c.settlement_id.is_(None))
-    return unanchored.where(receipts.c.organisation.not_in(busy)).distinct()
+def _settlements(ids: Sequence[str]) -> Update:
+    return update(settlements).where(settlements.c.id.in_(ids))
 
 
-def _plan(connection: Connection, organisation: str, make: MakeStatement, at: datetime) -> Settlement:
-    note = latest_checkpoint(connection, organisation)
-    assert note is not None, "a log with a receipt has a checkpoint"
-    checkpoint = parse_checkpoint(note)
-    final = select(settlements).where(settlements.c.organisation == organisation, settlements.c.state == "final")
-    previous = next(iter(_all(connection, final.order_by(settlements.c.planned_at.desc()).limit(1))), None)
-    first, accrued = connection.execute(
-        select(func.min(receipts.c.issued_at), func.sum(receipts.c.cost_nano_usd)).where(
-            receipts.c.organisation == organisation, receipts.c.settlement_id.is_(None)
-        )
-    ).one()
-    since = previous.statement.period_to if previous else from_millis(first)
-    statement = make(
-        Covered(
-            organisation=organisation,
-            checkpoint=str(checkpoint),
-            since=since,
-            until=max(since, at),  # the clock may have been set back
-            accrued=Money(int(accrued)),
-            previous=previous,
-        )
-    )
-    planned = Settlement(
-        settlement_id=statement.settlement_id,
-        organisation=organisation,
-        state=SettlementState.PLANNED,
-        problem=None,
-        checkpoint_size=checkpoint.size,
-        statement=statement,
-        signed=None,
-        signed_at_block=None,
-        anchor=None,
-        planned_at=at,
-    )
-    connection.execute(
-        insert(settlements).values(
-            id=planned.settlement_id,
-            organisation=organisation,
-            state=planned.state.value,
-            checkpoint_size=planned.checkpoint_size,
-            statement=statement.canonical(),
-            memo=statement.memo(),
-            planned_at=to_millis(at),
-        )
-    )
-    return planned
+def _carried(transaction: KeptTransaction) -> Update:
+    return update(settlements).where(settlements.c.transaction_id == transaction.transaction_id)
 
 
-def _store_signed(
-    connection: Connection, settlement: Settlement, signed: SignedSettlement, head_block: int
-) -> Settlement:
-    connection.execute(
-        _under_way(settlement).values(
-            state=SettlementState.SIGNED.value,
-            nonce_key=str(signed.nonce_key),
-            nonce=signed.nonce,
-            valid_before=signed.valid_before,
-            signed_at_block=head_block,
-            raw_transaction=signed.raw,
-            tx_hash=signed.tx_hash,
-        )
-    )
-    return replace(settlement, state=SettlementState.SIGNED, signed=signed, signed_at_block=head_block)
+def _open(transaction: KeptTransaction) -> Any:
+    table = settlement_transactions
+    return update(table).where(table.c.id == transaction.transaction_id, table.c.ended_at.is_(None))
 
 
-def _all(connection: Connection, query: Select[Any]) -> list[Settlement]:
-    return [_settlement(dict(row)) for row in connection.execute(query).mappings()]
-
-
-def _settlement(row: Mapping[str, Any]) -> Settlement:
-    statement = SettlementStatement.parse(row["statement"])
-    signed = anchor = None
-    if row["raw_transaction"] is not None:
-        signed = SignedSettlement(
-            row["raw_transaction"], row["tx_hash"], int(row["nonce_key"]), row["nonce"], row["valid_before"]
-        )
-    if row["block_number"] is not None:
-        anchor = Anchor(
-            chain_id=statement.chain_id,
-            tx_hash=row["tx_hash"],
-            block_number=row["block_number"],
-            block_hash=row["block_hash"],
-            block_timestamp=row["block_timestamp"],
-            log_index=row["log_index"],
-        )
-    return Settlement(
-        settlement_id=row["id"],
-        organisation=row["organisation"],
-        state=SettlementState(row["state"]),
-        problem=row["problem"],
-        checkpoint_size=row["checkpoint_size"],
-        statement=statement,
-        signed=signed,
-        signed_at_block=row["signed_at_block"],
-        anchor=anchor,
-        planned_at=from_millis(row["planned_at"]),
-    )
+def _this_version(transaction: KeptTransaction) -> Any:
+    return _open(transaction).where(settlement_transactions.c.raw == transaction.signed.raw)

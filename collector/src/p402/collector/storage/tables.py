@@ -30,7 +30,6 @@ __all__ = [
     "closings",
     "cursors",
     "disclosures",
-    "lanes",
     "leaders",
     "log_entries",
     "log_nodes",
@@ -41,7 +40,6 @@ __all__ = [
     "scopes",
     "sessions",
     "set_aside",
-    "settlements",
     "span_links",
     "spend_hourly",
 ]
@@ -241,48 +239,21 @@ receipts = Table(
     UniqueConstraint("organisation", "seq"),
 )
 
+_UNANCHORED = receipts.c.settlement_id.is_(None)
+Index(
+    "receipts_unanchored",
+    receipts.c.organisation,
+    receipts.c.seq,
+    sqlite_where=_UNANCHORED,
+    postgresql_where=_UNANCHORED,
+)
+
 disclosures = Table(
     "disclosures",
     metadata,
     Column("id", _Number, primary_key=True),
     Column("receipt_id", ForeignKey("receipts.id"), nullable=False, index=True),
     Column("disclosure", String, nullable=False),
-)
-
-# --- settlement
-
-settlements = Table(
-    "settlements",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("organisation", String, nullable=False),
-    Column("state", String, nullable=False),  # planned, signed, final, failed
-    Column("problem", String),
-    Column("checkpoint_size", _Number, nullable=False),
-    Column("statement", LargeBinary, nullable=False),
-    Column("memo", LargeBinary, nullable=False, unique=True),
-    Column("nonce_key", String),
-    Column("nonce", BigInteger),
-    Column("valid_before", BigInteger),  # chain time, seconds
-    Column("signed_at_block", BigInteger),
-    Column("raw_transaction", LargeBinary),
-    Column("tx_hash", String),
-    Column("block_number", BigInteger),
-    Column("block_hash", String),
-    Column("block_timestamp", BigInteger),  # seconds
-    Column("log_index", Integer),
-    Column("planned_at", BigInteger, nullable=False),
-    Column("final_at", BigInteger),
-    Index("settlements_of_organisation", "organisation", "planned_at"),
-)
-
-lanes = Table(
-    "lanes",
-    metadata,
-    Column("chain_id", BigInteger, primary_key=True),
-    Column("payer", String, primary_key=True),
-    Column("nonce_key", String, primary_key=True),
-    Column("next_nonce", BigInteger, nullable=False),
 )
 
 leaders = Table(

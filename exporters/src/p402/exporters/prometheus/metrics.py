@@ -26,6 +26,8 @@ METRICS: Mapping[str, str] = {
     "p402_tokens_total": "Tokens of charges, by provider and direction.",
     "p402_receipts_total": "Receipts sealed.",
     "p402_settlements_total": "Settlements, by the state they reached.",
+    "p402_settlement_fees_usd_total": "Fees of settlements that came to an end, in USD.",
+    "p402_settlement_discrepancies_total": "Differences between the chain and the ledger, by kind.",
     "p402_sessions_open": "Sessions that will get a receipt.",
     "p402_anomalies_open": "Flagged sessions that nobody has reviewed.",
     "p402_event_deliveries_total": "Tries to deliver an event to a channel, by what came of them.",
@@ -39,6 +41,7 @@ METRICS: Mapping[str, str] = {
 
 _OTHER = "other"
 _MAX_PROVIDERS = 50  # provider names come from outside; what is beyond shows as `other`
+MICRO_PER_USD = 1_000_000
 
 
 class CollectorMetrics:
@@ -59,6 +62,8 @@ class CollectorMetrics:
         self._anomalies = self._gauge("p402_anomalies_open")
         self._deliveries = self._counter("p402_event_deliveries_total", "outcome")
         self._decisions = self._counter("p402_decisions_total", "verdict", "code")
+        self._settlement_fees = self._counter("p402_settlement_fees_usd_total")
+        self._discrepancies = self._counter("p402_settlement_discrepancies_total", "kind")
         self._leases = self._gauge("p402_leases", "state")
         self._unreconciled = self._gauge("p402_unreconciled_usd")
         self._overruns = self._counter("p402_overruns_total", "reason")
@@ -116,6 +121,14 @@ class CollectorMetrics:
     def event_delivery(self, outcome: str) -> None:
         """Count one try to deliver an event: delivered, retried later, or failed."""
         self._deliveries.labels(outcome=outcome).inc()
+
+    def settlement_fee(self, micro_usd: int) -> None:
+        """Count a settlement's part of a fee."""
+        self._settlement_fees.inc(micro_usd / MICRO_PER_USD)
+
+    def settlement_discrepancy(self, kind: str) -> None:
+        """Count a difference between the chain and the ledger."""
+        self._discrepancies.labels(kind=kind).inc()
 
     def decided(self, verdict: str, code: str) -> None:
         """Count one decision."""

@@ -1,22 +1,26 @@
-"""Puts settlement statements onto a chain, exactly once: the port, its values, and what may become of a settlement.
+"""Puts settlement statements onto a chain, exactly once: the port, its values, and what may become of a transaction.
 
 ::
 
                     sign                send                                 block finalized
-    statement ─────────────▶ signed ─────────▶ Pending ──▶ Included ─────────────────────▶ Final
-              bytes and hash are       (errors    │                 ├──▶ Reverted   failed; the nonce is used up
-              stored before the        say        │                 └──▶ Diverted   succeeded, but not to the payee
-              first send               nothing)   ├──▶ Dead         can never land: sign again, same lane and nonce
-                                                  └──▶ Superseded   the nonce is used up by something unknown: ask a human
+    statements ────────────▶ signed ─────────▶ Pending ──▶ Included ─────────────────────▶ Final
+              bytes and hash are       (errors    │                 └──▶ Reverted   failed; the nonce is used up
+              stored before the        say        ├──▶ Dead         can never land: sign again, same lane
+              first send               nothing)   └──▶ Superseded   the nonce is used up by something unknown: ask a human
 
-A *lane* is a nonce key of the payer: an independent sequence of nonces. Two versions of one settlement in the same
+One transaction carries the transfers of several settlements, all or none; each has its own memo, and its proof is its
+own log. A transfer of a final transaction that has no log was *diverted*: the receiver's policy holds the money back.
+
+A *lane* is a nonce key of the payer: an independent sequence of nonces. Two versions of a transaction in the same
 place of a lane can never both land; that, and asking the chain instead of believing what a send returned, is what
 makes a settlement happen exactly once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from p402.receipts._statement import Anchor
@@ -27,18 +31,21 @@ __all__ = [
     "MAINNET",
     "MODERATO",
     "Dead",
-    "Diverted",
     "Final",
     "Finding",
     "Head",
     "Included",
     "Lane",
+    "MemoOnChain",
+    "Obstacle",
+    "ObstacleKind",
     "Pending",
     "Reverted",
     "Settler",
-    "SignedSettlement",
+    "SignedTransaction",
     "Superseded",
     "TempoNetwork",
+    "Transfer",
 ]
 
 
@@ -49,6 +56,8 @@ class Head:
     number: int
     timestamp: int
     """Seconds since 1970."""
+    base_fee_per_gas: int = 0
+    """In 10⁻¹⁸ USD: what a unit of gas costs at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,17 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedSettlement:
+class Transfer:
+    """A transfer with a memo; token and payer are the settler's."""
+
+    memo: bytes
+    """32 bytes."""
+    payee: str
+    amount_micro_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
     """A transaction, signed but perhaps never sent. Store it before sending it."""
 
     raw: bytes
@@ -69,6 +88,8 @@ class SignedSettlement:
     nonce: int
     valid_before: int
     """Seconds since 1970: no block from this time on can contain the transaction."""
+    max_fee_per_gas: int
+    """In 10⁻¹⁸ USD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +107,12 @@ class Included:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The exact transfer is in a finalized block."""
+    """It succeeded in a finalized block."""
 
-    anchor: Anchor
+    tx_hash: str
+    anchors: tuple[Anchor | None, ...]
+    """Of each transfer, in their order; None where its exact log is missing: the receiver's policy diverted it."""
+    fee_micro_usd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +121,15 @@ class Reverted:
 
     tx_hash: str
     block_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Diverted:
-    """It succeeded in a finalized block without the transfer's log: the receiver's policy holds the money back."""
-
-    tx_hash: str
-    block_number: int
+    fee_micro_usd: int
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """It never landed and can never land: sign the settlement again with the same lane and nonce."""
+    """It never landed and can never land: sign the same transfers again in the same lane."""
+
+    next_nonce: int
+    """What the lane goes on with: the nonce that was used, unless the chain knows a gap before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +137,44 @@ class Superseded:
     """Another transaction used its nonce, and neither it nor its memo is found. Paying again could pay twice."""
 
 
-Finding = Pending | Included | Final | Reverted | Diverted | Dead | Superseded
-"""What became of a settlement."""
+Finding = Pending | Included | Final | Reverted | Dead | Superseded
+"""What became of a transaction."""
+
+
+class ObstacleKind(StrEnum):
+    """What keeps transfers from landing."""
+
+    FUNDS = "funds"
+    """The payer does not hold enough for the payments or for the fee."""
+    LIMIT = "limit"
+    """The access key may not spend as much before its limit is refilled."""
+    KEY = "key"
+    """The access key is unknown, expired or revoked."""
+    REFUSED = "refused"
+    """The token refuses the transfer: its policy, a pause, the receiver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why transfers cannot land, and what to do about it."""
+
+    kind: ObstacleKind
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoOnChain:
+    """A transfer with a memo that the chain has."""
+
+    transfer: Transfer
+    anchor: Anchor
 
 
 class Settler(Protocol):
     """Signs transfers with a memo and finds out what became of them.
 
-    All methods that ask the chain raise ChainUnavailable when it gives no useful answer.
+    All methods that ask the chain raise ChainUnavailable when it gives no useful answer, and WrongChain when its node
+    serves another chain.
     """
 
     @property
@@ -138,19 +188,21 @@ class Settler(Protocol):
         ...
 
     def sign(
-        self, memo: bytes, payee: str, amount_micro_usd: int, nonce_key: int, nonce: int, valid_before: int
-    ) -> SignedSettlement:
-        """Sign a transfer. The same arguments always give the same bytes."""
+        self, transfers: Sequence[Transfer], place: Lane, valid_before: int, max_fee_per_gas: int
+    ) -> SignedTransaction:
+        """Sign one transaction with all of the transfers. The same arguments always give the same bytes."""
         ...
 
     async def send(self, raw: bytes) -> str | None:
         """Hand bytes to the chain; give what the node complained about, for the log. It says nothing about the outcome."""
         ...
 
-    async def find(
-        self, signed: SignedSettlement, memo: bytes, payee: str, amount_micro_usd: int, from_block: int
-    ) -> Finding:
-        """Find out what became of a transfer that was signed when the chain's head was at `from_block`."""
+    async def find(self, signed: SignedTransaction, transfers: Sequence[Transfer], from_block: int) -> Finding:
+        """Find out what became of a transaction that was signed when the chain's head was at `from_block`."""
+        ...
+
+    async def obstacle(self, transfers: Sequence[Transfer], max_fee_per_gas: int) -> Obstacle | None:
+        """Find out why the transfers cannot land now, or could not; None if nothing stands in their way."""
         ...
 
     async def lane_nonce(self, nonce_key: int) -> int:
@@ -159,6 +211,14 @@ class Settler(Protocol):
 
     async def head(self) -> Head:
         """Give the newest block: its time plus a lifetime is `valid_before`, its number is `from_block`."""
+        ...
+
+    async def finalized(self) -> int:
+        """Give the number of the newest block that can no longer vanish."""
+        ...
+
+    async def transfers(self, first_block: int, last_block: int) -> list[MemoOnChain]:
+        """Give every transfer with a memo that the payer made in a range of blocks, both ends included."""
         ...
 
     async def close(self) -> None:

@@ -14,17 +14,37 @@ class TempoNetwork:
     rpc_url: str
     chain_id: int
     token: str
-    """A TIP-20 token in US dollars, in lower case; fees are paid in it too. Its unit is the micro-dollar."""
+    """A TIP-20 token in US dollars, in lower case. Its unit is the micro-dollar."""
     explorer_url: str | None
+    fee_token: str | None = None
+    """The token that fees are paid in; None: the token of the settlements."""
     max_fee_per_gas: int = 24_000_000_000
     """In 10⁻¹⁸ USD. Tempo's base fee is bounded by 1.2·10¹⁰ (TIP since T7); twice that never needs a fee oracle."""
     max_priority_fee_per_gas: int = 0
-    gas_limit: int = 900_000
-    """Room for the dearest case (first use of a lane, of the payee and of an access key); what is unused is refunded."""
+    gas_of_transaction: int = 600_000
+    """Room for the first use of a lane and of an access key; what is unused is refunded."""
+    gas_of_payee: int = 300_000
+    """Room for each payee that never held the token."""
+    gas_of_transfer: int = 40_000
+    most_gas: int = 16_000_000
+    """What one transaction may ask for."""
+
+    @property
+    def fees_in(self) -> str:
+        """The token that fees are paid in."""
+        return self.fee_token or self.token
 
     def explorer_tx_url(self, tx_hash: str) -> str | None:
         """Give the page of a transaction in the block explorer, if the network has one."""
         return None if self.explorer_url is None else f"{self.explorer_url.rstrip('/')}/tx/{tx_hash}"
+
+    def explorer_address_url(self, address: str) -> str | None:
+        """Give the page of an address in the block explorer, if the network has one."""
+        return None if self.explorer_url is None else f"{self.explorer_url.rstrip('/')}/address/{address}"
+
+    def gas_limit(self, transfers: int, payees: int) -> int:
+        """Say how much gas a transaction may use, with so many transfers to so many different payees."""
+        return self.gas_of_transaction + transfers * self.gas_of_transfer + payees * self.gas_of_payee
 
 
 MAINNET = TempoNetwork(

@@ -1,54 +1,52 @@
-"""Settles on Tempo: a transaction of type 0x76 that calls ``transferWithMemo`` of a TIP-20 token.
+"""Settles on Tempo: a transaction of type 0x76 whose calls are ``transferWithMemo`` of a TIP-20 token, all or none.
 
-Needs the extra ``p402-receipts[tempo]``; nothing else in this distribution imports web3 or pytempo. The key should be
-an access key scoped to this one call, with a daily limit (https://docs.tempo.xyz, AccountKeychain), never the root key.
+Needs the extra ``p402-receipts[tempo]``. The key should be an access key scoped to this one call, with a daily limit
+(`access_key` sets one up), never the root key.
 """
 
 from __future__ import annotations
 
 import re
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from p402.receipts._chain import Block, parse_block
+from p402.receipts._chain import Block
 from p402.receipts._statement import Anchor, normalise_address
-from p402.receipts._transfer import MemoTransfer, TransactionReceipt
-from p402.receipts.errors import ChainUnavailable, ExtraMissing, Malformed
+from p402.receipts._transfer import (
+    TRANSFER_WITH_MEMO,
+    ChainLog,
+    MemoTransfer,
+    TransactionReceipt,
+    address_topic,
+    parse_log,
+)
+from p402.receipts.errors import ChainUnavailable, Malformed
 from p402.receipts.settlement import (
     Dead,
-    Diverted,
     Final,
     Finding,
     Head,
     Included,
+    Lane,
+    MemoOnChain,
+    Obstacle,
     Pending,
     Reverted,
-    SignedSettlement,
+    SignedTransaction,
     Superseded,
     TempoNetwork,
+    Transfer,
 )
+from p402.receipts.settlement._extra import Account, TempoTransaction
+from p402.receipts.settlement._node import TempoNode
+from p402.receipts.settlement._obstacles import find_obstacle, transfer_call
 
-_RECURSION_LIMIT = sys.getrecursionlimit()
-try:
-    from pytempo import TempoTransaction
-    from pytempo.contracts import TIP20
-    from web3 import Account, AsyncHTTPProvider, AsyncWeb3
-    from web3.types import RPCEndpoint
-except ImportError as error:
-    raise ExtraMissing("Settling on Tempo needs an extra: pip install 'p402-receipts[tempo]'.") from error
-finally:
-    # py_ecc, which web3 imports, raises the limit to 100,000: then deeply nested JSON from anywhere ends the process.
-    sys.setrecursionlimit(_RECURSION_LIMIT)
+__all__ = ["TempoSettler", "address_of_key"]
 
-__all__ = ["TempoSettler"]
-
-_NONCE_PRECOMPILE = "0x4e4f4e4345000000000000000000000000000000"
-_GET_NONCE = "0x89535803"  # getNonce(address,uint256)
 _EXPIRING_LANE = 2**256 - 1
 _LOG_RANGE = 10_000  # blocks: far more than pass before valid_before, and what public nodes still answer
 _PRIVATE_KEY = re.compile(r"0x[0-9a-fA-F]{64}")
-_TIMEOUT = 10.0
 
 
 class TempoSettler:
@@ -59,18 +57,12 @@ class TempoSettler:
 
         If the key is an access key, `payer` is the account that authorised it.
         """
-        if not _PRIVATE_KEY.fullmatch(private_key):
-            raise Malformed("A settlement key is 0x and 64 hex digits.")
-        own = normalise_address(Account.from_key(private_key).address)
+        own = address_of_key(private_key)
         self._network = network
         self._key = private_key
         self._payer = own if payer is None else normalise_address(payer)
-        self._is_access_key = self._payer != own
-        self._checked = False
-        # Retrying is the caller's business: it knows how long it may take.
-        self._web3 = AsyncWeb3(
-            AsyncHTTPProvider(network.rpc_url, {"timeout": _TIMEOUT}, exception_retry_configuration=None)
-        )
+        self._access_key = own if self._payer != own else None
+        self._node = TempoNode(network)
 
     @classmethod
     def from_key_file(cls, network: TempoNetwork, path: Path, payer: str | None = None) -> Self:
@@ -87,148 +79,170 @@ class TempoSettler:
         """The address that pays, in lower case."""
         return self._payer
 
+    @property
+    def access_key(self) -> str | None:
+        """The address of the access key that signs; None when the payer's own key does."""
+        return self._access_key
+
+    @property
+    def node(self) -> TempoNode:
+        """The node that is asked."""
+        return self._node
+
     def sign(
-        self, memo: bytes, payee: str, amount_micro_usd: int, nonce_key: int, nonce: int, valid_before: int
-    ) -> SignedSettlement:
-        """Sign a transfer; deterministic (RFC 6979), so the hash is known before anything is sent."""
-        if nonce_key == _EXPIRING_LANE:
+        self, transfers: Sequence[Transfer], place: Lane, valid_before: int, max_fee_per_gas: int
+    ) -> SignedTransaction:
+        """Sign the transfers; deterministic (RFC 6979), so the hash is known before anything is sent."""
+        if place.nonce_key == _EXPIRING_LANE:
             raise ValueError("In the lane of expiring nonces two versions of one settlement could both land.")
-        transfer = self._transfer(memo, payee, amount_micro_usd)
-        call = TIP20(transfer.token).transfer_with_memo(to=transfer.payee, amount=amount_micro_usd, memo=memo)
+        if not transfers:
+            raise ValueError("A transaction without transfers settles nothing.")
+        wanted = [self._transfer(transfer) for transfer in transfers]
         unsigned = TempoTransaction.create(
             chain_id=self._network.chain_id,
-            gas_limit=self._network.gas_limit,
-            max_fee_per_gas=self._network.max_fee_per_gas,
+            gas_limit=self._gas_limit(transfers),
+            max_fee_per_gas=max_fee_per_gas,
             max_priority_fee_per_gas=self._network.max_priority_fee_per_gas,
-            nonce=nonce,
-            nonce_key=nonce_key,
+            nonce=place.next_nonce,
+            nonce_key=place.nonce_key,
             valid_before=valid_before,
-            fee_token=self._network.token,
-            calls=(call,),
+            fee_token=self._network.fees_in,
+            calls=tuple(transfer_call(item.token, transfer) for item, transfer in zip(wanted, transfers, strict=True)),
         )
-        signed = unsigned.sign_access_key(self._key, self._payer) if self._is_access_key else unsigned.sign(self._key)
-        return SignedSettlement(signed.encode(), "0x" + signed.hash().hex(), nonce_key, nonce, valid_before)
+        is_own = self._access_key is None
+        signed = unsigned.sign(self._key) if is_own else unsigned.sign_access_key(self._key, self._payer)
+        return SignedTransaction(
+            raw=signed.encode(),
+            tx_hash="0x" + signed.hash().hex(),
+            nonce_key=place.nonce_key,
+            nonce=place.next_nonce,
+            valid_before=valid_before,
+            max_fee_per_gas=max_fee_per_gas,
+        )
 
     async def send(self, raw: bytes) -> str | None:
         """Hand bytes to the node; give its complaint. "Already known" and "nonce too low" can mean success."""
-        try:
-            await self._call("eth_sendRawTransaction", "0x" + raw.hex())
-        except ChainUnavailable as error:
-            return str(error)
-        return None
+        return await self._node.send(raw)
 
-    async def find(
-        self, signed: SignedSettlement, memo: bytes, payee: str, amount_micro_usd: int, from_block: int
-    ) -> Finding:
-        """Find out what became of a transfer.
+    async def find(self, signed: SignedTransaction, transfers: Sequence[Transfer], from_block: int) -> Finding:
+        """Find out what became of a transaction.
 
         The finalized block and the lane's nonce in it are read before the transaction is looked for: what they say
         about the past is then no later than what is found, so a transaction cannot slip in between.
         """
-        transfer = self._transfer(memo, payee, amount_micro_usd)
-        finalized = await self._block("finalized")
-        nonce = await self._nonce(signed.nonce_key, hex(finalized.number))
-        receipt = await self._receipt(signed.tx_hash)
+        wanted = [self._transfer(transfer) for transfer in transfers]
+        finalized = await self._node.block("finalized")
+        nonce = await self._node.nonce(self._payer, signed.nonce_key, hex(finalized.number))
+        receipt = await self._node.receipt(signed.tx_hash)
         if receipt is None:
-            receipt = await self._receipt_by_memo(transfer, from_block)
+            receipt = await self._receipt_by_memo(wanted[0], from_block)
         if receipt is not None:
-            return await self._judge(receipt, transfer, finalized)
+            return await self._judge(receipt, wanted, finalized)
         if nonce > signed.nonce:
             return Superseded()
-        return Dead() if finalized.timestamp >= signed.valid_before else Pending()
+        return Dead(nonce) if finalized.timestamp >= signed.valid_before else Pending()
+
+    async def obstacle(self, transfers: Sequence[Transfer], max_fee_per_gas: int) -> Obstacle | None:
+        """Find out why the transfers cannot land now, or could not."""
+        max_fee = -(-self._gas_limit(transfers) * max_fee_per_gas // 10**12)
+        return await find_obstacle(self._node, self._network, self._payer, self._access_key, transfers, max_fee)
 
     async def lane_nonce(self, nonce_key: int) -> int:
         """Give the next nonce of a lane as the newest block has it."""
-        return await self._nonce(nonce_key, "latest")
+        return await self._node.nonce(self._payer, nonce_key, "latest")
 
     async def head(self) -> Head:
         """Give the newest block."""
-        block = await self._block("latest")
-        return Head(block.number, block.timestamp)
+        block = await self._node.block("latest")
+        return Head(block.number, block.timestamp, block.base_fee_per_gas)
+
+    async def finalized(self) -> int:
+        """Give the number of the newest block that can no longer vanish."""
+        return (await self._node.block("finalized")).number
+
+    async def transfers(self, first_block: int, last_block: int) -> list[MemoOnChain]:
+        """Give every transfer with a memo that the payer made in a range of blocks."""
+        topics = (TRANSFER_WITH_MEMO, address_topic(self._payer))
+        found = await self._node.logs(self._network.token, topics, first_block, last_block)
+        return [self._on_chain(raw) for raw in found if not raw.get("removed")]
 
     async def close(self) -> None:
         """Let go of connections."""
-        await self._web3.provider.disconnect()
+        await self._node.close()
 
-    def _transfer(self, memo: bytes, payee: str, amount_micro_usd: int) -> MemoTransfer:
-        if len(memo) != 32 or amount_micro_usd < 0:  # noqa: PLR2004 - a memo is a bytes32
+    def _gas_limit(self, transfers: Sequence[Transfer]) -> int:
+        payees = {transfer.payee for transfer in transfers} - {self._payer}
+        return self._network.gas_limit(len(transfers), len(payees))
+
+    def _transfer(self, transfer: Transfer) -> MemoTransfer:
+        if len(transfer.memo) != 32 or transfer.amount_micro_usd < 0:  # noqa: PLR2004 - a memo is a bytes32
             raise ValueError("A transfer has a memo of 32 bytes and an amount of at least zero.")
         return MemoTransfer(
             token=self._network.token,
             payer=self._payer,
-            payee=normalise_address(payee),
-            amount_micro_usd=amount_micro_usd,
-            memo=memo,
+            payee=normalise_address(transfer.payee),
+            amount_micro_usd=transfer.amount_micro_usd,
+            memo=transfer.memo,
         )
 
-    async def _judge(self, receipt: TransactionReceipt, transfer: MemoTransfer, finalized: Block) -> Finding:
+    def _on_chain(self, raw: Mapping[str, Any]) -> MemoOnChain:
+        try:
+            log = parse_log(raw)
+            _, _, payee, memo = log.topics
+            transfer = Transfer(bytes.fromhex(memo[2:]), "0x" + payee[-40:], int(log.data, 16))
+            return MemoOnChain(
+                transfer,
+                Anchor(
+                    chain_id=self._network.chain_id,
+                    tx_hash=raw["transactionHash"].lower(),
+                    block_number=int(raw["blockNumber"], 16),
+                    block_hash=raw["blockHash"].lower(),
+                    block_timestamp=int(raw.get("blockTimestamp") or "0x0", 16),
+                    log_index=log.index,
+                ),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ChainUnavailable(f"The node's log of a transfer is incomplete: {error!r}.") from error
+
+    async def _judge(self, receipt: TransactionReceipt, wanted: Sequence[MemoTransfer], finalized: Block) -> Finding:
         """Decide what a transaction's receipt means; nothing is decided before its block is finalized."""
         tx_hash, number = receipt.tx_hash, receipt.block_number
         if number > finalized.number:
             return Included(tx_hash, number)
-        block = await self._block(hex(number))
+        block = await self._node.block(number)
         if block.hash != receipt.block_hash:
             raise ChainUnavailable(f"The node puts transaction {tx_hash} into a block that was discarded.")
         if not receipt.succeeded:
-            return Reverted(tx_hash, number)
-        proof = next((log for log in receipt.logs if transfer.is_proved_by(log)), None)
-        if proof is None:
-            return Diverted(tx_hash, number)
-        return Final(
-            Anchor(
-                chain_id=self._network.chain_id,
-                tx_hash=tx_hash,
-                block_number=number,
-                block_hash=block.hash,
-                block_timestamp=block.timestamp,
-                log_index=proof.index,
-            )
+            return Reverted(tx_hash, number, receipt.fee_micro_usd)
+        proofs = (next((log for log in receipt.logs if transfer.is_proved_by(log)), None) for transfer in wanted)
+        anchors = (None if log is None else self._anchor(tx_hash, block, log) for log in proofs)
+        return Final(tx_hash, tuple(anchors), receipt.fee_micro_usd)
+
+    def _anchor(self, tx_hash: str, block: Block, log: ChainLog) -> Anchor:
+        return Anchor(
+            chain_id=self._network.chain_id,
+            tx_hash=tx_hash,
+            block_number=block.number,
+            block_hash=block.hash,
+            block_timestamp=block.timestamp,
+            log_index=log.index,
         )
 
-    async def _nonce(self, nonce_key: int, block: str) -> int:
-        if nonce_key == 0:
-            return int(await self._call("eth_getTransactionCount", self._payer, block), 16)
-        data = f"{_GET_NONCE}{self._payer[2:]:0>64}{nonce_key:064x}"
-        return int(await self._call("eth_call", {"to": _NONCE_PRECOMPILE, "data": data}, block), 16)
-
-    async def _block(self, tag: str) -> Block:
-        answer = await self._call("eth_getBlockByNumber", tag, False)  # noqa: FBT003 - positional in JSON-RPC
-        if answer is None:
-            raise ChainUnavailable(f"The chain's node has no block {tag} yet.")
-        return parse_block(answer)
-
-    async def _receipt(self, tx_hash: str) -> TransactionReceipt | None:
-        answer = await self._call("eth_getTransactionReceipt", tx_hash)
-        return None if answer is None else TransactionReceipt.parse(answer)
-
     async def _receipt_by_memo(self, transfer: MemoTransfer, from_block: int) -> TransactionReceipt | None:
-        """Find the transfer by its log, in case another version of the transaction carried it."""
+        """Find the transaction by a transfer's log, in case another version of it carried that."""
         last = min((await self.head()).number, from_block + _LOG_RANGE)
         if last < from_block:
             return None
-        window = {"fromBlock": hex(from_block), "toBlock": hex(last)}
-        query = {**window, "address": transfer.token, "topics": list(transfer.topics)}
-        logs = await self._call("eth_getLogs", query)
-        return await self._receipt(logs[0]["transactionHash"]) if logs else None
+        logs = await self._node.logs(transfer.token, transfer.topics, from_block, last)
+        return await self._node.receipt(logs[0]["transactionHash"]) if logs else None
 
-    async def _call(self, method: str, *params: Any) -> Any:
-        if not self._checked:
-            await self._check_chain()
-        return await self._request(method, *params)
 
-    async def _check_chain(self) -> None:
-        chain_id = int(await self._request("eth_chainId"), 16)
-        if chain_id != self._network.chain_id:
-            raise Malformed(
-                f"The settlement's node serves chain {chain_id}, not {self._network.chain_id}: check its URL."
-            )
-        self._checked = True
+def address_of_key(private_key: str) -> str:
+    """Give the address of a key, in lower case.
 
-    async def _request(self, method: str, *params: Any) -> Any:
-        try:
-            answer = await self._web3.provider.make_request(RPCEndpoint(method), list(params))
-        except Exception as error:  # whatever web3's HTTP client raises, which is not ours to import
-            raise ChainUnavailable(f"The chain's node did not answer {method}: {error!r}.") from error
-        if "error" in answer or "result" not in answer:
-            raise ChainUnavailable(f"The chain's node refused {method}: {str(answer.get('error'))[:200]}.")
-        return answer["result"]
+    Raises:
+        Malformed: if it is no key; what it is instead is not said.
+    """
+    if not _PRIVATE_KEY.fullmatch(private_key):
+        raise Malformed("A settlement key is 0x and 64 hex digits.")
+    return normalise_address(Account.from_key(private_key).address)
