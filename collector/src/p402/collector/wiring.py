@@ -100,6 +100,7 @@ class Collector:
     settlement: SettlementWorker | None
     database: Database
     made_signing_key: bool
+    privacy: PersonalData
 
 
 def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_id) -> Collector:
@@ -228,7 +229,18 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     )
     database.start()
     return Collector(
-        app, grpc, keys, sealer, may_spend.keeper, ahead.watch, watch, courier, settlement, database, made_signing_key
+        app,
+        grpc,
+        keys,
+        sealer,
+        may_spend.keeper,
+        ahead.watch,
+        watch,
+        courier,
+        settlement,
+        database,
+        made_signing_key,
+        privacy,
     )
 
 
