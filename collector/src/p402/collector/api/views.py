@@ -32,7 +32,7 @@ from p402.collector.storage.receipts import StoredReceipt
 from p402.collector.storage.settlement_events import in_usd
 from p402.receipts import ReviewAction, SettlementMode, leaf_hash
 from p402.receipts.settlement import TempoNetwork
-from p402.vocabulary import Charge, Level, rfc3339
+from p402.vocabulary import NANO_PER_MICRO, Charge, Level, Money, rfc3339
 
 __all__ = [
     "ChargePage",
