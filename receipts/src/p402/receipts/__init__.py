@@ -53,6 +53,7 @@ from p402.receipts._note import (
     parse_checkpoint,
     sign_checkpoint,
 )
+from p402.receipts._pins import read_checkpoint, read_keys
 from p402.receipts._proof import LogProof, format_proof, parse_proof
 from p402.receipts._receipt import CONTENT_MODES, CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt, seal_receipt
 from p402.receipts._report import Check, Link, Outcome, Report, Status
@@ -147,6 +148,8 @@ __all__ = [
     "parse_checkpoint",
     "parse_proof",
     "period_close_entry",
+    "read_checkpoint",
+    "read_keys",
     "review_entry",
     "root",
     "seal_entry",

@@ -10,13 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from p402.receipts._canonical import member, parse_json
 from p402.receipts._chain import ChainReader
-from p402.receipts._note import Checkpoint, PinnedKey, VerifierKey, parse_checkpoint
+from p402.receipts._pins import read_checkpoint, read_keys
 from p402.receipts._report import Outcome, Report, Status
 from p402.receipts._statement import normalise_address
 from p402.receipts._verify import Trust, verify
-from p402.receipts.errors import Malformed, NotCanonical
+from p402.receipts.errors import Malformed
 
 __all__ = ["main"]
 
@@ -58,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         bundle = sys.stdin.buffer.read() if arguments.bundle == "-" else Path(arguments.bundle).read_bytes()
         trust = Trust(
-            verifier_keys=tuple(key for text in arguments.key for key in _read_keys(text)),
-            checkpoints=tuple(_read_checkpoint(Path(file)) for file in arguments.checkpoint),
+            verifier_keys=tuple(key for text in arguments.key for key in read_keys(text)),
+            checkpoints=tuple(read_checkpoint(Path(file)) for file in arguments.checkpoint),
             complete=arguments.complete,
             rpc=None if arguments.rpc is None else ChainReader(arguments.rpc),
             payer=None if arguments.payer is None else normalise_address(arguments.payer),
@@ -107,52 +106,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token", metavar="ADDRESS", help="the token that it must have been in")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
-
-
-def _read_keys(text: str) -> list[PinnedKey]:
-    """Take a key as it is, or read a file of keys; raise Malformed if there is none."""
-    content = text if "+" in text and not Path(text).is_file() else Path(text).read_text(encoding="utf-8")
-    if content.lstrip().startswith("{"):
-        keys = _published_keys(content)
-    else:
-        keys = [_read_key(line.split()) for line in content.splitlines() if line.strip()]
-    if not keys:
-        raise Malformed(f"{text} holds no key.")
-    return keys
-
-
-def _read_key(words: Sequence[str]) -> PinnedKey:
-    match words:
-        case [vkey, *sizes] if len(sizes) <= 2 and all(size.isdecimal() for size in sizes):  # noqa: PLR2004 - from, to
-            first, last = (*map(int, sizes), None, None)[:2]
-            return PinnedKey(str(VerifierKey.parse(vkey)), 1 if first is None else first, last)
-    raise Malformed(
-        f"{' '.join(words)[:80]!r} is not a key, with or without the sizes of checkpoints that it may sign."
-    )
-
-
-def _published_keys(content: str) -> list[PinnedKey]:
-    try:
-        listed = member(parse_json(content.encode()), "keys", list)
-    except NotCanonical as error:
-        raise Malformed(f"The file of keys cannot be read. {error}") from error
-    return [
-        PinnedKey(
-            str(VerifierKey.parse(member(item, "vkey", str))),
-            member(item, "first_size", int),
-            None if item.get("last_size") is None else member(item, "last_size", int),
-        )
-        for item in listed
-    ]
-
-
-def _read_checkpoint(file: Path) -> Checkpoint:
-    """Read a checkpoint, signed or not: whoever keeps it trusts it."""
-    text = file.read_text(encoding="utf-8")
-    try:
-        return parse_checkpoint(text) if "\n\n" in text else Checkpoint.parse(text)
-    except Malformed as error:
-        raise Malformed(f"{file} holds no checkpoint. {error}") from error
 
 
 def _text(report: Report) -> str:

@@ -6,12 +6,25 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from p402.collector.cli import budgets, demo, doctor, erase, holds, keys, migrate, policies, reconcile, serve, vault
+from p402.collector.cli import (
+    budgets,
+    demo,
+    doctor,
+    erase,
+    holds,
+    keys,
+    log,
+    migrate,
+    policies,
+    reconcile,
+    serve,
+    vault,
+)
 from p402.vocabulary import P402Error
 
 __all__ = ["main", "parser"]
 
-_COMMANDS = (serve, demo, doctor, keys, budgets, policies, reconcile, erase, holds, vault, migrate)
+_COMMANDS = (serve, demo, doctor, keys, budgets, policies, reconcile, erase, holds, vault, log, migrate)
 
 
 def parser() -> argparse.ArgumentParser:
