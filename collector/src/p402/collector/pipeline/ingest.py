@@ -10,6 +10,7 @@ from p402.collector.pipeline.normalise import Dialect, normalise
 from p402.collector.pipeline.ports import Ledger, Outcome, Prices
 from p402.collector.pipeline.price import charge
 from p402.collector.pipeline.records import (
+    Forwarded,
     NotCharged,
     OtherSpan,
     Recordable,
@@ -43,13 +44,20 @@ class Ingest:
         self._clock = clock
         self._default_organisation = default_organisation
 
-    async def ingest(self, spans: Sequence[SpanRecord], bound_to: Attribution, key_id: str | None) -> Counter[str]:
+    async def ingest(
+        self,
+        spans: Sequence[SpanRecord],
+        bound_to: Attribution,
+        key_id: str | None,
+        forwarded: Forwarded | None = None,
+    ) -> Counter[str]:
         """Normalise, attribute, price and record spans; returns how many ended how.
 
         Args:
             spans: as they arrived.
             bound_to: levels that the sender's API key is bound to; they win over what spans say.
             key_id: id of that key, None for an anonymous sender.
+            forwarded: the request as it is to be sent on, if it is.
 
         Raises:
             Transient: nothing was recorded; the sender should try again.
@@ -78,7 +86,7 @@ class Ingest:
             else:
                 calls.append(charge(read, owner, self._prices, key_id, now))
         if calls or without_usage or others or refused:
-            outcomes = await self._ledger.record(calls, without_usage, now, others, refused)
+            outcomes = await self._ledger.record(calls, without_usage, now, others, refused, forwarded)
             counts.update(outcomes)
             pairs = zip(calls, outcomes, strict=False)
             self._metrics.charged([call.charge for call, outcome in pairs if outcome is Outcome.CHARGED])

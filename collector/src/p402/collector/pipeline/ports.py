@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from p402.collector.pipeline.records import OtherSpan, Recordable, Refused, WithoutUsage
+from p402.collector.pipeline.records import Forwarded, OtherSpan, Recordable, Refused, WithoutUsage
 from p402.collector.pricing import Priced, Unpriced
 from p402.vocabulary import Usage
 
@@ -48,10 +48,12 @@ class Ledger(Protocol):
         at: datetime,
         others: Sequence[OtherSpan] = (),
         refused: Sequence[Refused] = (),
+        forwarded: Forwarded | None = None,
     ) -> list[Outcome]:
         """Record a batch; returns what became of each span, first of ``calls``, then of ``without_usage``.
 
-        ``others`` only help to see which calls are the same; ``refused`` are kept among the decisions.
+        ``others`` only help to see which calls are the same; ``refused`` are kept among the decisions,
+        and ``forwarded`` waits from then on to be sent to viewers.
 
         Raises:
             Transient: nothing was recorded; the sender should try again.

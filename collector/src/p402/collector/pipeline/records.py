@@ -13,6 +13,7 @@ __all__ = [
     "DECISION_PREFIX",
     "MAX_TOKENS",
     "Attributed",
+    "Forwarded",
     "ModelCall",
     "NotCharged",
     "OtherSpan",
@@ -150,3 +151,12 @@ class OtherSpan:
 
     span: SpanRecord
     key_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A request that is to be sent on to viewers of traces."""
+
+    body: bytes
+    """An encoded ``ExportTraceServiceRequest``, without content unless that may leave."""
+    spans: int

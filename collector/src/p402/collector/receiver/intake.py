@@ -11,11 +11,15 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from p402.collector.api.auth import Principal
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.receiver.decoded import Decoded
+from p402.collector.receiver.forwardable import Forwarding, message_of_json
 from p402.collector.receiver.otlp_decode import decode_event_names, decode_traces
 from p402.collector.receiver.otlp_json import decode_event_names_json, decode_traces_json
 from p402.exporters.prometheus import CollectorMetrics
@@ -36,6 +40,8 @@ class Encoding:
     media_type: str
     traces: Callable[[bytes], Decoded]
     event_names: Callable[[bytes], list[str]]
+    message: Callable[[bytes], ExportTraceServiceRequest]
+    """Reads all of a request that was decoded before, for sending it on."""
     write: Callable[[Message], bytes]
 
 
@@ -43,12 +49,14 @@ PROTOBUF = Encoding(
     "application/x-protobuf",
     decode_traces,
     decode_event_names,
+    ExportTraceServiceRequest.FromString,
     lambda message: message.SerializeToString(),  # which each kind of message has of its own
 )
 JSON = Encoding(
     "application/json",
     decode_traces_json,
     decode_event_names_json,
+    message_of_json,
     lambda message: MessageToJson(message, indent=None).encode(),
 )
 
@@ -56,9 +64,10 @@ JSON = Encoding(
 class Intake:
     """One method a signal; each gives the body of the answer, once what must be kept is on disk."""
 
-    def __init__(self, ingest: Ingest, metrics: CollectorMetrics) -> None:
+    def __init__(self, ingest: Ingest, metrics: CollectorMetrics, forwarding: Forwarding | None = None) -> None:
         self._ingest = ingest
         self._metrics = metrics
+        self._forwarding = forwarding
 
     async def traces(self, encoding: Encoding, body: bytes, principal: Principal) -> bytes:
         """Charge the calls among the spans.
@@ -68,8 +77,9 @@ class Intake:
             Transient: nothing was recorded; the sender should try again.
         """
         decoded = encoding.traces(body)
+        forwarded = None if self._forwarding is None else self._forwarding.of(encoding.message(body))
         try:
-            await self._ingest.ingest(decoded.spans, principal.bound_to, principal.key_id)
+            await self._ingest.ingest(decoded.spans, principal.bound_to, principal.key_id, forwarded)
         except Transient as error:
             log.warning("spans_wait_for_storage", problem=str(error))
             raise

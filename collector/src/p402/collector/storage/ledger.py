@@ -16,13 +16,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from p402.collector.pipeline.ports import Outcome
-from p402.collector.pipeline.records import OtherSpan, Recordable, Refused, SpanRecord, WithoutUsage
+from p402.collector.pipeline.records import Forwarded, OtherSpan, Recordable, Refused, SpanRecord, WithoutUsage
 from p402.collector.storage.alerts import raise_thresholds
 from p402.collector.storage.charge_rows import CHARGE_COLUMNS, USAGE_COLUMNS, row_of, to_millis
 from p402.collector.storage.counters import add_to_counters
 from p402.collector.storage.database import Database
 from p402.collector.storage.decision_rows import record_refusals
 from p402.collector.storage.driver import Driver, driver
+from p402.collector.storage.forwards import keep_for_forwarding
 from p402.collector.storage.interned import Interned
 from p402.collector.storage.lineage import depths, has_links, knows_trace, remember
 from p402.collector.storage.postings import Postings
@@ -63,6 +64,7 @@ class SqlLedger:
         at: datetime,
         others: Sequence[OtherSpan] = (),
         refused: Sequence[Refused] = (),
+        forwarded: Forwarded | None = None,
     ) -> list[Outcome]:
         """Record a batch, see `pipeline.ports.Ledger`."""
 
@@ -73,6 +75,8 @@ class SqlLedger:
                 replace(call, attribution=self._suppressions.apply(sql, call.attribution, at)) for call in refused
             ]
             record_refusals(sql, unmade, at)
+            if forwarded is not None:
+                keep_for_forwarding(sql, forwarded, at)
             return self._record(connection, known, without_usage, others, at)
 
         return await self._database.write(change)

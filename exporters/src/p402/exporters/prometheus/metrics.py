@@ -35,13 +35,15 @@ METRICS: Mapping[str, str] = {
     "p402_leases": "Leases that hold money, by state.",
     "p402_unreconciled_usd": "The most that expired and unsettled leases may have cost, in USD.",
     "p402_overruns_total": "Charges beyond a cap, by reason; one for each budget that it was beyond.",
+    "p402_forwarded_spans_total": "Spans sent on to a backend, by what became of them.",
+    "p402_forward_backlog_spans": "Spans that wait to be sent on, by backend.",
     "p402_event_backlog": "Deliveries of events that are pending.",
 }
 """Every metric and what it counts."""
 
+MICRO_PER_USD = 1_000_000
 _OTHER = "other"
 _MAX_PROVIDERS = 50  # provider names come from outside; what is beyond shows as `other`
-MICRO_PER_USD = 1_000_000
 
 
 class CollectorMetrics:
@@ -56,14 +58,16 @@ class CollectorMetrics:
         self._charges = self._counter("p402_charges_total", "provider", "priced")
         self._cost = self._counter("p402_cost_usd_total", "provider")
         self._tokens = self._counter("p402_tokens_total", "provider", "direction")
+        self._forwarded = self._counter("p402_forwarded_spans_total", "backend", "outcome")
+        self._forward_backlog = self._gauge("p402_forward_backlog_spans", "backend")
         self._receipts = self._counter("p402_receipts_total")
         self._settlements = self._counter("p402_settlements_total", "state")
+        self._settlement_fees = self._counter("p402_settlement_fees_usd_total")
+        self._discrepancies = self._counter("p402_settlement_discrepancies_total", "kind")
         self._sessions = self._gauge("p402_sessions_open")
         self._anomalies = self._gauge("p402_anomalies_open")
         self._deliveries = self._counter("p402_event_deliveries_total", "outcome")
         self._decisions = self._counter("p402_decisions_total", "verdict", "code")
-        self._settlement_fees = self._counter("p402_settlement_fees_usd_total")
-        self._discrepancies = self._counter("p402_settlement_discrepancies_total", "kind")
         self._leases = self._gauge("p402_leases", "state")
         self._unreconciled = self._gauge("p402_unreconciled_usd")
         self._overruns = self._counter("p402_overruns_total", "reason")
@@ -102,6 +106,14 @@ class CollectorMetrics:
         for (provider, direction), count in tokens.items():
             self._tokens.labels(provider=provider, direction=direction).inc(count)
 
+    def forwarded(self, backend: str, outcome: str, spans: int) -> None:
+        """Count spans that were sent to a backend, or not; backends are those of the configuration."""
+        self._forwarded.labels(backend=backend, outcome=outcome).inc(spans)
+
+    def forward_backlog(self, backend: str, spans: int) -> None:
+        """Say how many spans wait for a backend."""
+        self._forward_backlog.labels(backend=backend).set(spans)
+
     def sealed(self) -> None:
         """Count one receipt."""
         self._receipts.inc()
@@ -109,6 +121,14 @@ class CollectorMetrics:
     def settlement(self, state: str) -> None:
         """Count one settlement reaching a state."""
         self._settlements.labels(state=state).inc()
+
+    def settlement_fee(self, micro_usd: int) -> None:
+        """Count a settlement's part of a fee."""
+        self._settlement_fees.inc(micro_usd / MICRO_PER_USD)
+
+    def settlement_discrepancy(self, kind: str) -> None:
+        """Count a difference between the chain and the ledger."""
+        self._discrepancies.labels(kind=kind).inc()
 
     def sessions_open(self, count: int) -> None:
         """Say how many sessions are open."""
@@ -121,14 +141,6 @@ class CollectorMetrics:
     def event_delivery(self, outcome: str) -> None:
         """Count one try to deliver an event: delivered, retried later, or failed."""
         self._deliveries.labels(outcome=outcome).inc()
-
-    def settlement_fee(self, micro_usd: int) -> None:
-        """Count a settlement's part of a fee."""
-        self._settlement_fees.inc(micro_usd / MICRO_PER_USD)
-
-    def settlement_discrepancy(self, kind: str) -> None:
-        """Count a difference between the chain and the ledger."""
-        self._discrepancies.labels(kind=kind).inc()
 
     def decided(self, verdict: str, code: str) -> None:
         """Count one decision."""

@@ -1,0 +1,181 @@
+"""Follows the queue of spans for each backend: adds what the ledger knows, takes away what may not leave, and sends.
+
+The ledger never waits for a backend, and backends do not wait for each other. A crash repeats at most what was under
+way; a backend that is away gets everything when it is back, as far as the queue reaches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from p402.collector.forwarding.ports import Batch, ForwardQueue, SpanPlace
+from p402.exporters.otlp import Backend, Facts, Sender, Verdict, enrich
+from p402.exporters.prometheus import CollectorMetrics
+from p402.vocabulary import Clock, Transient
+
+__all__ = ["Forwarder", "Leader", "Route"]
+
+_LARGEST = 2 << 20  # bytes of one request to a backend; most take 4 MiB
+_PAUSE_SECONDS = 0.5  # between two looks at an empty queue
+_TIDY_SECONDS = 5.0
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds between tries
+
+log = structlog.get_logger(__name__)
+
+
+class Leader(Protocol):
+    """Sees to it that of several collectors one sends to a backend."""
+
+    async def take(self) -> bool:
+        """Tell whether it is us now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A backend, the way to it, and whose turn it is."""
+
+    backend: Backend
+    sender: Sender
+    leader: Leader
+
+
+class Forwarder:
+    """Sends to every backend."""
+
+    def __init__(
+        self,
+        queue: ForwardQueue,
+        routes: Sequence[Route],
+        most_bytes: int,
+        metrics: CollectorMetrics,
+        clock: Clock,
+        random: Callable[[], float],
+    ) -> None:
+        self._queue = queue
+        self._routes = routes
+        self._names = [route.backend.name for route in routes]
+        self._most_bytes = most_bytes
+        self._metrics = metrics
+        self._clock = clock
+        self._random = random
+        self._largest = dict.fromkeys(self._names, _LARGEST)
+
+    async def run(self) -> None:
+        """Forward until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for route in self._routes:
+                group.create_task(self._follow(route))
+            group.create_task(self._keep_tidy())
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        for route in self._routes:
+            await route.sender.close()
+
+    async def send_next(self, route: Route) -> float | None:
+        """Send the next batches of a route; gives how long to wait before the next look, None if there is more to send.
+
+        Raises:
+            Transient: when the database is away.
+        """
+        if not await route.leader.take():
+            return _PAUSE_SECONDS
+        name = route.backend.name
+        batches = await self._queue.next(name, self._largest[name])
+        if not batches:
+            return _PAUSE_SECONDS
+        body = await self._written(batches, route.backend)
+        answer = await route.sender.send(body)
+        spans = sum(batch.spans for batch in batches)
+        if answer.verdict is Verdict.SPLIT and len(batches) > 1:
+            self._largest[name] = len(body) // 2
+            return None
+        if answer.verdict is Verdict.RETRY:
+            log.warning("forwarding_waits", backend=name, problem=answer.problem)
+            self._metrics.forwarded(name, "retried", spans)
+            return answer.wait_seconds if answer.wait_seconds is not None else _FIRST_WAIT
+        await self._queue.passed(name, batches[-1].seq)
+        if answer.verdict is not Verdict.TAKEN:
+            log.error("spans_refused_by_backend", backend=name, spans=spans, problem=answer.problem)
+            self._metrics.forwarded(name, "refused", spans)
+            return None
+        if answer.rejected_spans:
+            log.warning("spans_rejected_by_backend", backend=name, spans=answer.rejected_spans, problem=answer.problem)
+        self._metrics.forwarded(name, "refused", answer.rejected_spans)
+        self._metrics.forwarded(name, "sent", spans - answer.rejected_spans)
+        return None
+
+    async def tidy(self) -> None:
+        """Forget what is not needed, and count what was lost and what waits.
+
+        Raises:
+            Transient: when the database is away.
+        """
+        lost = await self._queue.tidy(self._names, self._most_bytes, self._clock.now())
+        for name, spans in lost.items():
+            if spans:
+                log.error("spans_lost_for_backend", backend=name, spans=spans, problem="the queue is full")
+                self._metrics.forwarded(name, "lost", spans)
+        for name, spans in (await self._queue.waiting(self._names)).items():
+            self._metrics.forward_backlog(name, spans)
+
+    async def _written(self, batches: Sequence[Batch], backend: Backend) -> bytes:
+        request = ExportTraceServiceRequest()
+        for batch in batches:
+            request.MergeFromString(batch.body)
+        facts = await self._queue.facts(list(_places(request)))
+        _enrich_all(request, facts)
+        backend.policy.apply(request)
+        return request.SerializeToString()
+
+    async def _follow(self, route: Route) -> None:
+        tries = 0
+        while True:
+            try:
+                wait = await self.send_next(route)
+            except Transient as error:
+                log.warning("forwarding_waits_for_storage", backend=route.backend.name, problem=str(error))
+                wait = _FIRST_WAIT
+            except Exception:  # a batch that cannot be read must not end the forwarding of all others
+                log.exception("forwarding_fault", backend=route.backend.name)
+                wait = _LONGEST_WAIT
+            if wait is None or wait == _PAUSE_SECONDS:
+                tries = 0
+            else:
+                wait = max(wait, min(_LONGEST_WAIT, _FIRST_WAIT * 2**tries) * (0.5 + self._random() / 2))
+                tries = min(tries + 1, 10)
+            if wait is not None:
+                await asyncio.sleep(wait)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            try:
+                await self.tidy()
+            except Transient as error:
+                log.warning("forwarding_waits_for_storage", problem=str(error))
+            await asyncio.sleep(_TIDY_SECONDS)
+
+
+def _places(request: ExportTraceServiceRequest) -> list[SpanPlace]:
+    return [
+        SpanPlace(span.trace_id + span.span_id, not span.parent_span_id)
+        for resource_spans in request.resource_spans
+        for scope_spans in resource_spans.scope_spans
+        for span in scope_spans.spans
+    ]
+
+
+def _enrich_all(request: ExportTraceServiceRequest, facts: Mapping[bytes, Facts]) -> None:
+    for resource_spans in request.resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                known = facts.get(span.trace_id + span.span_id)
+                if known is not None:
+                    enrich(span, known)

@@ -1,0 +1,298 @@
+"""Spans reach a backend that we did not write for, with their cost and without content, whatever the backend does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from aiohttp import web
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from p402.collector.forward_settings import ForwardSettings
+from support.databases import each_database
+from support.otlp import ASpan, request_of
+from support.server import Server, serving
+
+__all__ = ["each_database"]
+
+SECRET = "the merger is on Friday"
+
+
+@dataclass
+class Viewer:
+    """A backend that keeps what it is sent, and answers as it is told."""
+
+    url: str = ""
+    requests: list[ExportTraceServiceRequest] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    """For the next requests, in this order; then all is well."""
+
+    @property
+    def spans(self) -> dict[bytes, Span]:
+        return {
+            span.trace_id + span.span_id: span
+            for request in self.requests
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        }
+
+    def take(self, request: ExportTraceServiceRequest) -> Any:
+        answer = self.answers.pop(0) if self.answers else None
+        if not (isinstance(answer, int) and answer >= 400):
+            self.requests.append(request)
+        return answer
+
+
+@asynccontextmanager
+async def http_viewer(largest: int = 64 << 20) -> AsyncIterator[Viewer]:
+    viewer = Viewer()
+
+    async def traces(request: web.Request) -> web.Response:
+        body = await request.read()  # aiohttp has inflated it
+        viewer.headers.append(dict(request.headers))
+        match viewer.take(ExportTraceServiceRequest.FromString(body)):
+            case int(status):
+                return web.Response(status=status, headers={"Retry-After": "0"} if status == 429 else {})
+            case ExportTraceServiceResponse() as partial:
+                return web.Response(body=partial.SerializeToString(), content_type="application/x-protobuf")
+            case _:
+                return web.Response(content_type="application/x-protobuf")
+
+    app = web.Application(client_max_size=largest)
+    app.router.add_post("/v1/traces", traces)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    viewer.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield viewer
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def grpc_viewer() -> AsyncIterator[Viewer]:
+    viewer = Viewer()
+
+    class Traces(trace_service_pb2_grpc.TraceServiceServicer):
+        async def Export(  # noqa: N802 - its name in the protocol
+            self, request: ExportTraceServiceRequest, context: Any
+        ) -> ExportTraceServiceResponse:
+            viewer.headers.append({key: str(value) for key, value in context.invocation_metadata()})
+            match viewer.take(request):
+                case 429:
+                    details = AnyMessage()
+                    details.Pack(RetryInfo(retry_delay=Duration(nanos=1)))
+                    status = Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], details=[details])
+                    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+                    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "slow down")
+                case 503:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+                case 400:
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
+            return ExportTraceServiceResponse()
+
+    server = grpc.aio.server()
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)  # type: ignore[no-untyped-call] # generated
+    viewer.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        yield viewer
+    finally:
+        await server.stop(None)
+
+
+def way_to(backend: Viewer, viewer: Callable[[], Any], **more: Any) -> ForwardSettings:
+    protocol = "grpc" if viewer is grpc_viewer else "http/protobuf"
+    return ForwardSettings.model_validate({"url": backend.url, "protocol": protocol, **more})
+
+
+def of(span: Span) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value") for pair in span.attributes}
+
+
+async def arrived(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            found = condition()
+            if found if isinstance(found, bool) else await found:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def metric(server: Server, line: str) -> bool:
+    return line in (await server.get("/metrics")).body.decode()
+
+
+@pytest.mark.parametrize("viewer", [http_viewer, grpc_viewer])
+async def test_a_trace_arrives_whole_with_its_cost_and_without_content(
+    tmp_path: Path, viewer: Callable[[], Any]
+) -> None:
+    async with viewer() as backend:
+        route = way_to(backend, viewer, headers={"X-Tenant": "acme"})
+        async with serving(tmp_path, forward=(route,)) as server:
+            trace = bytes(range(16))
+            root = ASpan(attributes={"gen_ai.operation.name": "invoke_agent"}, trace_id=trace)
+            call = ASpan.of({"gen_ai.input.messages": SECRET}, trace_id=trace, parent_span_id=root.span_id)
+            tool = ASpan(attributes={"http.url": "https://x.test/?key=1"}, trace_id=trace, parent_span_id=root.span_id)
+            assert (await server.send(root, call, tool)).status == 200
+            await arrived(lambda: len(backend.spans) == 3)
+            shown = of(backend.spans[trace + call.span_id])
+            assert (shown["p402.cost.total_usd"], shown["p402.cost.bucket"]) == (0.264235, "0.1-1")
+            assert shown["p402.department"] == "legal"
+            assert "p402.employee" not in shown  # personal, and nobody said that it may leave
+            assert shown["p402.content.stripped"] is True
+            assert of(backend.spans[trace + root.span_id])["p402.cost.trace_total_usd"] == 0.264235
+            assert of(backend.spans[trace + tool.span_id])["http.url"] == "https://x.test/"
+            assert SECRET.encode() not in backend.requests[0].SerializeToString()
+            sent = backend.spans[trace + call.span_id]
+            assert (sent.start_time_unix_nano, sent.parent_span_id) == (call.started_ns, root.span_id)
+            headers = {name.lower(): value for name, value in backend.headers[0].items()}
+            assert headers["x-tenant"] == "acme"
+            assert viewer is grpc_viewer or headers["content-encoding"] == "gzip"
+            await arrived(lambda: metric(server, 'p402_forwarded_spans_total{backend="default",outcome="sent"} 3.0'))
+
+
+@pytest.mark.parametrize("viewer", [http_viewer, grpc_viewer])
+async def test_a_backend_that_is_overloaded_or_away_gets_every_span_once_it_is_back(
+    tmp_path: Path, viewer: Callable[[], Any]
+) -> None:
+    async with viewer() as backend:
+        backend.answers = [429, 503]
+        async with serving(tmp_path, forward=(way_to(backend, viewer),)) as server:
+            for _ in range(5):
+                assert (await server.send(ASpan(), ASpan())).status == 200
+            await arrived(lambda: len(backend.spans) == 10)
+            sent = sum(
+                len(scope.spans)
+                for request in backend.requests
+                for resource in request.resource_spans
+                for scope in resource.scope_spans
+            )
+            assert sent == 10  # none twice
+
+
+async def test_a_batch_that_a_backend_will_never_take_is_dropped_and_told(tmp_path: Path) -> None:
+    async with http_viewer() as backend:
+        partial = ExportTracePartialSuccess(rejected_spans=1, error_message="too old")
+        backend.answers = [400, ExportTraceServiceResponse(partial_success=partial)]
+        async with serving(tmp_path, forward_otlp_url=backend.url) as server:
+            await server.send(ASpan())
+            await arrived(lambda: metric(server, 'p402_forwarded_spans_total{backend="default",outcome="refused"} 1.0'))
+            await server.send(ASpan(), ASpan())
+            await arrived(lambda: metric(server, 'p402_forwarded_spans_total{backend="default",outcome="refused"} 2.0'))
+            assert await metric(server, 'p402_forwarded_spans_total{backend="default",outcome="sent"} 1.0')
+
+
+async def test_backends_have_their_own_pace_and_their_own_policy(tmp_path: Path) -> None:
+    async with http_viewer() as open_one, http_viewer() as away:
+        away.answers = [503] * 1000
+        routes = (
+            ForwardSettings(name="jaeger", url=open_one.url, personal=True, drop=("service.*", "p402.client")),
+            ForwardSettings(name="vendor", url=away.url),
+        )
+        async with serving(tmp_path, forward=routes) as server:
+            span = ASpan()
+            await server.send(span)
+            await arrived(lambda: len(open_one.spans) == 1)
+            shown = of(open_one.spans[span.trace_id + span.span_id])
+            assert shown["p402.employee"] == "e-1042"
+            assert "p402.client" not in shown
+            names = [pair.key for pair in open_one.requests[0].resource_spans[0].resource.attributes]
+            assert names == ["p402.forwarded.hops"]
+            assert away.spans == {}
+
+
+async def test_what_waits_survives_a_restart(tmp_path: Path) -> None:
+    async with http_viewer() as backend:
+        backend.answers = [503] * 1000
+        async with serving(tmp_path, forward_otlp_url=backend.url) as server:
+            await server.send(ASpan())
+            await arrived(lambda: bool(backend.headers))
+        backend.answers = []
+        async with serving(tmp_path, forward_otlp_url=backend.url):
+            await arrived(lambda: len(backend.spans) == 1)
+
+
+async def test_a_batch_that_its_sender_repeats_is_sent_on_once(tmp_path: Path) -> None:
+    async with http_viewer() as backend, serving(tmp_path, forward_otlp_url=backend.url) as server:
+        body = request_of([ASpan()])
+        await server.export(body)
+        await arrived(lambda: len(backend.requests) == 1)
+        await server.export(body)
+        marker = ASpan()
+        await server.send(marker)
+        await arrived(lambda: marker.trace_id + marker.span_id in backend.spans)
+        assert len(backend.requests) == 2
+
+
+async def test_spans_in_json_arrive_like_those_in_protobuf(tmp_path: Path) -> None:
+    async with http_viewer() as backend, serving(tmp_path, forward_otlp_url=backend.url) as server:
+        span = {
+            "traceId": "5b8efff798038103d269b633813fc60c",
+            "spanId": "eee19b7ec3c1b174",
+            "name": "GET",
+            "kind": 3,
+            "startTimeUnixNano": "1778835600000000000",
+            "attributes": [{"key": "a", "value": {"intValue": "7"}}],
+        }
+        document = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+        answer = await server.ask("POST", "/v1/traces", json=document)
+        assert answer.status == 200
+        await arrived(lambda: len(backend.spans) == 1)
+        [sent] = backend.spans.values()
+        assert (sent.trace_id.hex(), sent.kind, of(sent)) == (span["traceId"], 3, {"a": 7})
+
+
+async def test_a_circle_of_collectors_ends(tmp_path: Path) -> None:
+    async with http_viewer() as backend, serving(tmp_path, forward_otlp_url=backend.url) as server:
+        await server.send(ASpan())
+        for hops in range(1, 5):
+            await arrived(lambda hops=hops: len(backend.requests) == hops)
+            await server.export(backend.requests[-1].SerializeToString())
+        marker = ASpan()
+        await server.send(marker)
+        await arrived(lambda: marker.trace_id + marker.span_id in backend.spans)
+        assert len(backend.requests) == 5  # four rounds and the marker
+
+
+async def test_what_is_too_large_for_a_backend_is_sent_in_smaller_pieces(tmp_path: Path) -> None:
+    async with http_viewer(largest=100_000) as backend:
+        backend.answers = [503]
+        async with serving(tmp_path, forward_otlp_url=backend.url) as server:
+            spans = [ASpan.of({"app.note": f"{number}" + "x" * 40_000}) for number in range(8)]
+            for span in spans:
+                await server.send(span)
+            await arrived(lambda: len(backend.spans) == 8)
+
+
+async def test_a_full_queue_gives_up_the_oldest_and_counts_them(tmp_path: Path) -> None:
+    async with http_viewer() as backend:
+        backend.answers = [503] * 10_000
+        async with serving(tmp_path, forward_otlp_url=backend.url, forward_max_bytes=1 << 20) as server:
+            large = "x" * 200_000
+            spans = [ASpan.of({"app.note": f"{number}{large}"}) for number in range(8)]
+            for span in spans:
+                assert (await server.send(span)).status == 200
+            await arrived(lambda: metric(server, 'p402_forwarded_spans_total{backend="default",outcome="lost"} 3.0'))
+            backend.answers = []
+            await arrived(lambda: spans[-1].trace_id + spans[-1].span_id in backend.spans)
+            assert spans[0].trace_id + spans[0].span_id not in backend.spans
