@@ -147,7 +147,7 @@ async def test_the_last_full_page_leads_to_an_empty_one(server: Server) -> None:
 
 async def test_an_organisation_without_receipts_has_empty_lists_and_no_checkpoint(server: Server) -> None:
     assert (await server.get("/v1/receipts")).json == {"receipts": [], "next_after": None}
-    assert (await server.get("/v1/settlements")).json == {"settlements": []}
+    assert (await server.get("/v1/settlements")).json == {"settlements": [], "next_after": None}
     answer = await server.get("/v1/checkpoints/latest?organisation=acme")
     assert (answer.status, answer.json["title"]) == (404, "Not found")
     assert "'acme'" in answer.json["detail"]

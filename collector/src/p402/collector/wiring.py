@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
@@ -36,6 +36,7 @@ from p402.collector.api.receipt_reviews import ReceiptReviewsApi
 from p402.collector.api.receipt_documents import ReceiptDocumentsApi
 from p402.collector.api.receipts import ReceiptsApi
 from p402.collector.api.reconciliations import ReconciliationsApi
+from p402.collector.api.settlements import SettlementsApi
 from p402.collector.api.spend import SpendApi
 from p402.collector.api.typesetting import Typesetter
 from p402.collector.app import build_app
@@ -58,11 +59,13 @@ from p402.collector.sessions.track import SessionRules
 from p402.collector.sessions.upkeep import LogKeeper
 from p402.collector.settings import Settings
 from p402.collector.settlement.connect import connect, rules_of, triggers_of
+from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.alerts import SqlBudgetWatch
 from p402.collector.storage.anomalies import SqlAnomalies
 from p402.collector.storage.backend import open_backend
 from p402.collector.storage.budget_rules import BudgetRules
+from p402.collector.storage.chain_checks import SqlChainChecks
 from p402.collector.storage.database import Database
 from p402.collector.storage.decisions import Decisions
 from p402.collector.storage.keys import Keys
@@ -80,6 +83,7 @@ from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
 from p402.collector.storage.suppressions import Suppressions
 from p402.exporters.prometheus import CollectorMetrics
+from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import Clock, IdFactory, Money, SystemClock, new_id
 
 __all__ = ["Collector", "build"]
@@ -150,26 +154,12 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     channels = connect_channels(settings)
     courier = Courier(SqlDeliveries(database), channels, metrics, clock, SystemRandom().random)
 
-    network = None
-    settlement = None
-    if settings.settles:
-        settler = connect(settings)
-        network = settler.network
-        settlement = SettlementWorker(
-            SqlSettlements(database, signers),
-            Leadership(database, "settlement", ids("clt", clock.now()), clock),
-            settler,
-            rules_of(settings),
-            triggers_of(settings),
-            metrics,
-            clock,
-            ids,
-            settings.settlement_max_fee_per_gas,
-        )
+    settled = _settlement(settings, database, signers, authenticator, metrics, clock, ids)
+    network = settled.network
 
     async def close() -> None:
-        if settlement is not None:
-            await settlement.close()
+        if settled.worker is not None:
+            await settled.worker.close()
         await courier.close()
         await privacy.keeper.close()
         await database.close()
@@ -180,7 +170,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             database, authenticator, network, privacy.disclosures, typesetter, settings.default_organisation
         ).routes(),
         *ReceiptsApi(database, authenticator, network, privacy.disclosures, settings.default_organisation).routes(),
-        *LogApi(database, authenticator, signers, network, settings.default_organisation).routes(),
+        *LogApi(database, authenticator, signers, settings.default_organisation).routes(),
+        *settled.routes,
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
         *OperationsApi(database, authenticator, sealer, metrics, settings.default_organisation).routes(),
@@ -221,7 +212,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             log_keeper.run,
             watch.run,
             courier.run,
-            *([settlement.run] if settlement else []),
+            *settled.tasks,
         ],
         close=close,
         max_request_bytes=settings.max_request_bytes,
@@ -237,7 +228,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         ahead.watch,
         watch,
         courier,
-        settlement,
+        settled.worker,
         database,
         made_signing_key,
         privacy,
@@ -340,3 +331,48 @@ def _look_ahead(settings: Settings, database: Database, authenticator: Authentic
     alerts = AlertsApi(database, authenticator, clock, settings.default_organisation)
     watch = BudgetWatch(SqlBudgetWatch(database), forecasts, clock)
     return _LookAhead([*forecast.routes(), *alerts.routes()], watch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    routes: list[web.RouteDef]
+    tasks: list[Callable[[], Awaitable[None]]]
+    network: TempoNetwork | None
+    worker: SettlementWorker | None
+
+
+def _settlement(
+    settings: Settings,
+    database: Database,
+    signers: LogSigners,
+    authenticator: Authenticator,
+    metrics: CollectorMetrics,
+    clock: Clock,
+    ids: IdFactory,
+) -> _Settled:
+    """Put together what settles, and what compares the chain with that."""
+    rules, organisation = rules_of(settings), settings.default_organisation
+    if not settings.settles:
+        off = SettlementsApi(database, authenticator, rules, None, None, clock, organisation)
+        return _Settled(off.routes(), [], None, None)
+    settler = connect(settings)
+    worker = SettlementWorker(
+        SqlSettlements(database, signers),
+        Leadership(database, "settlement", ids("clt", clock.now()), clock),
+        settler,
+        rules,
+        triggers_of(settings),
+        metrics,
+        clock,
+        ids,
+        settings.settlement_max_fee_per_gas,
+    )
+    reconciler = SettlementReconciler(
+        SqlChainChecks(database, organisation),
+        Leadership(database, "settlement-check", ids("clt", clock.now()), clock),
+        settler,
+        metrics,
+        clock,
+    )
+    api = SettlementsApi(database, authenticator, rules, settler.network, reconciler, clock, organisation)
+    return _Settled(api.routes(), [worker.run, reconciler.run], settler.network, worker)

@@ -1,4 +1,4 @@
-"""The log of an organisation over HTTP: its entries, checkpoints and keys, how it grew, and where it is anchored."""
+"""The log of an organisation over HTTP: its entries, checkpoints and keys, and how it grew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.fields import Hex32, Node, Time, shape
 from p402.collector.api.problem import NotFound
 from p402.collector.api.query import DIGITS, Limit, Query, wrong_parameter
-from p402.collector.api.views import SettlementList, settlement_view
 from p402.collector.storage.database import Database
 from p402.collector.storage.log import (
     Signers,
@@ -27,17 +26,9 @@ from p402.collector.storage.log import (
     log_size,
 )
 from p402.collector.storage.log_keys import LogKey, keys_of_log
-from p402.collector.storage.settlements import settlements_page
-from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import rfc3339
 
 __all__ = ["LogApi"]
-
-
-class SettlementsQuery(Query):
-    """Which settlements."""
-
-    limit: Limit = 100
 
 
 class CheckpointsQuery(Query):
@@ -122,7 +113,6 @@ class LogApi:
     database: Database
     authenticator: Authenticator
     signers: Signers
-    network: TempoNetwork | None
     default_organisation: str
 
     def routes(self) -> list[web.RouteDef]:
@@ -223,11 +213,3 @@ class LogApi:
         found = await self.database.read(lambda connection: entries_page(connection, organisation, after, query.limit))
         body = b"".join(entry + b"\n" for _, entry in found)
         return web.Response(body=body, content_type="application/x-ndjson")
-
-    @endpoint("GET /v1/settlements", scope="receipts:read", answers={200: SettlementList})
-    async def settlements(self, caller: Caller, query: SettlementsQuery) -> web.Response:
-        """List the settlements of an organisation, the newest first."""
-        organisation = caller.organisation
-        found = await self.database.read(lambda connection: settlements_page(connection, organisation, query.limit))
-        listed: SettlementList = {"settlements": [settlement_view(item, self.network) for item in found]}
-        return web.json_response(listed)

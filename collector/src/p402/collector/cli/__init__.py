@@ -18,13 +18,14 @@ from p402.collector.cli import (
     policies,
     reconcile,
     serve,
+    settle,
     vault,
 )
 from p402.vocabulary import P402Error
 
 __all__ = ["main", "parser"]
 
-_COMMANDS = (serve, demo, doctor, keys, budgets, policies, reconcile, erase, holds, vault, log, migrate)
+_COMMANDS = (serve, demo, doctor, keys, budgets, policies, reconcile, erase, holds, vault, log, settle, migrate)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -56,7 +56,9 @@ settlements = Table(
     Column("state", String, nullable=False),  # planned, signed, final, failed
     Column("failure", String),  # its kind
     Column("problem", String),
-    Column("in_doubt", Integer, nullable=False, server_default="0"),  # 1: a payment may have left, and nobody has said what became of it
+    Column(
+        "in_doubt", Integer, nullable=False, server_default="0"
+    ),  # 1: a payment may have left, and nobody has said what became of it
     Column("checkpoint_size", _Number, nullable=False),
     Column("statement", LargeBinary, nullable=False),
     Column("memo", LargeBinary, nullable=False, unique=True),
@@ -73,6 +75,7 @@ settlements = Table(
     Column("planned_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Index("settlements_of_organisation", "organisation", "planned_at"),
+    Index("settlements_of_block", "block_number"),
 )
 
 _UNDER_WAY = settlements.c.state.in_(("planned", "signed"))

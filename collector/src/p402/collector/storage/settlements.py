@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Update, func, insert, select, update
+from sqlalchemy import Connection, Update, func, insert, select, tuple_, update
 
 from p402.collector.settlement.batches import shares
 from p402.collector.settlement.ports import (
@@ -246,9 +246,19 @@ class SqlSettlements:
         return ended
 
 
-def settlements_page(connection: Connection, organisation: str, limit: int) -> list[Settlement]:
-    """Give the settlements of an organisation, the newest first."""
+def settlements_page(
+    connection: Connection,
+    organisation: str,
+    limit: int,
+    after: tuple[int, str] | None = None,
+    state: SettlementState | None = None,
+) -> list[Settlement]:
+    """Give the settlements of an organisation, the newest first; those before a time of planning (ms) and id."""
     query = select(settlements).where(settlements.c.organisation == organisation)
+    if after is not None:
+        query = query.where(tuple_(settlements.c.planned_at, settlements.c.id) < tuple_(*after))
+    if state is not None:
+        query = query.where(settlements.c.state == state.value)
     return settlements_of(
         connection, query.order_by(settlements.c.planned_at.desc(), settlements.c.id.desc()).limit(limit)
     )

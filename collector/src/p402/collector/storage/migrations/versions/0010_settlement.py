@@ -117,6 +117,7 @@ def _change_settlements() -> None:
     for name in ("nonce_key", "nonce", "valid_before", "signed_at_block", "raw_transaction"):
         op.drop_column("settlements", name)
     op.create_index("ix_settlements_transaction_id", "settlements", ["transaction_id"])
+    op.create_index("settlements_of_block", "settlements", ["block_number"])
     op.create_index(
         "settlements_under_way",
         "settlements",

@@ -1,0 +1,345 @@
+"""Settlements over HTTP: what was settled, settle now, what was paid elsewhere, and whether the chain agrees."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy import Connection
+from typing_extensions import TypedDict
+
+from p402.collector.api.auth import Authenticator
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.fields import Count, Hex32, Id, Node, Time, Usd, shape
+from p402.collector.api.problem import Conflict, NotFound
+from p402.collector.api.query import Cursor, Limit, Query
+from p402.collector.api.views import SettlementList, SettlementView, settlement_view
+from p402.collector.settlement.ports import Settlement, SettlementState
+from p402.collector.settlement.reconcile import DiscrepancyKind, SettlementReconciler
+from p402.collector.settlement.rules import SettlementRule, SettlementRules
+from p402.collector.storage.chain_checks import KeptDiscrepancy, LastCheck, discrepancies_page, last_check
+from p402.collector.storage.charge_rows import to_millis
+from p402.collector.storage.database import Database
+from p402.collector.storage.settlement_requests import (
+    NotedPayment,
+    NotInDoubt,
+    Outcome,
+    PaidOtherwise,
+    ask_for_settlement,
+    find_settlement,
+    note_payment,
+    payments_page,
+    resolve_settlement,
+)
+from p402.collector.storage.settlements import settlements_page
+from p402.receipts import PaidElsewhere, SettlementMode
+from p402.receipts.errors import WrongChain
+from p402.receipts.settlement import TempoNetwork
+from p402.vocabulary import Clock, Money, rfc3339
+
+__all__ = ["SettlementsApi"]
+
+
+class SettlementsQuery(Query):
+    """Which settlements."""
+
+    after: Annotated[Cursor | None, Field(description="Goes on after this one: `next_after` of the page before.")] = (
+        None
+    )
+    limit: Limit = 100
+    state: Annotated[SettlementState | None, Field(description="Only those in this state.")] = None
+
+
+class PaymentsQuery(Query):
+    """Which payments."""
+
+    after: Annotated[
+        str, Field(max_length=100, description="Goes on after this one: `next_after` of the page before.")
+    ] = ""
+    limit: Limit = 100
+
+
+class DiscrepanciesQuery(Query):
+    """How many differences to show."""
+
+    limit: Limit = 100
+
+
+class PaymentBody(BaseModel):
+    """A payment outside of settlements."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Annotated[
+        str,
+        StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$"),
+        Field(description="`mpp`, `x402`, `p402`, `provider-invoice`, `tempo`, or another word.", examples=["x402"]),
+    ]
+    id: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=256, pattern=r"^[!-~]([ -~]*[!-~])?$"),
+        Field(description="Its transaction hash, invoice number, or whatever finds it there.", examples=["INV-7"]),
+    ]
+    amount_usd: Annotated[str, StringConstraints(pattern=r"^\d{1,9}(\.\d{1,9})?$"), Field(examples=["12.5"])]
+
+
+class ResolutionBody(BaseModel):
+    """What became of a payment in doubt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    outcome: Annotated[
+        Outcome,
+        Field(
+            description="`paid`: the payee has it, and it is due no more. `not_paid`: the payer has it, and it is due again."
+        ),
+    ]
+    reason: Annotated[
+        str, StringConstraints(min_length=1, max_length=1000), Field(examples=["The payee's bank statement of today."])
+    ]
+
+
+@shape
+class Asked(TypedDict):
+    """That an organisation is settled as soon as its log has something new and nothing is under way."""
+
+    organisation: Node
+    mode: SettlementMode
+    asked_at: Time
+
+
+@shape
+class PaymentView(TypedDict):
+    """A payment elsewhere."""
+
+    payment_id: Id
+    kind: str
+    id: str
+    amount_usd: Usd
+    settlement_id: Id | None
+    """The settlement whose statement names it; null while it waits for the next."""
+    noted_at: Time
+
+
+@shape
+class PaymentPage(TypedDict):
+    """Payments in the order in which they were noted."""
+
+    payments: list[PaymentView]
+    next_after: str | None
+
+
+@shape
+class DiscrepancyView(TypedDict):
+    """A difference between the chain and the ledger."""
+
+    discrepancy_id: Id
+    kind: DiscrepancyKind
+    settlement_id: Id | None
+    tx_hash: str | None
+    explorer_url: str | None
+    memo: Hex32
+    problem: str
+    found_at: Time
+
+
+@shape
+class ReconciliationView(TypedDict):
+    """How far chain and ledger were compared, and what differs."""
+
+    chain_id: int | None
+    payer: str | None
+    token: str | None
+    last_block: Count | None
+    checked_at: Time | None
+    """Null: never yet."""
+    discrepancies: list[DiscrepancyView]
+    """The newest first; those without a settlement belong to no organisation that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementsApi:
+    """What the handlers need."""
+
+    database: Database
+    authenticator: Authenticator
+    rules: SettlementRules
+    network: TempoNetwork | None
+    reconciler: SettlementReconciler | None
+    clock: Clock
+    default_organisation: str
+    comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes; the README's table is checked against them."""
+        return routes_of(self)
+
+    @endpoint("GET /v1/settlements", scope="receipts:read", answers={200: SettlementList})
+    async def settlements(self, caller: Caller, query: SettlementsQuery) -> web.Response:
+        """List the settlements of an organisation, the newest first."""
+        caller.principal.require_whole_organisation()
+        organisation = caller.organisation
+        found = await self.database.read(
+            lambda connection: settlements_page(connection, organisation, query.limit, query.after, query.state)
+        )
+        full = len(found) == query.limit
+        listed: SettlementList = {
+            "settlements": [settlement_view(item, self.network) for item in found],
+            "next_after": f"{to_millis(found[-1].planned_at)}~{found[-1].settlement_id}" if full else None,
+        }
+        return web.json_response(listed)
+
+    @endpoint("POST /v1/settlements/flush", scope="admin", answers={202: Asked}, problems=(409,))
+    async def flush(self, caller: Caller) -> web.Response:
+        """Settle an organisation now, also after a failure; if its log has nothing new, nothing happens."""
+        caller.principal.require_whole_organisation()
+        organisation, now = caller.organisation, self.clock.now()
+        rule = self._rule(organisation)
+        actor = caller.principal.key_id
+        await self.database.write(lambda connection: ask_for_settlement(connection, organisation, actor, now))
+        asked: Asked = {"organisation": organisation, "mode": rule.mode, "asked_at": rfc3339(now)}
+        return web.json_response(asked, status=202)
+
+    @endpoint("GET /v1/settlements/references", scope="receipts:read", answers={200: PaymentPage})
+    async def payments(self, caller: Caller, query: PaymentsQuery) -> web.Response:
+        """List what was paid elsewhere for an organisation's usage."""
+        caller.principal.require_whole_organisation()
+        organisation = caller.organisation
+        found = await self.database.read(
+            lambda connection: payments_page(connection, organisation, query.after, query.limit)
+        )
+        page: PaymentPage = {
+            "payments": [_payment_view(payment) for payment in found],
+            "next_after": found[-1].payment_id if len(found) == query.limit else None,
+        }
+        return web.json_response(page)
+
+    @endpoint(
+        "POST /v1/settlements/references",
+        scope="admin",
+        answers={200: PaymentView, 201: PaymentView},
+        problems=(409,),
+    )
+    async def note(self, caller: Caller, body: PaymentBody) -> web.Response:
+        """Note a payment elsewhere: the next statement names it, and so much less is due.
+
+        The same payment again changes nothing (200). It is for organisations that are settled in mode `pay` or `reference`.
+        """
+        caller.principal.require_whole_organisation()
+        organisation, now = caller.organisation, self.clock.now()
+        if self._rule(organisation).mode is SettlementMode.ANCHOR:
+            raise Conflict(f"{organisation!r} is settled in mode anchor, where nothing is due: use pay or reference.")
+        paid = PaidElsewhere(kind=body.kind, id=body.id, amount=Money.parse(body.amount_usd))
+        actor = caller.principal.key_id
+        try:
+            payment, is_new = await self.database.write(
+                lambda connection: note_payment(connection, organisation, paid, actor, now)
+            )
+        except PaidOtherwise as error:
+            raise Conflict(f"The {body.kind} payment {body.id!r} was noted before, as {error} USD.") from error
+        return web.json_response(_payment_view(payment), status=201 if is_new else 200)
+
+    @endpoint("GET /v1/settlements/reconciliation", scope="receipts:read", answers={200: ReconciliationView})
+    async def reconciliation(self, caller: Caller, query: DiscrepanciesQuery) -> web.Response:
+        """Show how far the chain was compared with the ledger, and what differs."""
+        caller.principal.require_whole_organisation()
+        return web.json_response(await self._reconciliation(caller.organisation, query.limit))
+
+    @endpoint(
+        "POST /v1/settlements/reconciliation", scope="admin", answers={200: ReconciliationView}, problems=(409, 503)
+    )
+    async def reconcile(self, caller: Caller) -> web.Response:
+        """Compare the chain with the ledger now, not only at night."""
+        caller.principal.require_whole_organisation()
+        if self.reconciler is None:
+            raise Conflict("Settlement is off, so there is no chain to compare with: set P402_SETTLEMENT_MODE.")
+        try:
+            async with self.comparing:
+                await self.reconciler.check()
+        except WrongChain as error:
+            raise Conflict(str(error)) from error
+        return web.json_response(await self._reconciliation(caller.organisation, 100))
+
+    @endpoint(
+        "GET /v1/settlements/{settlement_id}", scope="receipts:read", answers={200: SettlementView}, problems=(404,)
+    )
+    async def settlement(self, caller: Caller, settlement_id: str) -> web.Response:
+        """Show one settlement."""
+        caller.principal.require_whole_organisation()
+        found = await self.database.read(lambda connection: self._find(connection, caller.organisation, settlement_id))
+        return web.json_response(settlement_view(found, self.network))
+
+    @endpoint(
+        "POST /v1/settlements/{settlement_id}/resolve",
+        scope="admin",
+        answers={200: SettlementView},
+        problems=(404, 409),
+    )
+    async def resolve(self, caller: Caller, settlement_id: str, body: ResolutionBody) -> web.Response:
+        """Say what became of a payment in doubt; then the organisation is paid again."""
+        caller.principal.require_whole_organisation()
+        actor, now = caller.principal.key_id, self.clock.now()
+
+        def change(connection: Connection) -> Settlement:
+            found = self._find(connection, caller.organisation, settlement_id)
+            return resolve_settlement(connection, found, body.outcome, actor, body.reason, now)
+
+        try:
+            resolved = await self.database.write(change)
+        except NotInDoubt as error:
+            raise Conflict(f"{settlement_id!r} is not in doubt: there is nothing to resolve.") from error
+        return web.json_response(settlement_view(resolved, self.network))
+
+    def _rule(self, organisation: str) -> SettlementRule:
+        rule = self.rules.of(organisation)
+        if rule is None:
+            raise Conflict(
+                f"Settlement of {organisation!r} is off: P402_SETTLEMENT_MODE or a table [[settlement]] says how."
+            )
+        return rule
+
+    def _find(self, connection: Connection, organisation: str, settlement_id: str) -> Settlement:
+        found = find_settlement(connection, organisation, settlement_id)
+        if found is None:
+            raise NotFound(f"There is no settlement {settlement_id[:64]!r} in {organisation!r}.")
+        return found
+
+    async def _reconciliation(self, organisation: str, limit: int) -> ReconciliationView:
+        def query(connection: Connection) -> tuple[LastCheck | None, list[KeptDiscrepancy]]:
+            return last_check(connection), discrepancies_page(connection, organisation, limit)
+
+        last, found = await self.database.read(query)
+        return {
+            "chain_id": last.place.chain_id if last else None,
+            "payer": last.place.payer if last else None,
+            "token": last.place.token if last else None,
+            "last_block": last.last_block if last else None,
+            "checked_at": rfc3339(last.checked_at) if last else None,
+            "discrepancies": [self._discrepancy_view(item) for item in found],
+        }
+
+    def _discrepancy_view(self, found: KeptDiscrepancy) -> DiscrepancyView:
+        return {
+            "discrepancy_id": found.discrepancy_id,
+            "kind": DiscrepancyKind(found.kind),
+            "settlement_id": found.settlement_id,
+            "tx_hash": found.tx_hash,
+            "explorer_url": self.network.explorer_tx_url(found.tx_hash) if found.tx_hash and self.network else None,
+            "memo": found.memo.hex(),
+            "problem": found.problem,
+            "found_at": rfc3339(found.found_at),
+        }
+
+
+def _payment_view(payment: NotedPayment) -> PaymentView:
+    return {
+        "payment_id": payment.payment_id,
+        "kind": payment.paid.kind,
+        "id": payment.paid.id,
+        "amount_usd": str(payment.paid.amount),
+        "settlement_id": payment.settlement_id,
+        "noted_at": rfc3339(payment.noted_at),
+    }
