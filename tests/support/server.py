@@ -18,6 +18,7 @@ from p402.vocabulary import Attribution
 from support.clock import CountingIds, FakeClock
 from support.collector import PROTOBUF
 from support.databases import kept_in
+from support.openapi import contract_of
 from support.otlp import ASpan, request_of
 
 
@@ -49,9 +50,11 @@ class Server:
     session: aiohttp.ClientSession
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
-        """Send any request."""
+        """Send any request; the answer must be one that the OpenAPI document promises."""
         async with self.session.request(method, self.url + path, allow_redirects=False, **options) as response:
             body = await response.read()
+            promised = contract_of(self.collector.app)
+            promised.check(method, response.url.raw_path, response.status, response.content_type, body)
             is_json = "json" in response.content_type and "ndjson" not in response.content_type
             as_json = await response.json(content_type=None) if is_json and body else None
             return Answer(response.status, response.headers, body, as_json)

@@ -31,6 +31,7 @@ __all__ = [
     "Endpoint",
     "HeaderParameter",
     "Media",
+    "ProblemWith",
     "Problems",
     "described_by",
     "endpoint",
@@ -59,6 +60,13 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class ProblemWith:
+    """A problem that has members of its own."""
+
+    shape: Any
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderParameter:
     """A header that a handler reads."""
 
@@ -79,7 +87,7 @@ class Endpoint:
     scope: str | None
     """That a key needs, or several between spaces; None: no key is needed."""
     answers: Mapping[int, Any]
-    """By status: the type of the JSON, a `Media`, or None for an answer without a body."""
+    """By status: the type of the JSON, a `Media`, several of them, a `ProblemWith`, or None for an answer without a body."""
     problems: Problems
     """Statuses of refusals besides those that any endpoint of its kind may give."""
     headers: tuple[HeaderParameter, ...]

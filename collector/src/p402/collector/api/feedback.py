@@ -13,7 +13,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import Authenticator, Principal
-from p402.collector.api.endpoint import Caller, HeaderParameter, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, HeaderParameter, ProblemWith, endpoint, routes_of
 from p402.collector.api.feedback_rules import RulesView
 from p402.collector.api.feedback_schema import (
     Allowed,
@@ -88,7 +88,7 @@ class FeedbackApi:
     @endpoint(
         "POST /v1/decisions",
         scope="feedback",
-        answers={200: DecisionView, 402: Refusal},
+        answers={200: DecisionView, 402: ProblemWith(Refusal)},
         problems=(409,),
         headers=(_IDEMPOTENCY_KEY,),
     )

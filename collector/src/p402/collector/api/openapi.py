@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from p402.collector.api.auth import Authenticator
-from p402.collector.api.endpoint import Endpoint, Media, endpoint, routes_of
+from p402.collector.api.endpoint import Endpoint, Media, ProblemWith, endpoint, routes_of
 from p402.collector.api.problem import Problem
 
 __all__ = ["OpenApi", "document"]
@@ -85,7 +85,9 @@ def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
     wanted: dict[str, Any] = {"Problem": Problem}
     for described in endpoints:
         key = f"{described.method} {described.path}"
-        wanted |= {f"{key} {status}": kind for status, kind in described.answers.items() if _is_json(kind)}
+        wanted |= {
+            f"{key} {status}": _shape(kind) for status, kind in described.answers.items() if _shape(kind) is not None
+        }
         wanted |= {f"{key} query": described.query} if described.query else {}
         wanted |= {f"{key} body": described.body} if described.body else {}
     inputs = [(key, "validation", TypeAdapter(kind)) for key, kind in wanted.items()]
@@ -225,7 +227,12 @@ def _operation(described: Endpoint, schemas: _Written) -> dict[str, Any]:
 
 
 def _refusals(described: Endpoint) -> list[int]:
-    """Tell which problems an endpoint of this kind may answer."""
+    """Tell which problems an endpoint may answer."""
+    return sorted((_usual_refusals(described) | set(described.problems)) - set(described.answers))
+
+
+def _usual_refusals(described: Endpoint) -> set[int]:
+    """Tell which problems any endpoint of this kind may answer."""
     usual: set[int] = set()
     if described.query is not None or described.body is not None:
         usual.add(400)
@@ -233,7 +240,7 @@ def _refusals(described: Endpoint) -> list[int]:
         usual |= {401, 403, 503}
     if described.path_parameters and described.scope is not None:
         usual |= {400, 404}
-    return sorted((usual | set(described.problems)) - set(described.answers))
+    return usual
 
 
 def _answer(described: Endpoint, status: int, key: str, schemas: _Written) -> dict[str, Any]:
@@ -248,7 +255,10 @@ def _answer(described: Endpoint, status: int, key: str, schemas: _Written) -> di
             answer["description"] = media.about or answer["description"]
         else:
             schema = schemas.of(f"{key} {status}")
-            content["application/json"] = {"schema": schema, "example": schemas.example(schema)}
+            media_type = "application/problem+json" if isinstance(media, ProblemWith) else "application/json"
+            content[media_type] = {"schema": schema, "example": schemas.example(schema)}
+    if status in _usual_refusals(described) and not described.takes:
+        content.setdefault("application/problem+json", {"schema": schemas.of("Problem")})
     if content:
         answer["content"] = content
     if described.sends:
@@ -256,8 +266,11 @@ def _answer(described: Endpoint, status: int, key: str, schemas: _Written) -> di
     return answer
 
 
-def _is_json(kind: Any) -> bool:
-    return not (kind is None or isinstance(kind, Media | tuple))
+def _shape(kind: Any) -> Any:
+    """Give the type of an answer's JSON; None if it has none."""
+    if isinstance(kind, ProblemWith):
+        return kind.shape
+    return None if isinstance(kind, Media | tuple) else kind
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
