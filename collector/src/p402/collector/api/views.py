@@ -259,6 +259,7 @@ class SettlementList(TypedDict):
     """Settlements, the newest first."""
 
     settlements: list[SettlementView]
+    next_after: str | None
 
 
 def charge_view(seq: int, charge: Charge) -> ChargeView:
