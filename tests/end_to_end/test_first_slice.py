@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -24,6 +25,7 @@ from p402.collector.demo.providers import MockProviders, Reply
 from p402.receipts import Trust, verify
 from support.anvil import DEV_KEYS, Anvil, anvil_node
 from support.collector import RunningCollector, eventually, running_collector
+from support.pdf_reading import read_pdf
 from support.providers import providers_thread
 from support.wiretap import attributes, wiretap
 
@@ -209,6 +211,15 @@ def test_an_auditor_verifies_it_offline_and_on_the_chain(ran: Slice, tmp_path: P
     assert (on_chain.returncode, on_chain.stdout.splitlines()[-1]) == (0, "verified")
     offline = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (offline.returncode, offline.stdout.splitlines()[-1]) == (3, "incomplete: anchor not checked")
+
+
+def test_the_document_shows_the_anchor_and_holds_what_the_auditor_verifies(ran: Slice) -> None:
+    document = httpx.get(f"{ran.collector.url}/v1/receipts/{ran.review['receipt_id']}.pdf", timeout=30)
+    found = read_pdf(document.content)
+    assert found.files["bundle.json"] == ran.bundle()
+    assert f"Anchored in block {ran.review['tempo_block']} of chain 31337" in found.text
+    assert ran.review["tempo_tx_hash"] in found.letters
+    assert f"Total cost {REVIEW_COST} USD" in found.text
 
 
 @pytest.mark.parametrize(

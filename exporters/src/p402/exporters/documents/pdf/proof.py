@@ -77,7 +77,7 @@ def status(anchor: BundledAnchor | None) -> str:
     if anchor is None:
         return "Not yet anchored"
     chain = anchor.chain
-    return f"Anchored in block {count(chain.block_number)} of chain {chain.chain_id}, {utc(chain.block_timestamp)}"
+    return f"Anchored in block {chain.block_number} of chain {chain.chain_id}, {utc(chain.block_timestamp)}"
 
 
 def anchor_section(anchor: BundledAnchor | None, explorer_url: str | None) -> Section:
@@ -94,7 +94,7 @@ def anchor_section(anchor: BundledAnchor | None, explorer_url: str | None) -> Se
     amount = Money(statement.amount_micro_usd * NANO_PER_MICRO)
     rows = (
         ("Settlement", mono(statement.settlement_id, note=f"mode {statement.mode.value}, amount {amount} USD")),
-        ("Block", Value(count(chain.block_number), note=f"log {chain.log_index} of it")),
+        ("Block", Value(str(chain.block_number), note=f"log {chain.log_index} of it")),
         ("Time of the block", Value(utc(chain.block_timestamp))),
         ("Chain", Value(str(chain.chain_id), note="" if network is None else network)),
     )
