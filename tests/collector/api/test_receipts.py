@@ -135,6 +135,86 @@ async def test_receipts_come_in_pages_in_the_order_of_the_log(server: Server) ->
     assert (found, pages) == (ids, 3)
 
 
+async def listed(server: Server, query: str, key: str | None = None) -> list[str]:
+    """The sessions of the receipts that a list has."""
+    answer = await server.get(f"/v1/receipts?organisation=acme&{query}", key)
+    assert answer.status == 200, answer.body
+    return [receipt["session_id"] for receipt in answer.json["receipts"]]
+
+
+@pytest.fixture
+async def three(server: Server) -> Server:
+    """Receipts of three sessions: of legal, of sales with another model and client, and of legal a day later."""
+    await server.send(ASpan.of({"p402.session": "first"}))
+    other = {"gen_ai.request.model": "claude-haiku-4-5", "gen_ai.response.model": "claude-haiku-4-5"}
+    elsewhere = {"p402.department": "sales", "p402.project": "pitch", "p402.client": "hooli", "p402.employee": "e-7"}
+    await server.send(ASpan.of({"p402.session": "second", **elsewhere, **other}))
+    for session in ("first", "second"):
+        await server.seal(session)
+    server.clock.advance(days=1)
+    await server.send(ASpan.of({"p402.session": "third"}))
+    await server.seal("third")
+    return server
+
+
+@pytest.mark.parametrize(
+    ("query", "sessions"),
+    [
+        ("department=legal", ["first", "third"]),
+        ("project=pitch", ["second"]),
+        ("client=hooli", ["second"]),
+        ("employee=e-7", ["second"]),
+        ("model=claude-haiku-4-5", ["second"]),
+        ("model=claude-opus-4-5&limit=1&after=0", ["third"]),
+        ("from=2026-05-16T00:00:00Z", ["third"]),
+        ("to=2026-05-16T00:00:00Z", ["first", "second"]),
+        ("from=2026-05-16T00:00:00%2B02:00&department=legal", ["third"]),
+        ("anchored=true", []),
+        ("anchored=false&department=sales", ["second"]),
+        ("reviewed=true", []),
+        ("reviewed=false&limit=2", ["first", "second"]),
+        ("type=correction", []),
+        ("type=session-receipt", ["first", "second", "third"]),
+    ],
+)
+async def test_a_list_keeps_to_what_is_asked_for(three: Server, query: str, sessions: list[str]) -> None:
+    assert await listed(three, query) == sessions
+
+
+async def test_a_reviewed_receipt_is_found_as_such(three: Server) -> None:
+    second = (await three.get("/v1/receipts?organisation=acme&department=sales")).json["receipts"][0]["receipt_id"]
+    asked = await three.ask("POST", f"/v1/receipts/{second}/review?organisation=acme", json={"action": "request", "reviewer": "ada"})
+    assert asked.status < 300
+    assert await listed(three, "reviewed=true") == ["second"]
+    assert await listed(three, "reviewed=false") == ["first", "third"]
+
+
+async def test_receipts_of_a_person_are_for_those_who_may_see_persons(three: Server) -> None:
+    reader = await three.key("receipts:read", organisation="acme")
+    answer = await three.get("/v1/receipts?employee=e-7", reader)
+    assert (answer.status, "receipts:personal" in answer.json["detail"]) == (403, True)
+
+
+async def test_each_wrong_parameter_is_pointed_at(server: Server) -> None:
+    answer = await server.get("/v1/receipts?limit=0&from=monday&anchored=maybe&colour=red&after=1&after=2")
+    assert answer.status == 400
+    assert {error["parameter"]: error["detail"] for error in answer.json["errors"]} == {
+        "limit": "must be a whole number from 1 to 1000; got '0'",
+        "from": "must be a time with a zone, such as 2026-11-01T00:00:00Z",
+        "anchored": "must be true or false; got 'maybe'",
+        "colour": "does not exist here; there are organisation, after, limit, department, project, client, employee, model,"
+        " from, to, anchored, reviewed, type",
+        "after": "may be given once only",
+    }
+
+
+async def test_a_list_that_has_not_changed_is_not_sent_again(three: Server) -> None:
+    path = "/v1/receipts?organisation=acme&department=legal"
+    first = await three.get(path)
+    again = await three.get(path, **{"If-None-Match": first.headers["ETag"]})
+    assert (again.status, again.body, first.headers["Cache-Control"]) == (304, b"", "private, no-cache")
+
+
 async def test_the_last_full_page_leads_to_an_empty_one(server: Server) -> None:
     await sealed(server, 2)
     page = (await server.get("/v1/receipts?organisation=acme&limit=2")).json

@@ -109,7 +109,7 @@ AfterNumber = Annotated[
 class Query(BaseModel):
     """What every request about one organisation may say; a parameter that is not known is refused, not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     organisation: Annotated[
         NodeId | None,
@@ -130,8 +130,8 @@ def read_query(request: web.Request, shape: type[Asked]) -> Asked:
     Raises:
         BadRequest: naming each parameter that is wrong, and what it should be; also in the member ``errors``.
     """
-    names = list(request.query)
-    problems = {name: "may be given once only" for name in names if names.count(name) > 1}
+    given = request.query
+    problems = {name: "may be given once only" for name in given if len(given.getall(name)) > 1}
     try:
         asked = shape.model_validate(dict(request.query))
     except ValidationError as error:

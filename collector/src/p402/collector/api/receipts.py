@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -14,17 +14,19 @@ from pydantic import Field
 from p402.collector.api.auth import Authenticator, reader_of
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.problem import NotFound
-from p402.collector.api.query import DIGITS, Limit, Query
+from p402.collector.api.query import DIGITS, Flag, Limit, Moment, NodeId, Query
 from p402.collector.api.views import ReceiptPage, ReceiptView, receipt_view
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import FIELDS, Beside, Disclosures
-from p402.collector.storage.receipts import StoredReceipt, receipt_by_id, receipt_proof, receipts_page
+from p402.collector.storage.receipts import ReceiptFilter, StoredReceipt, receipt_by_id, receipt_proof, receipts_page
 from p402.receipts import BundledAnchor, BundledReceipt, make_bundle
 from p402.receipts.settlement import TempoNetwork
+from p402.vocabulary import Attribution
 
 __all__ = ["ReceiptsApi", "receipt_bundle"]
 
 _IMMUTABLE = "private, max-age=31536000, immutable"
+_REVALIDATED = "private, no-cache"
 
 
 class ReceiptsQuery(Query):
@@ -36,6 +38,32 @@ class ReceiptsQuery(Query):
         DIGITS,
     ] = None
     limit: Limit = 100
+    department: NodeId | None = None
+    project: NodeId | None = None
+    client: NodeId | None = None
+    employee: Annotated[NodeId | None, Field(description="Needs the scope `receipts:personal`.")] = None
+    model: Annotated[NodeId | None, Field(description="One of its `models`.", examples=["claude-opus-4-5"])] = None
+    begin: Annotated[Moment | None, Field(alias="from", description="Issued then or later.")] = None
+    end: Annotated[Moment | None, Field(alias="to", description="Issued before.")] = None
+    anchored: Annotated[Flag | None, Field(description="Whether it is anchored on the chain.")] = None
+    reviewed: Annotated[
+        Flag | None, Field(description="Whether a review of it was requested, decided or commented.")
+    ] = None
+    type: Annotated[Literal["session-receipt", "correction"] | None, Field(description="Of the entry in the log.")] = (
+        None
+    )
+
+    def asked(self) -> ReceiptFilter:
+        """Give what is asked for."""
+        return ReceiptFilter(
+            of=Attribution(None, self.department, self.project, self.client, self.employee),
+            model=self.model,
+            begin=self.begin,
+            end=self.end,
+            anchored=self.anchored,
+            reviewed=self.reviewed,
+            kind=self.type,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +80,33 @@ class ReceiptsApi:
         """Give the routes; the README's table is checked against them."""
         return routes_of(self)
 
-    @endpoint("GET /v1/receipts", scope="receipts:read", answers={200: ReceiptPage})
-    async def receipts(self, caller: Caller, query: ReceiptsQuery) -> web.Response:
-        """List receipts in the order of the log; ``next_after`` continues."""
+    @endpoint(
+        "GET /v1/receipts",
+        scope="receipts:read",
+        answers={200: ReceiptPage, 304: None},
+        sends=("ETag", "Cache-Control"),
+    )
+    async def receipts(self, request: web.Request, caller: Caller, query: ReceiptsQuery) -> web.Response:
+        """List receipts in the order of the log; ``next_after`` continues.
+
+        Nothing is missed that way: later entries have higher numbers, and the log is only added to.
+        """
         principal, organisation = caller.principal, caller.organisation
-        after = -1 if query.after is None else query.after
+        if query.employee is not None:
+            principal.require("receipts:personal")
+        after, limit, asked = -1 if query.after is None else query.after, query.limit, query.asked()
         found = await self.database.read(
-            lambda connection: receipts_page(connection, organisation, principal.bound_to, after, query.limit)
+            lambda connection: receipts_page(connection, organisation, principal.bound_to, after, limit, asked)
         )
         beside = await self._beside(caller, found)
-        await self.disclosures.note_receipts(reader_of(principal, "GET /v1/receipts"), found, beside)
         page: ReceiptPage = {
             "receipts": [receipt_view(receipt, self.network, beside) for receipt in found],
-            "next_after": found[-1].seq if len(found) == query.limit else None,
+            "next_after": found[-1].seq if len(found) == limit else None,
         }
-        return web.json_response(page)
+        answer = _cached(request, json.dumps(page).encode(), _REVALIDATED)
+        if answer.body:
+            await self.disclosures.note_receipts(reader_of(principal, "GET /v1/receipts"), found, beside)
+        return answer
 
     @endpoint("GET /v1/receipts/{receipt_id}.json", scope="receipts:read", answers={200: dict[str, Any]})
     async def bundle(self, caller: Caller, receipt_id: str) -> web.Response:
@@ -91,7 +131,7 @@ class ReceiptsApi:
         receipt = await self._receipt(caller, receipt_id)
         beside = await self._beside(caller, [receipt])
         view = receipt_view(receipt, self.network, beside)
-        answer = _cached(request, json.dumps(view).encode(), "no-cache")
+        answer = _cached(request, json.dumps(view).encode(), _REVALIDATED)
         if answer.body:  # who has it already learns nothing
             reader = reader_of(caller.principal, "GET /v1/receipts/{receipt_id}")
             await self.disclosures.note_receipts(reader, [receipt], beside)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, or_, select
 
 from p402.collector.settlement.ports import Settlement
+from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.charges import within_scope
 from p402.collector.storage.log import checkpoint_of_size, entry_body, log_size, proof_hashes
+from p402.collector.storage.privacy_tables import receipt_reviews
 from p402.collector.storage.settlements import settlement_by_id
-from p402.collector.storage.tables import receipts, scopes
+from p402.collector.storage.tables import charges, log_entries, models, receipts, scopes
 from p402.receipts import format_proof
 from p402.vocabulary import Attribution
 
-__all__ = ["StoredReceipt", "newest_receipts", "receipt_by_id", "receipt_proof", "receipts_page"]
+__all__ = ["ReceiptFilter", "StoredReceipt", "newest_receipts", "receipt_by_id", "receipt_proof", "receipts_page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,73 @@ class StoredReceipt:
     """The final settlement that anchors it; None while it is not yet anchored."""
 
 
+_ANYBODY = Attribution()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptFilter:
+    """Which receipts are asked for; what is None does not matter."""
+
+    of: Attribution = _ANYBODY
+    model: str | None = None
+    """Asked for or answered by, in one of the calls."""
+    begin: datetime | None = None
+    """Issued then or later."""
+    end: datetime | None = None
+    """Issued before."""
+    anchored: bool | None = None
+    reviewed: bool | None = None
+    """Whether a step of a review is recorded."""
+    kind: str | None = None
+    """Of the entry in the log."""
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Give the conditions on ``receipts`` and ``scopes``; that on models is of the session, of which this may be a part."""
+        wanted = within_scope(self.of)
+        if self.model is not None:
+            named = or_(models.c.request_model == self.model, models.c.response_model == self.model)
+            calls = select(charges.c.seq).join(models, charges.c.model_id == models.c.id)
+            wanted.append(exists(calls.where(charges.c.scope_id == receipts.c.scope_id, named)))
+        if self.begin is not None:
+            wanted.append(receipts.c.issued_at >= to_millis(self.begin))
+        if self.end is not None:
+            wanted.append(receipts.c.issued_at < to_millis(self.end))
+        if self.anchored is not None:
+            wanted.append(
+                receipts.c.settlement_id.is_not(None) if self.anchored else receipts.c.settlement_id.is_(None)
+            )
+        if self.reviewed is not None:
+            step = exists(select(receipt_reviews.c.id).where(receipt_reviews.c.receipt_id == receipts.c.id))
+            wanted.append(step if self.reviewed else ~step)
+        if self.kind is not None:
+            entry = select(log_entries.c.seq).where(
+                log_entries.c.organisation == receipts.c.organisation,
+                log_entries.c.seq == receipts.c.seq,
+                log_entries.c.type == self.kind,
+            )
+            wanted.append(exists(entry))
+        return wanted
+
+
 def receipts_page(
-    connection: Connection, organisation: str, bound_to: Attribution, after: int, limit: int
+    connection: Connection,
+    organisation: str,
+    bound_to: Attribution,
+    after: int,
+    limit: int,
+    asked: ReceiptFilter = ReceiptFilter(),
 ) -> list[StoredReceipt]:
     """Give the receipts of an organisation after a place in its log, as far as a key may see them."""
-    query = _visible(bound_to).where(receipts.c.organisation == organisation, receipts.c.seq > after)
-    return [_stored(connection, row) for row in connection.execute(query.order_by(receipts.c.seq).limit(limit)).all()]
+    query = _visible(bound_to).where(receipts.c.organisation == organisation, *asked.conditions())
+    found: list[StoredReceipt] = []
+    while True:
+        left = limit - len(found)
+        rows = connection.execute(query.where(receipts.c.seq > after).order_by(receipts.c.seq).limit(left)).all()
+        read = [_stored(connection, row) for row in rows]
+        found += [receipt for receipt in read if asked.model is None or _names_model(receipt, asked.model)]
+        if len(rows) < left or len(found) == limit:
+            return found
+        after = rows[-1].seq
 
 
 def newest_receipts(
@@ -58,6 +123,12 @@ def receipt_proof(connection: Connection, receipt: StoredReceipt) -> str:
     size = anchored.checkpoint_size if anchored else log_size(connection, receipt.organisation)
     hashes = proof_hashes(connection, receipt.organisation, receipt.seq, size)
     return format_proof(receipt.seq, hashes, checkpoint_of_size(connection, receipt.organisation, size))
+
+
+def _names_model(receipt: StoredReceipt, model: str) -> bool:
+    """Tell whether the sealed body itself names a model: another part of the session may have called it."""
+    called: list[dict[str, Any]] = json.loads(receipt.body)["models"]
+    return any(one.get("model") == model for one in called)
 
 
 def _visible(bound_to: Attribution) -> Select[Any]:
