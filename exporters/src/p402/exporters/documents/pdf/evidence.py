@@ -176,7 +176,7 @@ def _log(checkpoint: str | None) -> Section:
 
 def _check() -> Section:
     steps = (
-        "Compare the SHA-256 of each file with the list below, and that of the manifest with the one at the end.",
+        "Compare the SHA-256 of each file with the list below; the manifest is attached to this document.",
         "Get the public key of the log from somewhere else than this pack; the operator publishes it at /.well-known/receipt-keys.",
         "Install the verifier and run it on each bundle. With a node of the chain it also checks the anchors:",
     )

@@ -68,7 +68,7 @@ def checkpoint_facts(note: str) -> tuple[tuple[str, Value], ...]:
         ("Log", mono(checkpoint.origin)),
         ("Checkpoint", Value(f"{count(checkpoint.size)} {'entry' if checkpoint.size == 1 else 'entries'}")),
         ("Root hash", mono(checkpoint.root.hex())),
-        ("Signed by key", mono("\n".join(_key_ids(note)))),
+        ("Id of its key", mono("\n".join(_key_ids(note)))),
     )
 
 
@@ -123,7 +123,7 @@ def verification_section(*, anchored: bool) -> Section:
         "Take the file bundle.json out of this document; PDF readers list it under attachments.",
         (
             "Get the public key of the log from somewhere else than this document: the operator publishes it at "
-            "/.well-known/receipt-keys. The id of the key is the one under “Proof of inclusion”."
+            "/.well-known/receipt-keys. Its id is the one under “Proof of inclusion”."
         ),
         "Install the verifier, which needs nothing else of ours, and run it"
         + (" with a node of the chain that you choose:" if anchored else ":"),
@@ -161,7 +161,7 @@ def files_section(files: Sequence[Attachment]) -> Section:
         )
         for file in files
     )
-    return Section("Inside this document", (Facts((*rows, ("Set by", Value(SOFTWARE)))),))
+    return Section("Files attached to this document", (Facts((*rows, ("Made by", Value(SOFTWARE)))),))
 
 
 def _key_ids(note: str) -> list[str]:
