@@ -73,9 +73,9 @@ def _check_bundle(bundle: Bundle, trust: Trust) -> Iterator[Check]:
     statements: list[SettlementStatement | None] = []
     for position, anchor in enumerate(bundle.anchors):
         found = _Findings(f"anchor {position}")
-        statement, memo = _check_anchor(anchor, trust, found)
+        statement = _check_anchor(anchor, trust, found)
         statements.append(statement)
-        if statement is not None and memo is not None:
+        if statement is not None:
             named = Checkpoint.parse(statement.checkpoint)
             states.add(named, f"the checkpoint of {statement.settlement_id}", signed=False)
         yield from found.checks
@@ -227,10 +227,8 @@ class _Findings:
         return value
 
 
-def _check_anchor(
-    anchor: BundledAnchor, trust: Trust, found: _Findings
-) -> tuple[SettlementStatement | None, bytes | None]:
-    """Check one anchor; gives its statement and its memo as far as they hold."""
+def _check_anchor(anchor: BundledAnchor, trust: Trust, found: _Findings) -> SettlementStatement | None:
+    """Check one anchor; gives its statement if that is the one that the bundle says is on the chain."""
     statement = found.run(Link.STATEMENT, _read_statement, anchor.statement)
     if statement is not None:
         found.subject = statement.settlement_id
@@ -242,7 +240,7 @@ def _check_anchor(
         return True, check_on_chain(statement, memo, anchor.chain, trust.rpc, payer=trust.payer, token=trust.token)
 
     found.run(Link.ANCHOR, on_chain, statement, memo)
-    return statement, memo
+    return None if memo is None else statement
 
 
 def _check_receipt(
