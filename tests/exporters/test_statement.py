@@ -16,6 +16,7 @@ from p402.exporters.documents.statement import (
     StatementBy,
     Usages,
     make_statement,
+    markup_of,
     statement_cells,
     statement_value,
 )
@@ -126,11 +127,8 @@ def test_the_lines_of_every_level_add_up_to_the_ledger_to_the_nano_dollar(
     ledger = sum((part.cost for part in parts), Money(0))
     assert statement.totals.cost == sum((line.amounts.cost for line in statement.lines), Money(0)) == ledger
     assert statement.totals.charges == len(parts)
-    exact = sum(
-        Fraction(part.cost.nano_usd * rule.basis_points, 10_000)
-        for part in parts
-        if (rule := next((r for r in rules if r.fits(part.department, part.project, part.client)), None))
-    )
+    marked = [(part, rule) for part in parts if (rule := markup_of(rules, part.department, part.project, part.client))]
+    exact = sum((Fraction(part.cost.nano_usd * rule.basis_points, 10_000) for part, rule in marked), Fraction(0))
     assert abs(statement.totals.markup.nano_usd - exact) <= Fraction(len(rules), 2)
     for line in statement.lines:
         assert line.amounts.markup == sum((part.markup for part in line.parts), Money(0))

@@ -13,12 +13,14 @@ from alembic.migration import MigrationContext
 from p402.collector.storage import (  # noqa: F401 - their tables count too
     budget_tables,
     event_tables,
+    export_tables,
+    forward_tables,
     log_tables,
     policy_tables,
     privacy_tables,
     reconciliation_tables,
-)
     settlement_tables,
+)
 from p402.collector.storage.migrate import DatabaseUnusable, revisions, upgrade
 from p402.collector.storage.tables import metadata
 from support.databases import Kept, kept_in

@@ -24,10 +24,12 @@ from pydantic_settings import (
 )
 
 from p402.collector.channel_settings import ChannelSettings, WebhookSettings
+from p402.collector.forward_settings import ForwardSettings
+from p402.collector.markup_settings import MarkupSettings
 from p402.collector.price_settings import NegotiatedPriceSettings
+from p402.collector.settlement_settings import LEAST_PAYOUT, AnAddress, MinimumPayout, ModeName, SettlementSettings
 from p402.vocabulary import Permanent, is_valid_id
 
-from p402.collector.settlement_settings import LEAST_PAYOUT, AnAddress, MinimumPayout, ModeName, SettlementSettings
 __all__ = ["FILE_ONLY", "Address", "Settings", "SettingsInvalid", "load_settings"]
 
 
@@ -185,25 +187,23 @@ class Settings(BaseSettings):
         float, Field(gt=0, le=86_400, description="Longest time until reads of personal data are hashed into the log.")
     ] = 600
     settlement_mode: Annotated[
-        Literal["off", "anchor"], Field(description="`anchor`: checkpoints are anchored on Tempo. `off`: not.")
+        ModeName,
+        Field(
+            description="`anchor`: checkpoints are anchored on Tempo. `pay`: and what was metered is paid. `reference`: and the "
+            "statement says where it was paid. `off`: nothing."
+        ),
     ] = "off"
+    settlement_payee: Annotated[AnAddress | None, Field(description="Who is paid in mode `pay`.")] = None
+    settlement_minimum_payout_usd: Annotated[
+        MinimumPayout, Field(description="What is less than this is carried into the next settlement.")
+    ] = LEAST_PAYOUT
     settlement_network: Annotated[
         Literal["mainnet", "moderato", "local"], Field(description="Chain to settle on; gives chain id and defaults.")
     ] = "moderato"
     settlement_rpc_url: Annotated[str | None, Field(description="JSON-RPC address; unset: the network's.")] = None
     settlement_token: Annotated[str | None, Field(description="TIP-20 token of settlements; unset: the network's.")] = (
         None
-    settlement_payee: Annotated[AnAddress | None, Field(description="Who is paid in mode `pay`.")] = None
-    settlement_minimum_payout_usd: Annotated[
-        MinimumPayout, Field(description="What is less than this is carried into the next settlement.")
-    ] = LEAST_PAYOUT
     )
-    settlement_explorer_url: Annotated[
-        str | None, Field(description="Block explorer that receipts link to; unset: the network's.")
-    ] = None
-    settlement_key_file: Annotated[
-        Path | None, Field(description="File with the hex private key that signs settlements.")
-    ] = None
     settlement_fee_token: Annotated[
         AnAddress | None, Field(description="TIP-20 token that fees are paid in; unset: the token of settlements.")
     ] = None
@@ -213,18 +213,18 @@ class Settings(BaseSettings):
             gt=0, le=10**18, description="Most that a unit of gas may cost, in 10⁻¹⁸ USD; unset: four times the usual."
         ),
     ] = None
-    settlement_interval_seconds: Annotated[
-        float, Field(ge=0, le=_TEN_YEARS, description="Receipts of one organisation are settled this often.")
-    ] = 600
-    anomaly_factor: Annotated[
-        Decimal,
-        Field(
+    settlement_explorer_url: Annotated[
+        str | None, Field(description="Block explorer that receipts link to; unset: the network's.")
+    ] = None
+    settlement_key_file: Annotated[
+        Path | None, Field(description="File with the hex private key that signs settlements.")
+    ] = None
     settlement_payer: Annotated[
         AnAddress | None, Field(description="Account that authorised the key, if that is an access key.")
     ] = None
-            ge=1,
-            le=1000,
-            decimal_places=3,
+    settlement_interval_seconds: Annotated[
+        float, Field(ge=0, le=_TEN_YEARS, description="Receipts of one organisation are settled this often.")
+    ] = 600
     settlement_receipts: Annotated[
         int, Field(ge=1, le=1_000_000, description="So many receipts are settled at once, before the interval is over.")
     ] = 1000
@@ -236,6 +236,12 @@ class Settings(BaseSettings):
         tuple[SettlementSettings, ...],
         Field(description="Organisations that are settled in another mode or to another payee; only in the file."),
     ] = ()
+    anomaly_factor: Annotated[
+        Decimal,
+        Field(
+            ge=1,
+            le=1000,
+            decimal_places=3,
             description="How many times the employee's mean a session may cost unflagged.",
         ),
     ] = Decimal(3)
@@ -281,6 +287,37 @@ class Settings(BaseSettings):
         Path | None,
         Field(description="TOML file of models that are added to the catalogue, or that it says otherwise of."),
     ] = None
+    export_dir: Annotated[
+        Path | None,
+        Field(
+            description="Folder of exports; collectors of one database share it. Unset: `exports` in the data folder."
+        ),
+    ] = None
+    export_keep_seconds: Annotated[
+        float, Field(ge=60, le=_TEN_YEARS, description="How long the files of an export can be downloaded.")
+    ] = 604_800
+    export_max_bytes: Annotated[
+        int, Field(ge=1024 * 1024, description="Room for all exports; the oldest make room for new ones.")
+    ] = 10 * 1024**3
+    markup: Annotated[
+        tuple[MarkupSettings, ...],
+        Field(
+            description="What is added to the cost in statements and FOCUS exports; the first that fits. Only in the file."
+        ),
+    ] = ()
+    forward_otlp_url: Annotated[
+        str | None,
+        Field(description="Traces endpoint of a backend that priced spans are sent on to; more of them: `[[forward]]`."),
+    ] = None
+    forward_content: Annotated[
+        bool, Field(description="Send prompts, answers and texts of exceptions on too, where spans have them.")
+    ] = False
+    forward_max_bytes: Annotated[
+        int, Field(ge=1 << 20, description="How much may wait for backends that are away; the oldest is given up first.")
+    ] = 1 << 30
+    forward: Annotated[
+        tuple[ForwardSettings, ...], Field(description="Backends that priced spans are sent on to; only in the file.")
+    ] = ()
     prices: Annotated[
         tuple[NegotiatedPriceSettings, ...],
         Field(description="Discounts and prices that were agreed with providers; only in the file."),
@@ -297,12 +334,35 @@ class Settings(BaseSettings):
         names = [table.name for table in (*self.webhooks, *self.channels)]
         if len(names) != len(set(names)):
             raise ValueError("webhooks and channels need names of their own: deliveries are kept under them")
+        backends = [backend.name for backend in self.backends]
+        if len(backends) != len(set(backends)):
+            raise ValueError("backends in [[forward]] need names of their own; that of forward_otlp_url is default")
         if not is_valid_id(self.default_organisation):
             raise ValueError("default_organisation must be 1 to 256 printable characters")
         if self.database_url is not None and not self.database_url.startswith(("sqlite:///", *_POSTGRESQL)):
             raise ValueError("database_url must be sqlite:///FILE or postgresql://user:password@host/database")
         self._check_settlement()
         return self
+
+    def _check_settlement(self) -> None:
+        if self.settles and self.settlement_key_file is None:
+            raise ValueError("settlement_mode is on, so settlement_key_file must name the file of the signing key")
+        if (self.settlement_mode == "pay") != (self.settlement_payee is not None):
+            raise ValueError("settlement_mode pay needs settlement_payee, and the other modes have none")
+        organisations = [table.organisation for table in self.settlement]
+        if len(organisations) != len(set(organisations)):
+            raise ValueError("each organisation may have one table [[settlement]]")
+
+    @property
+    def settles(self) -> bool:
+        """Whether any organisation is settled."""
+        return any(mode != "off" for mode in (self.settlement_mode, *(table.mode for table in self.settlement)))
+
+    @property
+    def backends(self) -> tuple[ForwardSettings, ...]:
+        """Everything that spans are sent on to."""
+        one = () if self.forward_otlp_url is None else (ForwardSettings(url=self.forward_otlp_url),)
+        return (*one, *self.forward)
 
     @property
     def key_required(self) -> bool:
@@ -327,6 +387,11 @@ class Settings(BaseSettings):
         return self.data_dir / "erasures"
 
     @property
+    def exports_folder(self) -> Path:
+        """The folder of exports."""
+        return self.export_dir or self.data_dir / "exports"
+
+    @property
     def database_file(self) -> Path:
         """The SQLite file, unless there is a `postgresql_url`."""
         if self.database_url is None:
@@ -344,26 +409,6 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-    def _check_settlement(self) -> None:
-        if self.settles and self.settlement_key_file is None:
-            raise ValueError("settlement_mode is on, so settlement_key_file must name the file of the signing key")
-        if (self.settlement_mode == "pay") != (self.settlement_payee is not None):
-            raise ValueError("settlement_mode pay needs settlement_payee, and the other modes have none")
-        organisations = [table.organisation for table in self.settlement]
-        if len(organisations) != len(set(organisations)):
-            raise ValueError("each organisation may have one table [[settlement]]")
-
-    @property
-    def settles(self) -> bool:
-        """Whether any organisation is settled."""
-        return any(mode != "off" for mode in (self.settlement_mode, *(table.mode for table in self.settlement)))
-
-    @property
-    def backends(self) -> tuple[ForwardSettings, ...]:
-        """Everything that spans are sent on to."""
-        one = () if self.forward_otlp_url is None else (ForwardSettings(url=self.forward_otlp_url),)
-        return (*one, *self.forward)
-
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
+from importlib.metadata import version
 from secrets import SystemRandom
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from p402.collector.api.auth import Authenticator
 from p402.collector.api.budgets import BudgetsApi
 from p402.collector.api.erasures import ErasuresApi
 from p402.collector.api.events import EventsApi
+from p402.collector.api.exports import ExportsApi
 from p402.collector.api.feedback import FeedbackApi, HoldTimes
 from p402.collector.api.feedback_rules import RulesView
 from p402.collector.api.feedback_stream import FeedbackStream
@@ -32,23 +34,29 @@ from p402.collector.api.organisation import OrganisationApi
 from p402.collector.api.oversight import OversightApi
 from p402.collector.api.periods import PeriodsApi
 from p402.collector.api.policies import PoliciesApi
-from p402.collector.api.receipt_reviews import ReceiptReviewsApi
 from p402.collector.api.receipt_documents import ReceiptDocumentsApi
+from p402.collector.api.receipt_reviews import ReceiptReviewsApi
 from p402.collector.api.receipts import ReceiptsApi
 from p402.collector.api.reconciliations import ReconciliationsApi
 from p402.collector.api.settlements import SettlementsApi
 from p402.collector.api.spend import SpendApi
+from p402.collector.api.statements import StatementsApi
 from p402.collector.api.typesetting import Typesetter
 from p402.collector.app import build_app
 from p402.collector.budgets.keep import LeaseKeeper
 from p402.collector.budgets.watch import BudgetWatch
 from p402.collector.dashboard.pages import Dashboard
 from p402.collector.dialects import DIALECTS
+from p402.collector.exports.folder import ExportFolder
+from p402.collector.exports.worker import ExportWorker
 from p402.collector.forecast.service import Forecasts
+from p402.collector.forwarding.connect import connect_backends
+from p402.collector.forwarding.forward import Forwarder, Route
 from p402.collector.notifications.connect import connect_channels
 from p402.collector.notifications.deliver import Courier
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import PriceBook, load_price_book
+from p402.collector.receiver.forwardable import Forwarding
 from p402.collector.receiver.intake import Intake
 from p402.collector.receiver.otlp_grpc import OtlpGrpc
 from p402.collector.receiver.otlp_http import OtlpReceiver
@@ -68,6 +76,9 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.chain_checks import SqlChainChecks
 from p402.collector.storage.database import Database
 from p402.collector.storage.decisions import Decisions
+from p402.collector.storage.export_pages import export_pages
+from p402.collector.storage.exports import SqlExports
+from p402.collector.storage.forwards import SqlForwardQueue
 from p402.collector.storage.keys import Keys
 from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.lease_expiry import lease_count, lease_expiry
@@ -82,9 +93,11 @@ from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
 from p402.collector.storage.suppressions import Suppressions
+from p402.decisions import RateCard
+from p402.exporters.documents.statement import MarkupRule
 from p402.exporters.prometheus import CollectorMetrics
 from p402.receipts.settlement import TempoNetwork
-from p402.vocabulary import Clock, IdFactory, Money, SystemClock, new_id
+from p402.vocabulary import Charge, Clock, IdFactory, Money, SystemClock, new_id
 
 __all__ = ["Collector", "build"]
 
@@ -102,6 +115,7 @@ class Collector:
     watch: AnomalyWatch
     courier: Courier
     settlement: SettlementWorker | None
+    exports: ExportWorker
     database: Database
     made_signing_key: bool
     privacy: PersonalData
@@ -133,10 +147,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     prices = load_price_book(settings.prices)
     ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.suppressions)
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
-    intake = Intake(ingest, metrics)
-    receiver = OtlpReceiver(
-        intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation
-    )
+    forwarder = _forwarder(settings, database, metrics, clock, ids)
+    intake = Intake(ingest, metrics, Forwarding(settings.forward_content) if forwarder else None)
+    receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
     grpc = None
     if settings.grpc_listen is not None:
         required = "grpc_listen" in settings.model_fields_set  # somebody asked for this very address
@@ -156,18 +169,21 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 
     settled = _settlement(settings, database, signers, authenticator, metrics, clock, ids)
     network = settled.network
+    taken_away = _exports(settings, database, privacy, prices, authenticator, clock, ids)
 
     async def close() -> None:
+        await taken_away.worker.close()
+        await privacy.keeper.close()
         if settled.worker is not None:
             await settled.worker.close()
         await courier.close()
-        await privacy.keeper.close()
+        if forwarder is not None:
+            await forwarder.close()
         await database.close()
 
-    typesetter = Typesetter()
     read = [
         *ReceiptDocumentsApi(
-            database, authenticator, network, privacy.disclosures, typesetter, settings.default_organisation
+            database, authenticator, network, privacy.disclosures, Typesetter(), settings.default_organisation
         ).routes(),
         *ReceiptsApi(database, authenticator, network, privacy.disclosures, settings.default_organisation).routes(),
         *LogApi(database, authenticator, signers, settings.default_organisation).routes(),
@@ -178,8 +194,6 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *OpenApi(authenticator, settings.default_organisation).routes(),
     ]
     names = frozenset(channel.name for channel in channels)
-    events = EventsApi(database, authenticator, names, clock, settings.default_organisation)
-    anomalies = AnomaliesApi(database, authenticator, clock, settings.default_organisation)
     may_spend = _feedback(
         settings, database, budget_rules, privacy.suppressions, prices, ingest, authenticator, metrics, clock, ids
     )
@@ -192,17 +206,19 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *_privacy_routes(settings, database, authenticator, privacy, clock, ids),
         *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),
     ]
-    dashboard = Dashboard(database, authenticator, network, privacy.disclosures, clock, settings.default_organisation)
     app = build_app(
         routes=[
             *receiver.routes(),
             *read,
             *may_spend.routes,
-            *events.routes(),
-            *anomalies.routes(),
+            *EventsApi(database, authenticator, names, clock, settings.default_organisation).routes(),
+            *AnomaliesApi(database, authenticator, clock, settings.default_organisation).routes(),
             *ahead.routes,
             *control,
-            *dashboard.routes(),
+            *taken_away.routes,
+            *Dashboard(
+                database, authenticator, network, privacy.disclosures, clock, settings.default_organisation
+            ).routes(),
         ],
         tasks=[
             may_spend.keeper.run,
@@ -212,7 +228,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             log_keeper.run,
             watch.run,
             courier.run,
+            taken_away.worker.run,
             *settled.tasks,
+            *([forwarder.run] if forwarder else []),
         ],
         close=close,
         max_request_bytes=settings.max_request_bytes,
@@ -229,6 +247,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         watch,
         courier,
         settled.worker,
+        taken_away.worker,
         database,
         made_signing_key,
         privacy,
@@ -319,21 +338,6 @@ def _feedback(
 
 
 @dataclass(frozen=True, slots=True)
-class _LookAhead:
-    routes: list[web.RouteDef]
-    watch: BudgetWatch
-
-
-def _look_ahead(settings: Settings, database: Database, authenticator: Authenticator, clock: Clock) -> _LookAhead:
-    """Put together what says where spend is heading, and who is told."""
-    forecasts = Forecasts(SqlSpendHistory(database))
-    forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
-    alerts = AlertsApi(database, authenticator, clock, settings.default_organisation)
-    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, clock)
-    return _LookAhead([*forecast.routes(), *alerts.routes()], watch)
-
-
-@dataclass(frozen=True, slots=True)
 class _Settled:
     routes: list[web.RouteDef]
     tasks: list[Callable[[], Awaitable[None]]]
@@ -376,3 +380,74 @@ def _settlement(
     )
     api = SettlementsApi(database, authenticator, rules, settler.network, reconciler, clock, organisation)
     return _Settled(api.routes(), [worker.run, reconciler.run], settler.network, worker)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exports:
+    routes: list[web.RouteDef]
+    worker: ExportWorker
+
+
+def _exports(
+    settings: Settings,
+    database: Database,
+    privacy: PersonalData,
+    prices: PriceBook,
+    authenticator: Authenticator,
+    clock: Clock,
+    ids: IdFactory,
+) -> _Exports:
+    """Put together what is taken away."""
+    markups = [
+        MarkupRule(client=it.client, project=it.project, department=it.department, basis_points=it.basis_points)
+        for it in settings.markup
+    ]
+
+    def find_card(charge: Charge) -> RateCard | None:
+        if charge.price != prices.reference:
+            return None
+        card = prices.card(charge.provider, charge.model, charge.started_at, charge.service_tier)
+        return card if isinstance(card, RateCard) else None
+
+    folder = ExportFolder(settings.exports_folder)
+    worker = ExportWorker(
+        SqlExports(database, export_pages(privacy.vault, find_card, markups), privacy.disclosures),
+        folder,
+        Leadership(database, "exports", ids("clt", clock.now()), clock),
+        clock,
+        keep=timedelta(seconds=settings.export_keep_seconds),
+        most_bytes=settings.export_max_bytes,
+        version=version("p402-collector"),
+    )
+    api = ExportsApi(database, authenticator, folder, worker.wake, clock, ids, settings.default_organisation)
+    statements = StatementsApi(database, authenticator, markups, clock, settings.default_organisation)
+    return _Exports([*api.routes(), *statements.routes()], worker)
+
+
+@dataclass(frozen=True, slots=True)
+class _LookAhead:
+    routes: list[web.RouteDef]
+    watch: BudgetWatch
+
+
+def _look_ahead(settings: Settings, database: Database, authenticator: Authenticator, clock: Clock) -> _LookAhead:
+    """Put together what says where spend is heading, and who is told."""
+    forecasts = Forecasts(SqlSpendHistory(database))
+    forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
+    alerts = AlertsApi(database, authenticator, clock, settings.default_organisation)
+    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, clock)
+    return _LookAhead([*forecast.routes(), *alerts.routes()], watch)
+
+
+def _forwarder(
+    settings: Settings, database: Database, metrics: CollectorMetrics, clock: Clock, ids: IdFactory
+) -> Forwarder | None:
+    holder = ids("clt", clock.now())
+    routes = [
+        Route(backend, sender, Leadership(database, f"forward:{backend.name}", holder, clock))
+        for backend, sender in connect_backends(settings.backends)
+    ]
+    if not routes:
+        return None
+    queue = SqlForwardQueue(database)
+    return Forwarder(queue, routes, settings.forward_max_bytes, metrics, clock, SystemRandom().random)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -28,6 +28,7 @@ __all__ = ["Database", "StorageUnavailable"]
 T = TypeVar("T")
 Change = Callable[[Connection], Any]
 
+_LONGEST_READ_AT_END = 10.0  # seconds that closing waits for reads under way
 _LARGEST_GROUP = 64  # changes committed together; bounds the time one caller waits for others
 
 
@@ -48,6 +49,8 @@ class Database:
         self._hub = Hub()
         self._watcher: threading.Thread | None = None
         self._stopped = threading.Event()
+        self._reads = 0
+        self._read_ended = threading.Condition()
 
     def start(self) -> None:
         """Start the writer."""
@@ -62,6 +65,7 @@ class Database:
             await asyncio.to_thread(self._watcher.join)
         self._changes.put(None)
         await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._wait_for_reads)
         self._engine.dispose()
 
     def on_rollback(self, forget: Callable[[], None]) -> None:
@@ -108,15 +112,32 @@ class Database:
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         try:
-            connection = self._begin(self._backend.begin_query, None)
-            try:
-                return query(connection)
-            finally:
-                connection.close()
+            with self._reading():
+                connection = self._begin(self._backend.begin_query, None)
+                try:
+                    return query(connection)
+                finally:
+                    connection.close()
         except Exception as error:
             if (reason := self._unavailable(error)) is not None:
                 raise StorageUnavailable(f"The database could not be read: {reason}. Try again.") from error
             raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Count a read: its thread goes on when whoever waited for it was cancelled, and its connection must come back."""
+        with self._read_ended:
+            self._reads += 1
+        try:
+            yield
+        finally:
+            with self._read_ended:
+                self._reads -= 1
+                self._read_ended.notify_all()
+
+    def _wait_for_reads(self) -> None:
+        with self._read_ended:
+            self._read_ended.wait_for(lambda: self._reads == 0, _LONGEST_READ_AT_END)
 
     def _begin(self, begin: Callable[[Connection], None], connection: Connection | None) -> Connection:
         """Begin on a connection, a new one if it died while nobody used it."""

@@ -41,7 +41,7 @@ def make_manifest(
     kind: str,
     organisation: str,
     request: Mapping[str, Any],
-    counts: Mapping[str, int],
+    counts: Mapping[str, Any],
     checkpoint: str | None,
     generated_at: datetime,
     version: str,

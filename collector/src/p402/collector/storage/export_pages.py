@@ -1,0 +1,268 @@
+"""The records of an export, page by page: implements `exports.ports.Pages` on one snapshot of the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, false, func, not_, or_, select, true
+
+from p402.collector.exports.ports import Bundled, Export, ExportState
+from p402.collector.settlement.ports import Settlement
+from p402.collector.storage.charge_rows import charge_of, from_millis, to_millis
+from p402.collector.storage.charges import charges_joined, within_scope
+from p402.collector.storage.export_records import records_page
+from p402.collector.storage.log import checkpoint_of_size, log_size, proofs_hashes
+from p402.collector.storage.periods import ClosedPeriod, closed_periods_of, period_bounds, posting_of
+from p402.collector.storage.sealed_charges import SealedCharges
+from p402.collector.storage.settlement_rows import settlement_by_id
+from p402.collector.storage.tables import charges, log_entries, models, receipts, scopes
+from p402.collector.storage.vault import Vault, digest_of
+from p402.decisions import RateCard
+from p402.exporters.documents.csv_lines import Cell
+from p402.exporters.documents.posted import PostedCharge
+from p402.exporters.documents.receipt_lines import ExportedReceipt
+from p402.exporters.documents.statement import MarkupRule, markup_of
+from p402.receipts import BundledAnchor, BundledReceipt, format_proof, make_bundle, open_disclosure
+from p402.vocabulary import Attribution, Charge
+
+__all__ = ["ExportPages", "FindCard", "MakePages", "export_pages"]
+
+FindCard = Callable[[Charge], RateCard | None]
+"""Finds the prices that a charge was computed from; None if they are not held any more."""
+MakePages = Callable[[Connection, Export], "ExportPages"]
+
+_PERSONAL_LEVELS = {"employee": "employee", "session": "session_id"}
+
+
+def export_pages(vault: Vault, find_card: FindCard, markups: Sequence[MarkupRule]) -> MakePages:
+    """Give what makes the pages of an export inside a query."""
+    return lambda connection, export: ExportPages(connection, export, vault, find_card, markups)
+
+
+class ExportPages:
+    """The records of one export as one query sees them."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        export: Export,
+        vault: Vault,
+        find_card: FindCard,
+        markups: Sequence[MarkupRule],
+    ) -> None:
+        self._connection = connection
+        self._export = export
+        self._request = export.request
+        self._organisation = export.organisation
+        self._vault = vault
+        self._find_card = find_card
+        self._markups = markups
+        self._closed = closed_periods_of(connection, export.organisation)
+        self._settlements: dict[str, Settlement] = {}
+        self.disclosed: list[str] = []
+        """Ids of what was read with something personal."""
+
+    def begun(self) -> Export:
+        """Give the export with what it covers: all that is there now."""
+        through = self._connection.execute(select(func.max(charges.c.seq))).scalar() or 0
+        size = log_size(self._connection, self._organisation)
+        note = checkpoint_of_size(self._connection, self._organisation, size) if size else None
+        begun = replace(
+            self._export, state=ExportState.RUNNING, charges_through=through, log_size=size, checkpoint=note
+        )
+        return replace(begun, total=self._total(begun))
+
+    def receipts(self, after: int, limit: int) -> Sequence[ExportedReceipt]:
+        """Give the next receipts in the order of the log."""
+        rows = self._receipt_rows(after, limit)
+        opened = self._disclosures(rows)
+        return [
+            ExportedReceipt(
+                receipt_id=row["id"],
+                seq=row["seq"],
+                body=row["body"],
+                disclosed=dict(open_disclosure((digest_of(text),), text) for text in opened.get(row["seq"], ())),
+                anchor=anchored.anchor if (anchored := self._settlement(row)) else None,
+            )
+            for row in rows
+        ]
+
+    def bundle(self, after: int, limit: int) -> Bundled | None:
+        """Give the next receipts as a bundle; None when there are none left."""
+        rows = self._receipt_rows(after, limit)
+        if not rows:
+            return None
+        opened = self._disclosures(rows)
+        proofs = self._proofs(rows)
+        anchors: dict[str, int] = {}
+        bundled: list[BundledAnchor] = []
+        items = []
+        for row in rows:
+            settlement = self._settlement(row)
+            if settlement is not None and settlement.anchor and settlement.settlement_id not in anchors:
+                anchors[settlement.settlement_id] = len(bundled)
+                bundled.append(BundledAnchor.of(settlement.statement, settlement.anchor))
+            items.append(
+                BundledReceipt(
+                    body=row["body"],
+                    disclosures=opened.get(row["seq"], ()),
+                    proof=proofs[row["seq"]],
+                    anchor=None if settlement is None else anchors.get(settlement.settlement_id),
+                )
+            )
+        data = json.dumps(make_bundle(items, bundled), indent=1).encode() + b"\n"
+        return Bundled(data, len(rows), rows[0]["seq"], rows[-1]["seq"])
+
+    def charges(self, after: int, limit: int) -> Sequence[PostedCharge]:
+        """Give the next charges in the order of recording."""
+        query = self._charges(self._export).where(charges.c.seq > after).order_by(charges.c.seq).limit(limit)
+        return self._posted(self._connection.execute(query).mappings().all())
+
+    def charges_by_session(self, after: tuple[int, int], limit: int) -> tuple[Sequence[PostedCharge], tuple[int, int]]:
+        """Give the next charges, those of one session together, and the place after them."""
+        scope_id, seq = after
+        later = or_(charges.c.scope_id > scope_id, and_(charges.c.scope_id == scope_id, charges.c.seq > seq))
+        query = self._charges(self._export).where(later).order_by(charges.c.scope_id, charges.c.seq).limit(limit)
+        rows = self._connection.execute(query).mappings().all()
+        return self._posted(rows), (rows[-1]["scope_id"], rows[-1]["seq"]) if rows else after
+
+    def records(self, kind: str, after: int, limit: int) -> Sequence[tuple[int, tuple[Cell, ...]]]:
+        """Give the next records that an evidence pack has beside receipts."""
+        return records_page(self._connection, kind, self._request, self._export.log_size, after, limit)
+
+    # --- receipts
+
+    def _receipt_rows(self, after: int, limit: int) -> Sequence[RowMapping]:
+        entry = and_(log_entries.c.organisation == receipts.c.organisation, log_entries.c.seq == receipts.c.seq)
+        query = (
+            select(receipts, log_entries.c.body)
+            .join(scopes, receipts.c.scope_id == scopes.c.id)
+            .join(log_entries, entry)
+            .where(*self._wanted_receipts(self._export), receipts.c.seq > after)
+            .order_by(receipts.c.seq)
+            .limit(limit)
+        )
+        return self._connection.execute(query).mappings().all()
+
+    def _wanted_receipts(self, export: Export) -> list[ColumnElement[bool]]:
+        request = export.request
+        wanted = [receipts.c.organisation == export.organisation, receipts.c.seq < export.log_size]
+        wanted += within_scope(request.within)
+        if request.begin is not None:
+            wanted.append(receipts.c.issued_at >= to_millis(request.begin))
+        if request.end is not None:
+            wanted.append(receipts.c.issued_at < to_millis(request.end))
+        if request.after_seq is not None:
+            wanted.append(receipts.c.seq > request.after_seq)
+        if request.before_seq is not None:
+            wanted.append(receipts.c.seq < request.before_seq)
+        return wanted
+
+    def _disclosures(self, rows: Sequence[RowMapping]) -> Mapping[int, tuple[str, ...]]:
+        if not self._request.disclose:
+            return {}
+        fields = frozenset(self._request.disclose)
+        opened = self._vault.open(self._connection, self._organisation, [row["seq"] for row in rows], fields)
+        self.disclosed += [row["id"] for row in rows if row["seq"] in opened]
+        return opened
+
+    def _settlement(self, row: RowMapping | Mapping[str, Any]) -> Settlement | None:
+        """Give what anchored a receipt."""
+        settlement_id = row["settlement_id"]
+        if settlement_id is None:
+            return None
+        if settlement_id not in self._settlements:
+            self._settlements[settlement_id] = settlement_by_id(self._connection, settlement_id)
+        return self._settlements[settlement_id]
+
+    def _proofs(self, rows: Sequence[RowMapping]) -> dict[int, str]:
+        """Prove each receipt to the checkpoint that was anchored, else to the export's."""
+        by_size: dict[int, list[int]] = {}
+        for row in rows:
+            settlement = self._settlement(row)
+            by_size.setdefault(settlement.checkpoint_size if settlement else self._export.log_size, []).append(
+                row["seq"]
+            )
+        proofs: dict[int, str] = {}
+        for size, seqs in by_size.items():
+            note = checkpoint_of_size(self._connection, self._organisation, size)
+            hashes = proofs_hashes(self._connection, self._organisation, seqs, size)
+            proofs |= {seq: format_proof(seq, path, note) for seq, path in zip(seqs, hashes, strict=True)}
+        return proofs
+
+    # --- charges
+
+    def _charges(self, export: Export) -> Select[Any]:
+        return charges_joined().where(*self._wanted_charges(export))
+
+    def _wanted_charges(self, export: Export) -> list[ColumnElement[bool]]:
+        request = export.request
+        wanted = [charges.c.seq <= export.charges_through, *within_scope(request.within), self._posted_within(export)]
+        if request.model is not None:
+            wanted.append(or_(models.c.response_model == request.model, models.c.request_model == request.model))
+        if request.after_seq is not None:
+            wanted.append(charges.c.seq > request.after_seq)
+        if request.before_seq is not None:
+            wanted.append(charges.c.seq < request.before_seq)
+        return wanted
+
+    def _posted_within(self, export: Export) -> ColumnElement[bool]:
+        """Keep what posts to the export's period: by the beginning of the call, or, too late for that, by its recording."""
+        request = export.request
+
+        def in_period(moment: Any) -> ColumnElement[bool]:
+            later = true() if request.begin is None else moment >= to_millis(request.begin)
+            return and_(later, true() if request.end is None else moment < to_millis(request.end))
+
+        late = or_(false(), *(_came_too_late_for(closed) for closed in self._closed.values()))
+        return or_(and_(in_period(charges.c.started_at), not_(late)), and_(in_period(charges.c.recorded_at), late))
+
+    def _posted(self, rows: Sequence[RowMapping]) -> list[PostedCharge]:
+        sealed = SealedCharges(self._connection, self._export.log_size, self._settlement)
+        shown = set(self._request.disclose)
+        found = []
+        for row in rows:
+            charge = charge_of(dict(row))
+            recorded_at = from_millis(row["recorded_at"])
+            whose = charge.attribution
+            rule = markup_of(self._markups, whose.department, whose.project, whose.client)
+            receipt = sealed.receipt_of(row["scope_id"], row["seq"])
+            if (whose.employee and "employee" in shown) or (whose.session and "session_id" in shown):
+                self.disclosed.append(receipt.receipt_id if receipt else f"charge {row['seq']}")
+            found.append(
+                PostedCharge(
+                    seq=row["seq"],
+                    charge=replace(charge, attribution=_without(whose, shown)),
+                    recorded_at=recorded_at,
+                    organisation=self._organisation,
+                    correction=posting_of(row["seq"], charge.started_at, recorded_at, self._closed).adjustment,
+                    receipt=receipt,
+                    card=self._find_card(charge),
+                    markup_basis_points=rule.basis_points if rule else None,
+                )
+            )
+        return found
+
+    def _total(self, export: Export) -> int:
+        if export.request.format.is_of_charges:
+            counted = select(func.count()).select_from(charges.join(scopes).join(models)).where(
+                *self._wanted_charges(export)
+            )  # fmt: skip
+            return int(self._connection.execute(counted).scalar_one())
+        of_log = select(func.count()).select_from(receipts.join(scopes)).where(*self._wanted_receipts(export))
+        passes = 2 if export.request.format == "evidence" else 1  # its receipts are listed and bundled
+        return passes * int(self._connection.execute(of_log).scalar_one())
+
+
+def _came_too_late_for(closed: ClosedPeriod) -> ColumnElement[bool]:
+    begin, end = (to_millis(bound) for bound in period_bounds(closed.period))
+    return and_(charges.c.started_at >= begin, charges.c.started_at < end, charges.c.seq > closed.through_seq)
+
+
+def _without(whose: Attribution, shown: set[str]) -> Attribution:
+    """Leave out personal levels that are not disclosed."""
+    hidden = {level: None for level, field in _PERSONAL_LEVELS.items() if field not in shown}
+    return replace(whose, **hidden)
