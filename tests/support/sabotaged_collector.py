@@ -7,11 +7,12 @@
     sabotaged_collector.py without-sync serve
 
 A moment is a list of events: when all of them came in this order, it is the moment before the last one happens. An
-event is the beginning of an SQL statement, or ANSWER: an accepted batch is about to be acknowledged.
+event is the beginning of an SQL statement, or ANSWER: an accepted batch is about to be acknowledged, or SEND and SENT.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sqlite3
@@ -31,6 +32,8 @@ from p402.collector.receiver.otlp_http import OtlpReceiver
 from p402.collector.storage import sqlite
 
 ANSWER = "ANSWER"
+SEND, SENT = "SEND", "SENT"
+"""A settlement's transaction is about to be handed to the chain's node, and was."""
 WAITING, GO_ON = "waiting", "go-on"
 """Files in the data folder: the first says that the moment has come, the second ends the waiting."""
 
@@ -76,12 +79,29 @@ def _watch(moment: list[str], act: Callable[[], None]) -> None:
     _watch_psycopg(see)
     traces = OtlpReceiver.traces
 
+    @functools.wraps(traces)
     async def watched_traces(receiver: OtlpReceiver, request: web.Request) -> web.Response:
         response = await traces(receiver, request)
         see(ANSWER)
         return response
 
     OtlpReceiver.traces = watched_traces  # type: ignore[method-assign,assignment] # that is the sabotage
+    if {SEND, SENT} & set(moment):
+        _watch_sends(see)
+
+
+def _watch_sends(see: Callable[[str], None]) -> None:
+    from p402.receipts.settlement._node import TempoNode  # noqa: PLC0415 - the chain's libraries take a second
+
+    send = TempoNode.send
+
+    async def watched(node: TempoNode, raw: bytes) -> str | None:
+        see(SEND)
+        complaint = await send(node, raw)
+        see(SENT)
+        return complaint
+
+    TempoNode.send = watched  # type: ignore[method-assign,assignment] # that is the sabotage
 
 
 def _watch_psycopg(see: Callable[[str], None]) -> None:

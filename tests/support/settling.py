@@ -36,7 +36,8 @@ class Settling:
     """Books, a chain, and the worker between them."""
 
     books: OpenBooks
-    chain: ChainTwin
+    chain: Any
+    """A `ChainTwin`, or the `Anvil` that stands in its place."""
     settler: Any
     store: Any
     rules: SettlementRules = ANCHOR_ALL
