@@ -13,16 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from p402.receipts import (
+    BundledAnchor,
+    BundledConsistency,
+    BundledReceipt,
+    CommittedEntry,
     SealedReceipt,
     charge_line,
     charges_digest,
     consistency_proof,
+    format_proof,
     inclusion_proof,
+    make_bundle,
     root,
     sign_checkpoint,
 )
+from support.sample_entries import ACCESS_ROWS, NEW, OLD, ROTATION, log_of_every_type, signed
 from support.sample_log import (
     ORIGIN,
+    SAMPLE_ANCHOR,
     SampleLog,
     chain_answers,
     fixed_signer,
@@ -55,6 +63,10 @@ def vectors() -> dict[str, Any]:
             "memo": reference_statement(log).memo().hex(),
         },
         "bundles.json": _bundles(log),
+        "entry-types.json": _entry_types(),
+        "consistency.json": _consistency(),
+        "rotation.json": _rotation(),
+        "bundles-2.json": _bundles_of_version_2(),
     }
 
 
@@ -63,7 +75,7 @@ def _charges() -> dict[str, Any]:
     return {"lines": [charge_line(charge).decode() for charge in charges], "sha256": charges_digest(charges)}
 
 
-def _entry(receipt: SealedReceipt) -> dict[str, Any]:
+def _entry(receipt: CommittedEntry) -> dict[str, Any]:
     return {
         "body": receipt.body.decode(),
         "leaf_hash": receipt.leaf_hash.hex(),
@@ -112,6 +124,107 @@ def _bundles(log: SampleLog) -> dict[str, Any]:
         "good": good,
         "chain_answers": chain_answers(sample_statement(log)),
         "broken": broken,
+    }
+
+
+def _entry_types() -> dict[str, Any]:
+    """Give a log with an entry of every type, and the rows that its access-log entry is about."""
+    return {
+        "entries": [
+            _entry(entry)
+            if isinstance(entry, CommittedEntry)
+            else {"body": entry.body.decode(), "leaf_hash": entry.leaf_hash.hex()}
+            for entry in log_of_every_type().entries
+        ],
+        "access_log_rows": ACCESS_ROWS,
+    }
+
+
+def _consistency() -> dict[str, Any]:
+    """Give proofs between all sizes of that log, and some that must be refused."""
+    log = log_of_every_type()
+    sizes = range(len(log.entries) + 1)
+    proofs = [_proof(log, old, new) for new in sizes for old in range(new + 1)]
+    good = _proof(log, 5, 9)
+    return {
+        "roots": [root(size, log.get).hex() for size in sizes],
+        "proofs": proofs,
+        "refused": [
+            {"why": "a hash is another", **good, "hashes": [*good["hashes"][:-1], "00" * 32]},
+            {"why": "a hash is missing", **good, "hashes": good["hashes"][:-1]},
+            {"why": "there is a hash too many", **good, "hashes": [*good["hashes"], "00" * 32]},
+            {"why": "it begins with another size", **good, "from": 6},
+            {"why": "it is for another size", **good, "to": 8},
+            {"why": "it goes back", **good, "from": 9, "to": 5},
+        ],
+    }
+
+
+def _proof(log: SampleLog, old: int, new: int) -> dict[str, Any]:
+    return {"from": old, "to": new, "hashes": [item.hex() for item in consistency_proof(old, new, log.get)]}
+
+
+def _rotation() -> dict[str, Any]:
+    """Give the keys and signed checkpoints around a rotation, and which are trusted by whoever pinned what."""
+    log = log_of_every_type()
+    size = len(log.entries)
+    sizes = {"old": (1, size - 1), "new": (ROTATION + 1, None)}
+    notes = {number: signed(log, number) for number in (ROTATION, ROTATION + 1, size)}
+    replaced = sign_checkpoint(log.checkpoint(), [OLD])
+    return {
+        "ed25519_seeds": {"old": "SHA-256 of 'sample'", "new": "SHA-256 of 'successor'"},
+        "keys": {
+            name: {"vkey": signer.verifier_key, "first_size": sizes[name][0], "last_size": sizes[name][1]}
+            for name, signer in (("old", OLD), ("new", NEW))
+        },
+        "entry": log.entries[ROTATION].body.decode(),
+        "cases": [
+            {"note": notes[ROTATION], "pinned": ["old"], "trusted": True},
+            {"note": notes[ROTATION], "pinned": ["new"], "trusted": False},
+            {"note": notes[ROTATION + 1], "pinned": ["old"], "trusted": True},
+            {"note": notes[ROTATION + 1], "pinned": ["new"], "trusted": True},
+            {"note": notes[size], "pinned": ["old", "new"], "trusted": True},
+            {"note": notes[size], "pinned": ["old"], "trusted": False},
+            {"note": replaced, "pinned": ["old", "new"], "trusted": False},
+        ],
+    }
+
+
+def _bundles_of_version_2() -> dict[str, Any]:
+    """Give a range of that log under its newest checkpoint, anchored earlier, and broken ones."""
+    log, early = log_of_every_type(), SampleLog()
+    for entry in log.entries[:9]:
+        early.append(entry)
+    size, note = len(log.entries), signed(log, len(log.entries))
+    receipts = [
+        BundledReceipt(
+            body=entry.body,
+            disclosures=entry.disclosures if isinstance(entry, CommittedEntry) else (),
+            proof=format_proof(entry.seq, inclusion_proof(entry.seq, size, log.get), note),
+            anchor=0,
+        )
+        for entry in early.entries
+    ]
+    statement = sample_statement(early)
+    ties = [BundledConsistency.of(old, size, consistency_proof(old, size, log.get)) for old in (ROTATION, 9)]
+    good = make_bundle(receipts, [BundledAnchor.of(statement, SAMPLE_ANCHOR)], consistency=ties, whole=(0, 8))
+    replaced, gap, forked, later = (deepcopy(good) for _ in range(4))
+    for item in replaced["receipts"]:
+        item["proof"] = item["proof"].replace(note, sign_checkpoint(log.checkpoint(), [OLD]))
+    del gap["receipts"][3]
+    forked["consistency"][0]["hashes"][0] = "00" * 32
+    later["receipts"][8]["body"] = later["receipts"][7]["body"]
+    return {
+        "pinned_keys": [{"vkey": OLD.verifier_key}, {"vkey": NEW.verifier_key}],
+        "pinned_checkpoint": str(log.checkpoint(ROTATION)),
+        "chain_answers": chain_answers(statement),
+        "good": good,
+        "broken": [
+            {"change": "a replaced key signs", "broken": "checkpoint", "bundle": replaced},
+            {"change": "an entry is missing", "broken": "complete", "bundle": gap},
+            {"change": "a proof of consistency", "broken": "consistency", "bundle": forked},
+            {"change": "an entry twice", "broken": "inclusion", "bundle": later},
+        ],
     }
 
 

@@ -79,6 +79,45 @@ def test_keys_come_from_a_file_one_a_line(bundle: Path, tmp_path: Path) -> None:
     assert main([str(bundle), "--key", str(path)]) == 3
 
 
+def test_keys_come_as_the_operator_publishes_them(bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "receipt-keys.json"
+    published = {"vkey": KEY, "first_size": 1, "last_size": None, "signs_until": None}
+    path.write_text(json.dumps({"organisation": "acme", "keys": [published]}))
+    assert main([str(bundle), "--key", str(path)]) == 3
+    path.write_text(json.dumps({"keys": [{**published, "last_size": 2}]}))
+    assert main([str(bundle), "--key", str(path)]) == 1
+
+
+def test_sizes_after_a_key_say_what_it_may_sign(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "acme.vkey"
+    path.write_text(f"{KEY} 1 3\n")
+    assert main([str(bundle), "--key", str(path)]) == 3
+    path.write_text(f"{KEY} 1 2\n")
+    assert main([str(bundle), "--key", str(path)]) == 1
+    assert "a replaced key was used again" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_was_kept_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept, bundle = tmp_path / "kept.txt", write(tmp_path, sample_bundle(LOG, 1))
+    for text in (str(LOG.checkpoint()), LOG.proof(0).partition("\n\n")[2]):
+        kept.write_text(text)
+        assert main([str(bundle), "--key", KEY, "--checkpoint", str(kept)]) == 3
+        assert "only grew" in capsys.readouterr().out
+    kept.write_text(str(sample_log(2).checkpoint()))
+    assert main([str(bundle), "--key", KEY, "--checkpoint", str(kept)]) == 3
+    assert last_line(capsys) == "incomplete: anchor, consistency not checked"
+    kept.write_text(str(sample_log(5).checkpoint()))
+    assert main([str(bundle), "--key", KEY, "--checkpoint", str(kept)]) == 1
+    assert last_line(capsys) == "FAILED: consistency"
+
+
+def test_a_selection_is_not_complete(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(bundle), "--key", KEY, "--complete"]) == 3
+    assert "complete" in last_line(capsys)
+
+
 def test_the_report_is_there_as_json(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(bundle), "--key", KEY, "--json"]) == 3
     report = json.loads(capsys.readouterr().out)
@@ -95,6 +134,9 @@ def test_the_report_is_there_as_json(bundle: Path, capsys: pytest.CaptureFixture
         (["BUNDLE", "--key", "missing.vkey"], "missing.vkey"),
         (["BUNDLE", "--key", "not+a+key"], "base 64"),
         (["BUNDLE", "--key", "EMPTY"], "holds no key"),
+        (["BUNDLE", "--key", f"{KEY} 1 2 3"], "is not a key"),
+        (["BUNDLE", "--key", KEY, "--checkpoint", "missing.txt"], "missing.txt"),
+        (["BUNDLE", "--key", KEY, "--checkpoint", "EMPTY"], "holds no checkpoint"),
         (["BUNDLE", "--key", KEY, "--payer", "me"], "not an address"),
         (["BUNDLE", "--key", KEY, "--rpc", "file:///etc/passwd"], "https://"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import runpy
 import textwrap
 from dataclasses import replace
@@ -13,16 +14,31 @@ from typing import Any
 
 import pytest
 
-from p402.receipts import TRANSFER_WITH_MEMO, ChainReader, Outcome, Trust, verify
+from p402.receipts import (
+    TRANSFER_WITH_MEMO,
+    ChainReader,
+    Checkpoint,
+    Link,
+    Outcome,
+    PinnedKey,
+    Trust,
+    open_checkpoint,
+    parse_checkpoint,
+    verify,
+    verify_consistency,
+)
+from p402.receipts.errors import CheckpointUntrusted, ProofRefuted
 from support.sample_log import answering_node
 
 FOLDER = Path(__file__).parent / "vectors"
-BUNDLES = json.loads((FOLDER / "bundles.json").read_text(encoding="utf-8"))
-TRUST = Trust((BUNDLES["verifier_key"],))
 
 
 def load(name: str) -> Any:
     return json.loads((FOLDER / name).read_text(encoding="utf-8"))
+
+
+BUNDLES = json.loads((FOLDER / "bundles.json").read_text(encoding="utf-8"))
+TRUST = Trust((BUNDLES["verifier_key"],))
 
 
 def test_the_files_are_what_the_script_writes() -> None:
@@ -77,6 +93,85 @@ def test_the_good_bundle_is_verified() -> None:
 @pytest.mark.parametrize("case", BUNDLES["broken"], ids=lambda case: case["change"])
 def test_a_broken_bundle_fails_at_the_link_that_the_vector_names(case: dict[str, Any]) -> None:
     report = verify(json.dumps(case["bundle"]).encode(), TRUST)
+    assert (report.outcome, report.broken) == (Outcome.FAILED, case["broken"])
+
+
+def test_every_type_of_the_specification_is_there_and_is_chained() -> None:
+    text = (Path(__file__).parents[2] / "receipts" / "FORMAT.md").read_text(encoding="utf-8")
+    specified = re.findall(r"^### 3\.\d+ `([a-z-]+)`$", text, re.MULTILINE)
+    entries = load("entry-types.json")["entries"]
+    assert {json.loads(entry["body"])["type"] for entry in entries} == set(specified)
+    previous = "00" * 32
+    for entry in entries:
+        assert json.loads(entry["body"])["prev"] == previous
+        assert entry["leaf_hash"] == hashlib.sha256(b"\0" + entry["body"].encode()).hexdigest()
+        previous = entry["leaf_hash"]
+
+
+def test_every_member_of_an_entry_is_in_the_specification() -> None:
+    text = (Path(__file__).parents[2] / "receipts" / "FORMAT.md").read_text(encoding="utf-8")
+    for entry in load("entry-types.json")["entries"]:
+        for name in json.loads(entry["body"]):
+            assert f"`{name}`" in text, name
+
+
+def test_the_access_logs_digest_follows_from_its_rows() -> None:
+    vectors = load("entry-types.json")
+    rows = vectors["access_log_rows"]
+    lines = "".join(json.dumps(row, sort_keys=True, separators=(",", ":")) + "\n" for row in rows)
+    [entry] = [body for it in vectors["entries"] if (body := json.loads(it["body"]))["type"] == "access-log"]
+    assert entry["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_consistency_holds_where_the_vectors_say_so_and_nowhere_else() -> None:
+    vectors = load("consistency.json")
+    roots = [bytes.fromhex(item) for item in vectors["roots"]]
+
+    def holds(proof: dict[str, Any]) -> bool:
+        old, new = proof["from"], proof["to"]
+        try:
+            verify_consistency(old, new, roots[old], roots[new], [bytes.fromhex(item) for item in proof["hashes"]])
+        except ProofRefuted:
+            return False
+        return True
+
+    assert all(map(holds, vectors["proofs"]))
+    assert len(vectors["proofs"]) == sum(range(1, len(roots) + 1))
+    assert not any(map(holds, vectors["refused"]))
+
+
+@pytest.mark.parametrize("case", load("rotation.json")["cases"], ids=lambda case: "+".join(case["pinned"]))
+def test_a_checkpoint_around_a_rotation_is_trusted_by_whoever_pinned_a_key_that_may_sign_it(
+    case: dict[str, Any],
+) -> None:
+    keys = load("rotation.json")["keys"]
+    pinned = [PinnedKey(**keys[name]) for name in case["pinned"]]
+    if case["trusted"]:
+        assert open_checkpoint(case["note"], pinned) == parse_checkpoint(case["note"])
+    else:
+        with pytest.raises(CheckpointUntrusted):
+            open_checkpoint(case["note"], pinned)
+
+
+def pinning(vectors: dict[str, Any]) -> Trust:
+    return Trust(
+        tuple(PinnedKey(**key) for key in vectors["pinned_keys"]),
+        checkpoints=(Checkpoint.parse(vectors["pinned_checkpoint"]),),
+        complete=True,
+    )
+
+
+def test_the_good_bundle_of_version_2_is_verified_to_the_last_link() -> None:
+    vectors = load("bundles-2.json")
+    with answering_node(vectors["chain_answers"]) as url:
+        report = verify(json.dumps(vectors["good"]).encode(), replace(pinning(vectors), rpc=ChainReader(url)))
+    assert report.outcome is Outcome.VERIFIED
+    assert {check.link for check in report.checks} == set(Link)
+
+
+@pytest.mark.parametrize("case", load("bundles-2.json")["broken"], ids=lambda case: case["change"])
+def test_a_broken_bundle_of_version_2_fails_at_the_link_that_the_vector_names(case: dict[str, Any]) -> None:
+    report = verify(json.dumps(case["bundle"]).encode(), pinning(load("bundles-2.json")))
     assert (report.outcome, report.broken) == (Outcome.FAILED, case["broken"])
 
 

@@ -15,6 +15,7 @@ from pymerkle import verify_inclusion as oracle_verify_inclusion
 from pytempo.contracts.addresses import ACCOUNT_KEYCHAIN_ADDRESS, NONCE_ADDRESS
 
 from p402.receipts import TRANSFER_WITH_MEMO, merkle
+from p402.receipts.errors import ProofRefuted
 from p402.receipts.settlement import _node, _obstacles
 
 
@@ -44,8 +45,23 @@ def test_roots_and_proofs_are_those_of_pymerkle(entries: list[bytes], data: st.D
     oracle_verify_inclusion(merkle.leaf_hash(entries[index]), merkle.root(size, get), theirs)
     path = [bytes.fromhex(item) for item in theirs.serialize()["path"]]
     assert merkle.inclusion_proof(index, size, get) == path[1:]  # theirs begins with the leaf
-    between = oracle.prove_consistency(size, len(entries))
-    oracle_verify_consistency(merkle.root(size, get), merkle.root(len(entries), get), between)
+
+
+@given(st.lists(st.binary(), min_size=1, max_size=80), st.data())
+@settings(deadline=None)
+def test_proofs_of_consistency_hold_between_the_roots_of_pymerkle(entries: list[bytes], data: st.DataObject) -> None:
+    oracle, nodes = trees(entries)
+    old = data.draw(st.integers(1, len(entries)))
+    new = data.draw(st.integers(old, len(entries)))
+    first, last = oracle.get_root(old), oracle.get_root(new)
+    ours = merkle.consistency_proof(old, new, lambda level, position: nodes[level, position])
+    merkle.verify_consistency(old, new, first, last, ours)
+    oracle_verify_consistency(first, last, oracle.prove_consistency(old, new))
+    changed = data.draw(st.integers(0, old - 1))
+    rewritten, _ = trees([entry + b"!" if number == changed else entry for number, entry in enumerate(entries)])
+    for roots in ((rewritten.get_root(old), last), (first, rewritten.get_root(new))):
+        with pytest.raises(ProofRefuted):
+            merkle.verify_consistency(old, new, *roots, ours)
 
 
 def test_the_topic_is_the_hash_of_the_event() -> None:
