@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from p402.collector.privacy.holds import Hold, Locate, matters_over
 from p402.collector.privacy.pseudonyms import Names
+from p402.collector.privacy.queued_spans import without_names
 from p402.collector.storage.driver import driver
 from p402.vocabulary import Attribution, Level
 
@@ -26,9 +27,13 @@ class _Table:
     at: str
     json: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    spans: str | None = None
+    """The column with an encoded OTLP request."""
     whose: str | None = None
     """The column of JSON with the levels that a row is about."""
     which: str = "organisation = ?"
+    most: int | None = None
+    """Rows at once, where they are large."""
 
 
 _TABLES = (
@@ -42,6 +47,7 @@ _TABLES = (
         whose="question",
     ),
     _Table("events", "seq", "at", json=("payload",), texts=("dedupe_key",), whose="payload"),
+    _Table("forward_batches", "seq", "recorded_at", spans="body", which="body IS NOT NULL AND ? <> ''", most=50),
     _Table("audit", "id", "at", json=("detail",), texts=("subject",)),
     _Table("alerts", "seq", "raised_at", texts=("note",)),
     _Table(
@@ -83,7 +89,8 @@ def sweep_some(
     if work.table >= len(_TABLES):
         return None
     table, sql = _TABLES[work.table], driver(connection)
-    columns = (*table.json, *table.texts)
+    columns = (*table.json, *table.texts, *((table.spans,) if table.spans else ()))
+    limit = limit if table.most is None else min(limit, table.most)
     where = table.which + ("" if work.after is None else f" AND {table.key} > ?")
     rows = sql.execute(
         f"SELECT {table.key}, {table.at}, {', '.join(columns)} FROM {table.name} WHERE {where} ORDER BY {table.key} LIMIT ?",
@@ -130,6 +137,8 @@ def _replaced(
     for name, document in documents.items():
         if (written := names.in_json(document)) != document:
             replaced[name] = json.dumps(written, sort_keys=True)
+    if table.spans is not None and found[table.spans] is not None:
+        replaced[table.spans] = without_names(bytes(found[table.spans]), about_them, organisation)
     for name in table.texts:
         if found[name] is not None:
             replaced[name] = names.in_text(found[name])

@@ -8,7 +8,7 @@ one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,8 @@ from sqlalchemy import Connection
 
 from p402.collector.pipeline.ports import Outcome
 from p402.collector.pipeline.records import Forwarded, OtherSpan, Recordable, Refused, SpanRecord, WithoutUsage
+from p402.collector.privacy.pseudonyms import Names
+from p402.collector.privacy.queued_spans import without_names
 from p402.collector.storage.alerts import raise_thresholds
 from p402.collector.storage.charge_rows import CHARGE_COLUMNS, USAGE_COLUMNS, row_of, to_millis
 from p402.collector.storage.counters import add_to_counters
@@ -29,7 +31,7 @@ from p402.collector.storage.lineage import depths, has_links, knows_trace, remem
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.same_call import charge_of_same_call, charge_of_span, free_answer_key
 from p402.collector.storage.suppressions import Suppressions
-from p402.vocabulary import MAX_ID_LENGTH, UsageSource
+from p402.vocabulary import MAX_ID_LENGTH, Attribution, UsageSource
 from p402.vocabulary.attributes import GEN_AI_REQUEST_MODEL
 
 __all__ = ["SqlLedger"]
@@ -70,13 +72,16 @@ class SqlLedger:
 
         def change(connection: Connection) -> list[Outcome]:
             sql = driver(connection)
-            known = [self._without_erased_names(sql, call, at) for call in calls]
-            unmade = [
-                replace(call, attribution=self._suppressions.apply(sql, call.attribution, at)) for call in refused
-            ]
-            record_refusals(sql, unmade, at)
+            owners = [*(call.charge.attribution for call in calls), *(call.attribution for call in refused)]
+            erased = self._suppressions.among(sql, owners, at)
+            if erased:  # as nearly never
+                record_refusals(sql, [_refused(call, erased) for call in refused], at)
+                known = [_recordable(call, erased) for call in calls]
+            else:
+                record_refusals(sql, refused, at)
+                known = list(calls)
             if forwarded is not None:
-                keep_for_forwarding(sql, forwarded, at)
+                keep_for_forwarding(sql, _forwarded(forwarded, erased), at)
             return self._record(connection, known, without_usage, others, at)
 
         return await self._database.write(change)
@@ -110,12 +115,6 @@ class SqlLedger:
             _set_aside(sql, span.span.key, span.organisation, Outcome.NO_USAGE, None, detail, at)
             outcomes.append(Outcome.NO_USAGE)
         return outcomes
-
-    def _without_erased_names(self, sql: Driver, call: Recordable, at: datetime) -> Recordable:
-        whose = self._suppressions.apply(sql, call.charge.attribution, at)
-        return (
-            call if whose == call.charge.attribution else replace(call, charge=replace(call.charge, attribution=whose))
-        )
 
     def _row(self, driver: Driver, call: Recordable, at: datetime) -> Row:
         charge = call.charge
@@ -165,6 +164,25 @@ class SqlLedger:
             # The charged span named no answer. Now it is known which one it was.
             driver.execute("UPDATE charges SET call_key = ? WHERE seq = ?", (key, known.seq))
         return outcome
+
+
+def _recordable(call: Recordable, erased: Mapping[Attribution, Attribution]) -> Recordable:
+    whose = erased.get(call.charge.attribution)
+    return call if whose is None else replace(call, charge=replace(call.charge, attribution=whose))
+
+
+def _refused(call: Refused, erased: Mapping[Attribution, Attribution]) -> Refused:
+    whose = erased.get(call.attribution)
+    return call if whose is None else replace(call, attribution=whose)
+
+
+def _forwarded(forwarded: Forwarded, erased: Mapping[Attribution, Attribution]) -> Forwarded:
+    body = forwarded.body
+    for said, known_as in erased.items():
+        employees = {said.employee: known_as.employee} if said.employee and known_as.employee else {}
+        sessions = {said.session: known_as.session} if said.session and known_as.session else {}
+        body = without_names(body, Names(employees, sessions), said.organisation or "")
+    return replace(forwarded, body=body)
 
 
 def _innermost_first(calls: Sequence[Recordable], around: Sequence[SpanRecord]) -> list[int]:

@@ -5,7 +5,7 @@ Where one is taken in, its pseudonym takes its place, before anything is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -79,6 +79,17 @@ class Suppressions:
                 known.applied.clear()
             known.applied[whose] = applied
         return applied
+
+    def among(self, sql: Driver, owners: Iterable[Attribution], at: datetime) -> dict[Attribution, Attribution]:
+        """Give the owners that have erased names in them, each as it is known now; none of them, nearly always."""
+        by_organisation: dict[str, set[Attribution]] = {}
+        for whose in owners:
+            by_organisation.setdefault(whose.organisation or "", set()).add(whose)
+        found: dict[Attribution, Attribution] = {}
+        for organisation, theirs in by_organisation.items():
+            if self.any(sql, organisation):
+                found |= {whose: known_as for whose in theirs if (known_as := self.apply(sql, whose, at)) != whose}
+        return found
 
     def session(self, sql: Driver, organisation: str, session: str) -> str:
         """Give a session's pseudonym if its name was erased, else the name."""
