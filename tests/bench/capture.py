@@ -1,15 +1,24 @@
 """``make bench-capture``: what instrumenting a call costs, beside everybody else's instrumentation of the same call.
 
 CPU of the whole process, background threads and export included, as added to the bare SDK; the openai SDK on a transport
-without a network. Variants take turns, so that a noisy moment hits all of them; the table shows medians and the spread.
+without a network. A machine is never quiet, and its noise is larger than the differences: so each process measures many
+short blocks and gives their lower decile (`capture_worker.py`), variants take turns in processes of their own, so that a
+noisy minute hits all of them. What a variant adds is its figure less the bare SDK's of the same round; the table shows the median of
+the rounds, and the least and the most.
 Each sends one span for each call to a real endpoint: others by OpenTelemetry's exporter, ours as its README has it, with
 nothing set but where the collector is.
+
+``python tests/bench/capture.py --instructions`` counts instructions instead, under valgrind, for ours and the stock span
+only: they come out the same to a percent whatever else the machine does, but tell nothing of the kernel, of memory and of
+what a processor does at the same time.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -26,58 +35,86 @@ from bench.startup import show_startup
 from support.environments import environment
 
 ROUNDS = 5
+COUNTED = 20, 170
+"""Calls of the two processes whose instructions are counted."""
 TWICE = "ours, traced too"
 VARIANTS = ("bare", "stock httpx2", "ours", TWICE, "genai-openai", "OpenLLMetry", "OpenInference")
 WORKER = Path(__file__).with_name("capture_worker.py")
 
 
-def measure(python: Path, variant: str, sink_url: str) -> dict[str, float]:
-    """Run one variant once, in a process of its own."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("P402_", "OTEL_"))}
-    variables["P402_COLLECTOR_URL"] = sink_url
-    ran = subprocess.run(
-        [str(python), str(WORKER), variant, sink_url], env=variables, capture_output=True, text=True, check=True
-    )
-    found: dict[str, float] = json.loads(ran.stdout)
-    return found
-
-
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description="What instrumenting a call costs.")
+    parser.add_argument("--instructions", action="store_true", help="count instructions under valgrind (5 minutes)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments = parser.parse_args()
     console = Console()
     python = environment("other-instrumentations") / "python"
-    found: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     with sink() as url:
-        for _ in track(range(ROUNDS), "Measuring …", console=console, transient=True):
+        if arguments.instructions:
+            _show_instructions(console, python, url)
+            return
+        found: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
+        for _ in track(range(arguments.rounds), "Measuring …", console=console, transient=True):
             for variant in VARIANTS:
-                found[variant].append(measure(python, variant, url))
-    table = Table("instrumentation", *(f"{what}, added µs" for what in found["bare"][0]), box=None)
-    table.add_column("call: x stock")
-    table.add_column("32: x stock")
-    median = {
-        variant: {what: statistics.median(run[what] for run in runs) for what in runs[0]}
-        for variant, runs in found.items()
-    }
-    for variant in VARIANTS[1:]:
-        cells = []
-        for what, base in median["bare"].items():
-            runs = [run[what] - base for run in found[variant]]
-            cells.append(f"{_added(median, variant, what):,.1f} [{min(runs):,.1f} to {max(runs):,.1f}]")
-        ratios = [
-            _added(median, variant, what) / _added(median, "stock httpx2", what) for what in list(median["bare"])[:2]
-        ]
-        table.add_row(variant, *cells, *(f"{ratio:.2f}" for ratio in ratios))
-    bare = ", ".join(f"{what} {value:,.1f} µs" for what, value in median["bare"].items())
-    console.print(table)
-    console.print(
-        f"The bare SDK: {bare}. Every variant exports one span for each call; {TWICE!r} exports it twice, to the"
-    )
-    console.print("collector and, beside it, by the BatchSpanProcessor of an application that has traces of its own.\n")
+                found[variant].append(json.loads(_run([str(python), str(WORKER), variant, url], url).stdout))
+    _show(console, found)
     show_startup(console)
 
 
-def _added(median: dict[str, dict[str, float]], variant: str, what: str) -> float:
-    return median[variant][what] - median["bare"][what]
+def _run(command: list[str], sink_url: str) -> subprocess.CompletedProcess[str]:
+    """Run one variant once, in a process of its own."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("P402_", "OTEL_"))}
+    variables |= {"P402_COLLECTOR_URL": sink_url, "PYTHONHASHSEED": "0"}
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+
+
+def _show(console: Console, found: dict[str, list[dict[str, float]]]) -> None:
+    """Print what each variant adds to the bare SDK, and that by what the stock span adds, both in the same round."""
+    bare = found["bare"]
+    added = {
+        variant: [{what: run[what] - base[what] for what in base} for run, base in zip(runs, bare, strict=True)]
+        for variant, runs in found.items()
+    }
+    table = Table("instrumentation", *(f"{what}, added µs" for what in bare[0]), box=None)
+    table.add_column("call: x stock")
+    table.add_column("32: x stock")
+    for variant in VARIANTS[1:]:
+        cells = [_spread([run[what] for run in added[variant]], ",.1f") for what in bare[0]]
+        for what in list(bare[0])[:2]:
+            pairs = zip(added[variant], added["stock httpx2"], strict=True)
+            cells.append(_spread([one[what] / stock[what] for one, stock in pairs], ".2f"))
+        table.add_row(variant, *cells)
+    medians = ", ".join(f"{what} {statistics.median(run[what] for run in bare):,.1f} µs" for what in bare[0])
+    console.print(table)
+    console.print(f"The bare SDK: {medians}. Every variant exports one span for each call; {TWICE!r} exports it twice,")
+    console.print(
+        "to the collector and, beside it, by the BatchSpanProcessor of an application that has traces of its own.\n"
+    )
+
+
+def _spread(values: list[float], form: str) -> str:
+    return f"{statistics.median(values):{form}} [{min(values):{form}} to {max(values):{form}}]"
+
+
+def _show_instructions(console: Console, python: Path, sink_url: str) -> None:
+    """Print how many instructions a plain call takes: of a process that makes many, less those of one that makes few."""
+    counted = {}
+    for variant in VARIANTS[:3]:
+        few, many = (_counted([str(python), str(WORKER), variant, sink_url, str(calls)], sink_url) for calls in COUNTED)
+        counted[variant] = (many - few) / (COUNTED[1] - COUNTED[0]) / 1_000
+    bare, stock, ours = counted.values()
+    console.print(
+        f"Instructions of a plain call: the bare SDK {bare:,.0f} thousand; the stock span adds {stock - bare:,.0f},"
+    )
+    console.print(f"ours {ours - bare:,.0f} thousand, which is {(ours - bare) / (stock - bare):.2f} times as many.")
+
+
+def _counted(command: list[str], sink_url: str) -> int:
+    valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    told = re.search(r"I +refs: +([\d,]+)", _run([*valgrind, *command], sink_url).stderr)
+    assert told is not None, "valgrind has told nothing"
+    return int(told[1].replace(",", ""))
 
 
 if __name__ == "__main__":

@@ -196,8 +196,16 @@ def _swallow(pipe: Connection) -> None:
             await request.read()
             return web.json_response(NO_BUDGETS)
 
+        async def stream(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            await response.write(b'event: rules\ndata: {"version": 0}\n\n')
+            await asyncio.Event().wait()  # until the client goes; nothing ever changes here
+            return response
+
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/v1/leases", lease)
+        app.router.add_get("/v1/feedback/stream", stream)
         app.router.add_post("/{signal:.*}", take)
         await _listen(app, pipe)
 
