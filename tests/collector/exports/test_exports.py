@@ -15,6 +15,7 @@ from p402.receipts import Status, Trust, parse_bundle, verify
 from p402.vocabulary import Money
 from support.exporting import ask, exported, finished, rows
 from support.otlp import ASpan
+from support.pdf_reading import read_pdf
 from support.server import Server, bearer
 
 COST = "0.264235"  # of each priced session, see support.otlp
@@ -93,7 +94,11 @@ async def test_the_parts_of_a_session_are_sealed_into_their_own_receipts(server:
     _, files = await exported(server, key, format="charges-csv")
     ids = [row["receipt_id"] for row in rows(files["charges.csv"])]
     _, receipts = await exported(server, key, format="csv")
-    by_part = {row["part"]: row["receipt_id"] for row in rows(receipts["receipts.csv"]) if row["receipt_id"] in {ids[0], ids[5]}}
+    by_part = {
+        row["part"]: row["receipt_id"]
+        for row in rows(receipts["receipts.csv"])
+        if row["receipt_id"] in {ids[0], ids[5]}
+    }
     assert by_part == {"1": ids[0], "2": ids[5]}
     assert ids[5] == ids[6] != ids[0]
     assert ids[7] == ""
@@ -141,7 +146,10 @@ async def test_personal_fields_need_a_scope_of_their_own(server: Server, more: d
 
 async def test_who_may_not_see_what_is_personal_does_not_see_an_export_that_has_it(server: Server) -> None:
     export, _ = await exported(
-        server, await server.key("exports", "receipts:personal", organisation="acme"), format="csv", disclose=["employee"]
+        server,
+        await server.key("exports", "receipts:personal", organisation="acme"),
+        format="csv",
+        disclose=["employee"],
     )
     key = await server.key("exports", organisation="acme")
     assert (await server.get(f"/v1/exports/{export['export_id']}", key)).status == 404
@@ -256,6 +264,9 @@ async def test_the_evidence_says_what_controls_ask_and_has_the_records(server: S
     assert "complian" not in said.lower()
     assert len(rows(inside["receipts.csv"])) == 5
     assert [int(row["size"]) for row in rows(inside["checkpoints.csv"])][-1] == 5
+    cover = read_pdf(inside["evidence.pdf"])
+    assert cover.files == {"manifest.json": inside["manifest.json"]}
+    assert "ISO/IEC 27001:2022, A.8.15" in cover.text
     for file in manifest_files(inside["manifest.json"]):
         assert hashlib.sha256(inside[file.name]).hexdigest() == file.sha256
 

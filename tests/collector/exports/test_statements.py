@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from p402.collector.markup_settings import MarkupSettings
 from p402.vocabulary import Money
 from support.exporting import exported, rows, sealed_sessions
 from support.otlp import ASpan
+from support.pdf_reading import read_pdf
 from support.server import Server, serving
 
 MAY = "/v1/statements?organisation=acme&period=2026-05"
@@ -36,7 +39,21 @@ async def test_the_lines_as_csv(server: Server) -> None:
     key = await server.key("spend:read", organisation="acme")
     answer = await server.get("/v1/statements.csv?period=2026-05&by=department", key)
     assert answer.media_type == "text/csv"
-    assert [(row["of"], row["total_usd"]) for row in rows(answer.body)] == [("legal", "0.792705"), ("sales", "0.264235")]
+    assert [(row["of"], row["total_usd"]) for row in rows(answer.body)] == [
+        ("legal", "0.792705"),
+        ("sales", "0.264235"),
+    ]
+
+
+async def test_a_statement_as_a_document_holds_what_the_api_gives(server: Server) -> None:
+    key = await server.key("spend:read", organisation="acme")
+    answer = await server.get("/v1/statements.pdf?period=2026-05&by=client", key)
+    assert (answer.status, answer.media_type) == (200, "application/pdf")
+    found = read_pdf(answer.body)
+    assert json.loads(found.files["statement-2026-05.json"]) == (await server.get(f"{MAY}&by=client", key)).json
+    assert "Chargeback statement by client acme Period 2026-05" in found.text
+    assert "Total 1.05694 USD 1 charge without a known price not included" in found.text
+    assert re.search(r"globex \d [\d,]+ [\d,]+ 0\.528470 ", found.text)
 
 
 async def test_a_bound_key_reads_the_lines_of_its_part(server: Server) -> None:
@@ -48,7 +65,9 @@ async def test_a_bound_key_reads_the_lines_of_its_part(server: Server) -> None:
     assert (await server.get(MAY, person)).status == 403
 
 
-async def test_what_comes_after_the_close_is_an_adjustment_of_the_month_in_which_it_was_recorded(server: Server) -> None:
+async def test_what_comes_after_the_close_is_an_adjustment_of_the_month_in_which_it_was_recorded(
+    server: Server,
+) -> None:
     admin, sender = await server.key("admin", organisation="acme"), await server.key("ingest")
     server.clock.advance(days=20)
     assert (await server.ask("POST", "/v1/periods/2026-05/close", headers=authorised(admin))).status in (200, 201)
@@ -81,7 +100,9 @@ async def test_a_mark_up_is_shown_beside_the_cost(tmp_path: Path) -> None:
         assert sum((Money.parse(row["x_MarkupCost"]) for row in found), Money(0)) == Money.parse("0.06605875")
 
 
-@pytest.mark.parametrize("query", ["", "?period=2026-13", "?period=2026-05&by=colour", "?period=0000-01", "?period=May"])
+@pytest.mark.parametrize(
+    "query", ["", "?period=2026-13", "?period=2026-05&by=colour", "?period=0000-01", "?period=May"]
+)
 async def test_a_wrong_month_is_told(server: Server, query: str) -> None:
     answer = await server.get(f"/v1/statements{query}", await server.key("spend:read", organisation="acme"))
     assert answer.status == 400

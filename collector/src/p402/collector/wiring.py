@@ -169,7 +169,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 
     settled = _settlement(settings, database, signers, authenticator, metrics, clock, ids)
     network = settled.network
-    taken_away = _exports(settings, database, privacy, prices, authenticator, clock, ids)
+    typesetter = Typesetter()
+    taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, clock, ids)
 
     async def close() -> None:
         await taken_away.worker.close()
@@ -183,7 +184,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 
     read = [
         *ReceiptDocumentsApi(
-            database, authenticator, network, privacy.disclosures, Typesetter(), settings.default_organisation
+            database, authenticator, network, privacy.disclosures, typesetter, settings.default_organisation
         ).routes(),
         *ReceiptsApi(database, authenticator, network, privacy.disclosures, settings.default_organisation).routes(),
         *LogApi(database, authenticator, signers, settings.default_organisation).routes(),
@@ -394,6 +395,7 @@ def _exports(
     privacy: PersonalData,
     prices: PriceBook,
     authenticator: Authenticator,
+    typesetter: Typesetter,
     clock: Clock,
     ids: IdFactory,
 ) -> _Exports:
@@ -420,7 +422,7 @@ def _exports(
         version=version("p402-collector"),
     )
     api = ExportsApi(database, authenticator, folder, worker.wake, clock, ids, settings.default_organisation)
-    statements = StatementsApi(database, authenticator, markups, clock, settings.default_organisation)
+    statements = StatementsApi(database, authenticator, markups, typesetter, clock, settings.default_organisation)
     return _Exports([*api.routes(), *statements.routes()], worker)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +17,12 @@ from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.fields import Count, Time, Usd, shape
 from p402.collector.api.problem import Forbidden
 from p402.collector.api.query import Query
+from p402.collector.api.typesetting import Typesetter
 from p402.collector.storage.database import Database
 from p402.collector.storage.periods import period_bounds
 from p402.collector.storage.statements import PostedMonth, posted_month
 from p402.exporters.documents.csv_lines import csv_line, csv_lines
+from p402.exporters.documents.pdf import PeriodStatement, render_statement
 from p402.exporters.documents.statement import (
     STATEMENT_COLUMNS,
     MarkupRule,
@@ -132,6 +135,7 @@ class StatementsApi:
     database: Database
     authenticator: Authenticator
     markups: Sequence[MarkupRule]
+    typesetter: Typesetter
     clock: Clock
     default_organisation: str
 
@@ -162,6 +166,30 @@ class StatementsApi:
         name = f"statement-{query.period}-by-{statement.by}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(body=csv_line(STATEMENT_COLUMNS) + rows, content_type="text/csv", headers=headers)
+
+    @endpoint(
+        "GET /v1/statements.pdf",
+        scope="spend:read",
+        answers={200: Media("application/pdf", about="PDF/A-3b; the statement in JSON is attached to it.")},
+        sends=("Content-Disposition",),
+    )
+    async def statement_pdf(self, caller: Caller, query: StatementQuery) -> web.Response:
+        """Give a statement as a document."""
+        month, statement = await self._made(caller, query)
+        now = self.clock.now()
+        copy = json.dumps(_view(caller.organisation, query.period, month, statement, now)).encode()
+        given = PeriodStatement(
+            statement=statement,
+            within=caller.principal.within(caller.organisation),
+            period=query.period,
+            closed_at=month.closed_at,
+            made_at=now,
+            machine_copy=copy,
+        )
+        made = await self.typesetter.set(lambda: render_statement(given))
+        name = f"statement-{query.period}-by-{statement.by}.pdf"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return web.Response(body=made, content_type="application/pdf", headers=headers)
 
     async def _made(self, caller: Caller, query: StatementQuery) -> tuple[PostedMonth, Statement]:
         within = caller.principal.within(caller.organisation)

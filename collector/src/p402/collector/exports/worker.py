@@ -16,11 +16,13 @@ from p402.collector.exports.ports import Export, ExportFormat, ExportStore, Lead
 from p402.collector.exports.requests import request_value
 from p402.collector.exports.sections import is_complete, next_part
 from p402.exporters.documents.manifest import MANIFEST_NAME, ManifestFile, make_manifest
+from p402.exporters.documents.pdf import EvidencePack, render_evidence
 from p402.vocabulary import Clock, Money, Permanent, Transient
 
 __all__ = ["EVIDENCE_NAME", "ExportWorker"]
 
 EVIDENCE_NAME = "evidence.zip"
+COVER_NAME = "evidence.pdf"
 
 _LONGEST_WAIT_SECONDS = 1.0  # between two looks at what another collector was asked for
 _TIDY_SECONDS = 60.0
@@ -162,7 +164,9 @@ class ExportWorker:
         if export.request.format is ExportFormat.EVIDENCE:
             inner = self._manifest(export, list(described.values()))
             await asyncio.to_thread(self._folder.write, export.id, MANIFEST_NAME, inner)
-            names = [*sorted(written), MANIFEST_NAME]
+            cover = await asyncio.to_thread(render_evidence, EvidencePack(manifest=inner))
+            await asyncio.to_thread(self._folder.write, export.id, COVER_NAME, cover)
+            names = [*sorted(written), COVER_NAME, MANIFEST_NAME]
             await asyncio.to_thread(self._folder.pack, export.id, EVIDENCE_NAME, names)
             described = {EVIDENCE_NAME: await self._described(export, EVIDENCE_NAME)}
         manifest = self._manifest(export, list(described.values()))
