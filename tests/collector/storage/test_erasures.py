@@ -10,12 +10,18 @@ from typing import Any
 
 import pytest
 
+from p402.collector.pipeline.records import Forwarded
 from p402.collector.privacy.holds import Held
+from p402.collector.receiver.otlp_decode import decode_traces
+from p402.collector.storage.driver import driver
 from p402.collector.storage.erasures import ErasureState
+from p402.collector.storage.forwards import keep_for_forwarding
 from p402.receipts import leaf_hash
-from support.otlp import ASpan
+from p402.vocabulary import Attribution
+from support.otlp import ASpan, request_of
 from support.personal import PersonalBooks, files_with, personal_books, tables_with
 
+NOW = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
 COST = 264_235_000  # nano-USD of one worked example
 
 
@@ -148,6 +154,32 @@ async def test_more_digests_than_an_entry_holds_make_several_parts(
     parts = [entry for entry in personal.books.entries() if entry["type"] == "erasure"]
     assert [(part["part"], part["parts"], len(part["digests"])) for part in parts] == [(1, 3, 3), (2, 3, 3), (3, 3, 2)]
     assert len({digest for part in parts for digest in part["digests"]}) == 8
+
+
+async def test_spans_that_wait_for_a_viewer_lose_the_names_too(personal: PersonalBooks) -> None:
+    for span in (call("ada.l", "a.1"), call("bob", "b.1")):
+        waiting = Forwarded(request_of([span]), 1)
+        await personal.books.database.write(lambda sql, body=waiting: keep_for_forwarding(driver(sql), body, NOW))  # type: ignore[misc]
+    await personal.sealed(call("ada.l", "a.1"))
+    await personal.erase("ada.l")
+    assert tables_with(personal.books.kept, ["ada.l", "a.1"]) == {}
+    late = decode_traces(body := request_of([call("ada.l", "a.1")])).spans
+    await personal.books.ingest.ingest(late, Attribution(), None, Forwarded(body, 1))
+    assert tables_with(personal.books.kept, ["ada.l", "a.1"]) == {}
+    assert tables_with(personal.books.kept, ["b.1"]) == {"b.1": ["forward_batches"]}
+
+
+async def test_exports_that_disclose_people_expire(personal: PersonalBooks) -> None:
+    request = {"format": "csv", "employee": "ada.l", "disclose": ["employee"]}
+    for number, discloses in enumerate((0, 1)):
+        personal.books.kept.run(
+            "INSERT INTO exports (id, organisation, request, discloses, state, created_at, charges_through, log_size, total,"
+            f" progress, files) VALUES ('exp_{number}', 'acme', '{json.dumps(request)}', {discloses}, 'done', 0, 0, 0, 0,"
+            " '{}', '[]')"
+        )
+    await personal.erase("ada.l")
+    assert personal.books.rows("SELECT state FROM exports ORDER BY id") == [("done",), ("expired",)]
+    assert tables_with(personal.books.kept, ["ada.l"]) == {}
 
 
 # --- holds

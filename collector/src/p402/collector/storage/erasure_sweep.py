@@ -48,6 +48,7 @@ _TABLES = (
     ),
     _Table("events", "seq", "at", json=("payload",), texts=("dedupe_key",), whose="payload"),
     _Table("forward_batches", "seq", "recorded_at", spans="body", which="body IS NOT NULL AND ? <> ''", most=50),
+    _Table("exports", "id", "created_at", json=("request",)),
     _Table("audit", "id", "at", json=("detail",), texts=("subject",)),
     _Table("alerts", "seq", "raised_at", texts=("note",)),
     _Table(

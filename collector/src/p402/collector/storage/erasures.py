@@ -26,6 +26,7 @@ from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.erasure_extent import Extent, extent_of, times_of
 from p402.collector.storage.erasure_nodes import replace_nodes
 from p402.collector.storage.erasure_sweep import SweepWork, sweep_some
+from p402.collector.storage.exports import forget_disclosing
 from p402.collector.storage.holds import active_holds
 from p402.collector.storage.log import Signers, append_entry
 from p402.collector.storage.privacy_tables import erasures
@@ -271,6 +272,7 @@ class Erasures:
             values["seq"] = seq if row.seq is None else row.seq
         connection.execute(update(erasures).where(erasures.c.id == erasure_id).values(values))
         rules_changed(connection, organisation)
+        forget_disclosing(connection, organisation)
         detail = {"pseudonym": row.pseudonym, "legal_basis": row.legal_basis, "held_back": held_back}
         record_audit(
             sql,
