@@ -86,8 +86,8 @@ class Demo:
         try:
             async with asyncio.timeout(_ANCHOR_SECONDS):
                 while True:
-                    receipts: list[dict[str, Any]] = (await _get(api, "/v1/receipts"))["receipts"]
-                    charges = (await _get(api, "/v1/charges"))["charges"]
+                    receipts: list[dict[str, Any]] = (await _get(api, "/v1/receipts", limit="1000"))["receipts"]
+                    charges = (await _get(api, "/v1/charges", limit="1000"))["charges"]
                     covered = sum(receipt["body"]["charges"]["count"] for receipt in receipts)
                     if covered == len(charges) and all(receipt["tempo_tx_hash"] for receipt in receipts):
                         return receipts
@@ -99,7 +99,7 @@ class Demo:
         say = self.console.print
         say("\n[b]Every call attributed and priced[/b] (— is unattributed)")
         calls = _table("model", "department · client · employee", "tokens in>", "out>", "cost>")
-        for charge in (await _get(api, "/v1/charges"))["charges"]:
+        for charge in (await _get(api, "/v1/charges", limit="1000"))["charges"]:
             owner = (charge[level] or "—" for level in ("department", "client", "employee"))
             tokens = (f"{charge['tokens'][kind]:,}" for kind in ("input", "output"))
             cost = "unpriced" if charge["cost_usd"] is None else f"${charge['cost_usd']}"
@@ -150,5 +150,5 @@ def _table(*columns: str) -> Table:
 
 
 async def _get(api: aiohttp.ClientSession, path: str, **query: str) -> Any:
-    async with api.get(path, params={"organisation": _ORGANISATION, "limit": "1000", **query}) as response:
+    async with api.get(path, params={"organisation": _ORGANISATION, **query}) as response:
         return await response.json()
