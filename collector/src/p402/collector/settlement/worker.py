@@ -54,6 +54,7 @@ LANES = (1, 2, 3, 4)
 _LIFETIME_SECONDS = 120  # chain time in which a signed transaction can land; then it is dead for certain
 _POLL_SECONDS = 1.0
 _MOST_ATTEMPTS = 5
+_HARMLESS = ("already", "nonce too low")  # what nodes say to what they have: then nothing needs to be looked for
 _LEAST_RAISE = 10  # per cent: nodes replace a transaction in its place only by one that pays so much more
 
 log = structlog.get_logger(__name__)
@@ -224,7 +225,8 @@ class SettlementWorker:
                 transaction = await self._store.sign_again(transaction, place, sign, died=False)
             else:
                 problem = refused_price(head.base_fee_per_gas, signed.max_fee_per_gas).problem
-        if await self._send(transaction) is not None and problem is None:
+        complaint = await self._send(transaction)
+        if complaint is not None and problem is None and not any(said in complaint for said in _HARMLESS):
             obstacle = await self._settler.obstacle(transaction.transfers, transaction.signed.max_fee_per_gas)
             problem = None if obstacle is None else obstacle.sentence
         await self._store.note(transaction, problem)

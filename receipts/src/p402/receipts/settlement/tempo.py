@@ -45,7 +45,8 @@ from p402.receipts.settlement._obstacles import find_obstacle, transfer_call
 __all__ = ["TempoSettler", "address_of_key"]
 
 _EXPIRING_LANE = 2**256 - 1
-_LOG_RANGE = 10_000  # blocks: far more than pass before valid_before, and what public nodes still answer
+_LOG_RANGE = 10_000  # blocks: far more than pass before valid_before
+_BLOCKS_AT_ONCE = 2_000  # what public nodes still answer
 _PRIVATE_KEY = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -231,10 +232,11 @@ class TempoSettler:
     async def _receipt_by_memo(self, transfer: MemoTransfer, from_block: int) -> TransactionReceipt | None:
         """Find the transaction by a transfer's log, in case another version of it carried that."""
         last = min((await self.head()).number, from_block + _LOG_RANGE)
-        if last < from_block:
-            return None
-        logs = await self._node.logs(transfer.token, transfer.topics, from_block, last)
-        return await self._node.receipt(logs[0]["transactionHash"]) if logs else None
+        for begin in range(from_block, last + 1, _BLOCKS_AT_ONCE):
+            end = min(begin + _BLOCKS_AT_ONCE - 1, last)
+            for log in await self._node.logs(transfer.token, transfer.topics, begin, end):
+                return await self._node.receipt(log["transactionHash"])
+        return None
 
 
 def address_of_key(private_key: str) -> str:
