@@ -3,27 +3,31 @@
 An account is opened when it is first needed, with what was spent before: so a budget that is made in the middle of a
 month counts the whole month. From then on every charge is added to it; so the charges of a change are recorded after
 the accounts that they belong to were opened.
+
+In a change an account is read once for all changes of its transaction, changed in memory, and written back before anybody
+looks at the table (`storage.transaction`). So every access to it goes through this module, or through a statement of the
+transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from p402.collector.budgets.budget import Balance, OnPath
 from p402.collector.budgets.period import HELD
+from p402.collector.storage.account_memory import AccountKey, Accounts, Change
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver
+from p402.collector.storage.transaction import transaction_of
 from p402.decisions import Measure
 from p402.vocabulary import Level
 
-__all__ = ["AccountKey", "Change", "balance_of", "balance_seen", "change_accounts", "open_account"]
-
-AccountKey = tuple[int, str, int]
-"""Budget, node, and start of the period (or of the slice of a rolling one)."""
+__all__ = ["balance_of", "balance_seen", "balances_of", "change_accounts", "open_account", "rename_accounts"]
 
 _READ = "SELECT spent, held, unreconciled FROM budget_accounts WHERE budget_id = ? AND node = ? AND period_start = ?"
+_READ_MANY = "SELECT budget_id, node, period_start, spent, held, unreconciled FROM budget_accounts WHERE "
+_ONE = "budget_id = ? AND node = ? AND period_start = ?"
 _READ_SINCE = (
     "SELECT SUM(spent), SUM(held), SUM(unreconciled) FROM budget_accounts"
     f" WHERE budget_id = ? AND node = ? AND (period_start >= ? OR period_start = {HELD})"
@@ -35,9 +39,10 @@ _OPEN = (
 _DROP_OLD_SLICES = (
     f"DELETE FROM budget_accounts WHERE budget_id = ? AND node = ? AND period_start > {HELD} AND period_start < ?"
 )
-_CHANGE = (
-    "UPDATE budget_accounts SET spent = spent + ?, held = held + ?, unreconciled = unreconciled + ?"
-    " WHERE budget_id = ? AND node = ? AND period_start = ?"
+_MOVE = (
+    "INSERT INTO budget_accounts (budget_id, node, period_start, spent, held, unreconciled) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (budget_id, node, period_start) DO UPDATE SET spent = budget_accounts.spent + excluded.spent,"
+    " held = budget_accounts.held + excluded.held, unreconciled = budget_accounts.unreconciled + excluded.unreconciled"
 )
 _IN_COUNTERS = {
     Measure.COST: "cost_nano_usd",
@@ -56,51 +61,84 @@ _HOUR = 3_600_000  # milliseconds
 _FOREVER = (2**31 - 1) * _HOUR
 
 
-@dataclass(slots=True)
-class Change:
-    """What to add to an account; negative to take away."""
-
-    spent: int = 0
-    held: int = 0
-    unreconciled: int = 0
+def balances_of(sql: Driver, path: Sequence[OnPath], at: datetime) -> list[Balance]:
+    """Give what counts against the cap of each budget on a path at a moment, opening accounts if need be."""
+    accounts = transaction_of(sql).memory(Accounts)
+    known = accounts.balances
+    keys = [(on.budget.id, on.node, on.budget.period.held_in(at)) for on in path]
+    unknown = [key for key, on in zip(keys, path, strict=True) if key not in known and _is_plain(on)]
+    if unknown:
+        where = " OR ".join([f"({_ONE})"] * len(unknown))
+        values = [value for key in unknown for value in key]
+        for id_, node, start, *amounts in transaction_of(sql).look(f"{_READ_MANY}{where}", values):
+            accounts.learn((id_, node, int(start)), Balance(*map(int, amounts)))
+    return [known.get(key) or balance_of(sql, on, at) for key, on in zip(keys, path, strict=True)]
 
 
 def balance_of(sql: Driver, on: OnPath, at: datetime) -> Balance:
-    """Give what counts against a budget's cap at a moment, opening its account if need be."""
+    """Give the same for one budget."""
     if on.budget.level is Level.REQUEST:
-        return Balance(0, 0, 0)
+        return _NOTHING
+    accounts = transaction_of(sql).memory(Accounts)
     period = on.budget.period
     if not period.rolls:
-        row = sql.execute(_READ, (on.budget.id, on.node, period.account(at))).fetchone()
-        if row is not None:  # as always but once
-            return Balance(*row)
-    open_account(sql, on, period.held_in(at), at)
-    return _stored(sql, on, at)
+        key = (on.budget.id, on.node, period.account(at))
+        if (known := accounts.balances.get(key)) is None:
+            open_account(sql, on, key[2], at)
+            known = accounts.balances[key] = _stored(sql, on, at)
+        return known
+    since, place = period.accounts_since(at), (on.budget.id, on.node)
+    if (sums := accounts.rolling.get(place)) is None or sums[0] != since:
+        open_account(sql, on, HELD, at)
+        sums = accounts.rolling[place] = since, _stored(sql, on, at)
+    return sums[1]
+
+
+_NOTHING = Balance(0, 0, 0)
+
+
+def _is_plain(on: OnPath) -> bool:
+    return on.budget.level is not Level.REQUEST and not on.budget.period.rolls
 
 
 def balance_seen(sql: Driver, on: OnPath, at: datetime) -> Balance:
     """Give the same without opening an account, for queries."""
     period = on.budget.period
     if on.budget.level is Level.REQUEST:
-        return Balance(0, 0, 0)
+        return _NOTHING
     if sql.execute(_READ, (on.budget.id, on.node, period.held_in(at))).fetchone() is not None:
         return _stored(sql, on, at)
     return Balance(sum(_spent_before(sql, on, period.accounts_since(at)).values()), 0, 0)
 
 
 def change_accounts(sql: Driver, changes: Mapping[AccountKey, Change]) -> None:
-    """Add to accounts that are open."""
-    rows = [(change.spent, change.held, change.unreconciled, *key) for key, change in changes.items()]
-    if rows:
-        sql.executemany(_CHANGE, rows)
+    """Add to accounts that are open.
+
+    Raises:
+        AmountTooLarge: if one of them cannot hold so much.
+    """
+    accounts = transaction_of(sql).memory(Accounts)
+    for key, change in changes.items():
+        accounts.add(key, change)
+
+
+def rename_accounts(sql: Driver, budget_id: int, node: str, name: str) -> None:
+    """Give the accounts of a node another name; where there are some of that name, both are added up."""
+    of_node = "FROM budget_accounts WHERE budget_id = ? AND node = ?"
+    rows = sql.execute(f"SELECT period_start, spent, held, unreconciled {of_node}", (budget_id, node)).fetchall()
+    sql.executemany(_MOVE, [(budget_id, name, *row) for row in rows])
+    sql.execute(f"DELETE {of_node}", (budget_id, node))
+    transaction_of(sql).memory(Accounts).look_again()
 
 
 def open_account(sql: Driver, on: OnPath, start: int, at: datetime) -> None:
     """Open an account with what was spent in its period so far; one that is open stays as it is."""
     budget = on.budget
     key = (budget.id, on.node, start)
-    if sql.execute(_READ, key).fetchone() is not None:
+    accounts = transaction_of(sql).memory(Accounts)
+    if key in accounts.balances or transaction_of(sql).look(_READ, key):
         return
+    accounts.reopened(*key)
     if not budget.period.rolls:
         sql.execute(_OPEN, (*key, sum(_spent_before(sql, on, start).values())))
         return

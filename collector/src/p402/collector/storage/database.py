@@ -1,8 +1,8 @@
 """The database: many readers, one writer, and commits that are shared and synced.
 
-Every change is a function of a connection. Changes that wait together are run in one transaction, each inside its own
-savepoint, and committed once (*group commit*); a caller continues only after its change is on disk. One failing change
-is undone alone. The backend sees to it that writers of other processes take turns with this one.
+Every change is a function of a connection. Changes that wait together are run in one transaction (`storage.transaction`) and
+committed once (*group commit*); a caller continues only after its change is on disk. One failing change is undone alone.
+The backend sees to it that writers of other processes take turns with this one.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from p402.collector.storage.backend import Backend
+from p402.collector.storage.driver import TRANSACTION
 from p402.collector.storage.signals import Hub, Stream, pending
+from p402.collector.storage.transaction import Transaction, write_before
 from p402.vocabulary import Transient
 
 __all__ = ["Database", "StorageUnavailable"]
@@ -36,13 +38,21 @@ class StorageUnavailable(Transient):
     """The database cannot take a change now (away, full, locked, closed); the caller should try again."""
 
 
+class _Waiting(NamedTuple):
+    """A change, and the future of an event loop that its caller waits for."""
+
+    change: Change
+    future: asyncio.Future[Any]
+
+
 class Database:
     """The database as this process uses it: ``await read(query)``, ``await write(change)``, and signals."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._engine = backend.engine
-        self._changes: queue.SimpleQueue[tuple[Change, Future[Any]] | None] = queue.SimpleQueue()
+        event.listen(self._engine, "before_cursor_execute", write_before)
+        self._changes: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._on_rollback: list[Callable[[], None]] = []
         self._writer = threading.Thread(target=self._write_forever, name="p402-writer", daemon=True)
@@ -86,7 +96,11 @@ class Database:
         Raises:
             StorageUnavailable: when nothing was committed because the database cannot be written.
         """
-        return await asyncio.wrap_future(self._submit(change))
+        if self._closed:
+            raise StorageUnavailable("The database is closed; this collector is stopping.")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._changes.put(_Waiting(change, future))
+        return await future
 
     @asynccontextmanager
     async def signals(self) -> AsyncIterator[Stream]:
@@ -96,19 +110,17 @@ class Database:
         """
         with self._hub.stream() as stream:
             if self._watcher is None and not self._closed:
-                watch = (lambda change: self._submit(change).result()), self._hub.tell, self._stopped
+                loop = asyncio.get_running_loop()
+
+                def write(change: Change) -> Any:
+                    return asyncio.run_coroutine_threadsafe(self.write(change), loop).result()
+
+                watch = write, self._hub.tell, self._stopped
                 self._watcher = threading.Thread(
                     target=self._backend.watch, args=watch, name="p402-signals", daemon=True
                 )
                 self._watcher.start()
             yield stream
-
-    def _submit(self, change: Callable[[Connection], T]) -> Future[T]:
-        if self._closed:
-            raise StorageUnavailable("The database is closed; this collector is stopping.")
-        future: Future[T] = Future()
-        self._changes.put((change, future))
-        return future
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         try:
@@ -170,16 +182,16 @@ class Database:
         if connection is not None:
             connection.close()
 
-    def _next_group(self) -> list[tuple[Change, Future[Any]]] | None:
-        group: list[tuple[Change, Future[Any]]] = []
-        item = self._changes.get()
-        while item is not None:
-            if item[1].set_running_or_notify_cancel():  # from here on a caller that gives up changes nothing
-                group.append(item)
+    def _next_group(self) -> list[_Waiting] | None:
+        group: list[_Waiting] = []
+        waiting = self._changes.get()
+        while waiting is not None:
+            if not waiting.future.cancelled():  # from here on a caller that gives up changes nothing
+                group.append(waiting)
             if len(group) == _LARGEST_GROUP:
                 return group
             try:
-                item = self._changes.get_nowait()
+                waiting = self._changes.get_nowait()
             except queue.Empty:
                 return group
         if group:
@@ -187,35 +199,34 @@ class Database:
             return group
         return None
 
-    def _commit_together(self, connection: Connection, group: list[tuple[Change, Future[Any]]]) -> None:
-        done: list[tuple[Future[Any], Any]] = []
+    def _commit_together(self, connection: Connection, group: Sequence[_Waiting]) -> None:
+        answers: list[_Answer] = []
         topics = pending(connection)
         topics.clear()
-        for change, future in group:
-            signalled = len(topics)
-            connection.exec_driver_sql("SAVEPOINT change")
-            try:
-                result = change(connection)
-                connection.exec_driver_sql("RELEASE SAVEPOINT change")
-                done.append((future, result))
-            except Exception as error:
-                if not self._backend.is_in_transaction(connection):
-                    raise  # the database itself undid the whole group
-                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT change")
-                connection.exec_driver_sql("RELEASE SAVEPOINT change")
-                del topics[signalled:]
-                self._forget()
-                future.set_exception(self._told(error))
+        info = connection.info  # asked for once: a connection that dies takes it along
+        transaction = info[TRANSACTION] = Transaction(connection)
+        try:
+            for change, future in group:
+                signalled = len(topics)
+                try:
+                    answers.append(_Answer(future, transaction.run(change, connection)))
+                except Exception as error:
+                    if transaction.lost or not self._backend.is_in_transaction(connection):
+                        raise  # the whole group is undone
+                    if transaction.undo():
+                        self._forget()
+                    del topics[signalled:]
+                    answers.append(_Answer(future, error=self._told(error)))
+            transaction.write()
+        finally:
+            del info[TRANSACTION]
         self._backend.commit(connection, topics)
         self._hub.tell(*topics)
-        for future, result in done:
-            future.set_result(result)
+        _tell(answers)
 
-    def _fail(self, group: list[tuple[Change, Future[Any]]], error: Exception) -> None:
+    def _fail(self, group: Sequence[_Waiting], error: Exception) -> None:
         self._forget()
-        for _, future in group:
-            if not future.done():
-                future.set_exception(self._told(error))
+        _tell([_Answer(future, error=self._told(error)) for _, future in group])
 
     def _forget(self) -> None:
         for forget in self._on_rollback:
@@ -232,3 +243,31 @@ class Database:
         if isinstance(reason, (*self._backend.unavailable, PoolTimeoutError)):
             return (str(reason).splitlines() or [type(reason).__name__])[0]
         return None
+
+
+class _Answer(NamedTuple):
+    """What became of a change."""
+
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+def _tell(answers: Sequence[_Answer]) -> None:
+    """Wake the callers of a group, those of one event loop by one call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = defaultdict(list)
+    for answer in answers:
+        by_loop[answer.future.get_loop()].append(answer)
+    for loop, waking in by_loop.items():
+        with suppress(RuntimeError):  # a loop that was closed has nobody who waits
+            loop.call_soon_threadsafe(_wake, waking)
+
+
+def _wake(answers: Sequence[_Answer]) -> None:
+    for future, result, error in answers:
+        if future.done():  # its caller gave up
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)

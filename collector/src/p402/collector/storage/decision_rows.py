@@ -11,6 +11,7 @@ from typing import Any
 from p402.collector.pipeline.records import Refused
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver
+from p402.collector.storage.transaction import Rows, insert_later
 from p402.decisions import Code, Decision, Question, Verdict
 from p402.vocabulary import MAX_ID_LENGTH, Attribution, attributes
 
@@ -28,7 +29,9 @@ _COLUMNS = (
     "id, organisation, key_id, idempotency_key, decided_at, question, verdict, code, rationale, model, output_tokens,"
     " would, lease_id, span_key"
 )
-_INSERT = f"INSERT INTO decisions ({_COLUMNS}) VALUES ({', '.join('?' * 14)})"
+_ROWS = Rows("decisions", _COLUMNS, 3)
+_INSERT = f"INSERT INTO decisions ({_COLUMNS}) VALUES ({', '.join('?' * 14)}) ON CONFLICT DO NOTHING"
+_in_order = json.JSONEncoder(sort_keys=True).encode
 _MOST_TEXT = 2_000
 
 
@@ -58,11 +61,11 @@ def record_decision(
     at: datetime,
 ) -> None:
     """Keep a decision that was made here."""
-    asked = json.dumps(question.to_wire(), sort_keys=True)
+    asked = _in_order(question.to_wire())
     organisation = question.attribution.organisation or ""
     row = (decision.verdict, decision.code, decision.rationale, decision.model, decision.output_tokens, decision.would)
     values = (id_, organisation, key_id, idempotency_key, to_millis(at), asked, *row, lease_id, None)
-    sql.execute(_INSERT, values)
+    insert_later(sql, _ROWS, [values])
 
 
 def record_refusals(sql: Driver, refused: Sequence[Refused], at: datetime) -> None:
@@ -82,7 +85,7 @@ def record_refusals(sql: Driver, refused: Sequence[Refused], at: datetime) -> No
             refusal.key_id or "",
             None,
             to_millis(at),
-            json.dumps(question, sort_keys=True),
+            _in_order(question),
             Verdict.BLOCK.value,
             code if code in set(Code) else Code.RULE.value,
             _text(found, attributes.P402_DECISION_RATIONALE),
@@ -92,7 +95,7 @@ def record_refusals(sql: Driver, refused: Sequence[Refused], at: datetime) -> No
             None,
             refusal.span.key,
         )
-        sql.execute(f"{_INSERT} ON CONFLICT DO NOTHING", values)
+        sql.execute(_INSERT, values)
 
 
 def decision_by_id(sql: Driver, decision_id: str, key_id: str) -> Decided | None:

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from p402.collector.budgets.budget import BudgetSet
+from p402.collector.budgets.budget import BudgetSet, OnPath
 from p402.collector.budgets.grant import Position, funds, lease_amounts
 from p402.collector.pricing import PriceBook
-from p402.collector.storage.accounts import balance_of
+from p402.collector.storage.accounts import balances_of
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.decision_rows import Decided, decision_by_idempotency_key, record_decision
 from p402.collector.storage.driver import Driver, driver
@@ -99,7 +99,7 @@ class Decisions:
         question = asked.question
         organisation = question.attribution.organisation or ""
         budgets = self._rules.of(sql, organisation, at)
-        positions = [Position(on, balance_of(sql, on, at)) for on in budgets.on_path(question.attribution)]
+        positions = _positions(sql, budgets.on_path(question.attribution), at)
         policy = self._policy_of(connection, organisation, question.attribution.department)
         available = funds(positions, at)
         decision = self._decide(asked, policy, available, positions, at)
@@ -139,7 +139,7 @@ class Decisions:
         if self._suppressions is not None:
             attribution = self._suppressions.apply(sql, attribution, at)
         path = self._rules.of(sql, organisation, at).on_path(attribution)
-        positions = [Position(on, balance_of(sql, on, at)) for on in path]
+        positions = _positions(sql, path, at)
         needed = {Measure.COST: amount.nano_usd, Measure.REQUESTS: 1, Measure.CONCURRENCY: 0, Measure.TOKENS: 0}
         available = funds(positions, at)
         short = next((measure for measure, left in available.left.items() if needed[measure] > left or not left), None)
@@ -239,6 +239,10 @@ class Decisions:
                 "for more."
             )
         self._open[key_id] = at_most
+
+
+def _positions(sql: Driver, path: Sequence[OnPath], at: datetime) -> list[Position]:
+    return [Position(on, balance) for on, balance in zip(path, balances_of(sql, path, at), strict=True)]
 
 
 def _again(sql: Driver, known: Decided) -> Granted:

@@ -6,6 +6,8 @@ itself: ``driver(connection).execute("SELECT … WHERE id = ?", (id,)).fetchone(
 - ``?`` marks a parameter, and ``IS ?`` compares with a parameter that may be NULL. Neither stands inside a literal.
 - ``ON CONFLICT DO NOTHING``; ``ON CONFLICT (columns) DO UPDATE SET n = table.n + excluded.n``; ``RETURNING`` for new ids.
 - Rows are tuples; bytes come back as bytes, sums of integers perhaps as ``Decimal``: make them ``int``.
+
+In a change the driver is its `storage.transaction.Transaction`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from typing import Any, Protocol, cast
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["Cursor", "Driver", "driver", "in_psycopg", "upsert"]
+__all__ = ["TRANSACTION", "Cursor", "Driver", "driver", "in_psycopg", "raw_driver", "upsert"]
+
+TRANSACTION = "p402.transaction"
+"""Where the info of a connection has the transaction of the writer that runs on it."""
 
 
 class Cursor(Protocol):
@@ -53,7 +58,13 @@ class Driver(Protocol):
 
 
 def driver(connection: Connection) -> Driver:
-    """Give the driver under a connection."""
+    """Give the driver of a change or a query."""
+    transaction: Driver | None = connection.info.get(TRANSACTION)
+    return raw_driver(connection) if transaction is None else transaction
+
+
+def raw_driver(connection: Connection) -> Driver:
+    """Give the driver under a connection, which knows nothing of a change."""
     raw = connection.connection.driver_connection
     return cast("Driver", raw) if isinstance(raw, sqlite3.Connection) else _PostgresqlDriver(raw)
 

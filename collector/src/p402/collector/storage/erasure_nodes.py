@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from p402.collector.privacy.pseudonyms import Names, new_pseudonym
+from p402.collector.storage.accounts import rename_accounts
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.erasure_extent import Extent, Owner
 from p402.vocabulary import Level
@@ -40,11 +41,6 @@ _ADD_DAY = (
     "INSERT INTO employee_days (organisation, employee, day, sessions, cost_nano_usd) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (organisation, employee, day) DO UPDATE SET sessions = employee_days.sessions + excluded.sessions,"
     " cost_nano_usd = employee_days.cost_nano_usd + excluded.cost_nano_usd"
-)
-_ADD_ACCOUNT = (
-    "INSERT INTO budget_accounts (budget_id, node, period_start, spent, held, unreconciled) VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (budget_id, node, period_start) DO UPDATE SET spent = budget_accounts.spent + excluded.spent,"
-    " held = budget_accounts.held + excluded.held, unreconciled = budget_accounts.unreconciled + excluded.unreconciled"
 )
 
 Node = tuple[Level, str]
@@ -168,12 +164,7 @@ def _rename_in_budgets(sql: Driver, organisation: str, whole: Mapping[Node, str]
             if of_level != level:
                 continue
             at = (budget_id, old)
-            accounts = sql.execute(
-                "SELECT period_start, spent, held, unreconciled FROM budget_accounts WHERE budget_id = ? AND node = ?",
-                at,
-            ).fetchall()
-            sql.executemany(_ADD_ACCOUNT, [(budget_id, new, *account) for account in accounts])
-            sql.execute("DELETE FROM budget_accounts WHERE budget_id = ? AND node = ?", at)
+            rename_accounts(sql, *at, new)
             sql.execute(
                 "DELETE FROM alerts WHERE budget_id = ? AND node = ? AND EXISTS (SELECT 1 FROM alerts AS other"
                 " WHERE other.budget_id = alerts.budget_id AND other.node = ? AND other.period_start = alerts.period_start"

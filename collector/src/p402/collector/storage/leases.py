@@ -11,6 +11,7 @@ every budget *spent + unreconciled + held* is looked at and added to without any
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from p402.collector.budgets.budget import Budget, BudgetSet, OnPath
-from p402.collector.storage.accounts import AccountKey, Change, change_accounts
+from p402.collector.storage.account_memory import AccountKey, Change
+from p402.collector.storage.accounts import change_accounts
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver, driver
+from p402.collector.storage.transaction import Rows, insert_later
 from p402.decisions import Measure
 from p402.vocabulary import Attribution, Level, Permanent
 
@@ -43,14 +46,10 @@ __all__ = [
 ]
 
 _LEASE = "id, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at"
-_INSERT = (
-    "INSERT INTO leases (id, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at, changed_at)"
-    " VALUES (?, ?, 'open', ?, ?, ?, 0, ?, ?, ?)"
+_LEASES = Rows(
+    "leases", "id, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at, changed_at", 1
 )
-_INSERT_HOLD = (
-    "INSERT INTO lease_holds (lease_id, budget_id, node, period_start, remaining, counts_until)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
-)
+_HOLDS = Rows("lease_holds", "lease_id, budget_id, node, period_start, remaining, counts_until", 2)
 _AT_ONCE = 1_000  # leases that one look expires
 
 COUNTS_NO_MORE = "EXISTS (SELECT 1 FROM lease_holds WHERE lease_id = leases.id AND remaining > 0 AND counts_until <= ?)"
@@ -130,25 +129,29 @@ def open_lease(
     longest: timedelta,
 ) -> datetime:
     """Move amounts from the budgets of a path (whose accounts are open) into a new lease; returns when it expires."""
-    accounts = [on for on in path if on.budget.level is not Level.REQUEST and on.budget.measure in amounts]
-    ends = [end for on in accounts if (end := on.budget.period.window(at).end) is not None]
+    held_for = [on for on in path if on.budget.level is not Level.REQUEST and on.budget.measure in amounts]
+    ends = [end for on in held_for if (end := on.budget.period.window(at).end) is not None]
     expires_at = min([at + longest, *ends])  # money of this month cannot pay for calls of the next
     now = to_millis(at)
-    known = {level.value: value for level, value in attribution if value is not None}
-    sql.execute(
-        _INSERT, (id_, kind, key_id, attribution.organisation or "", json.dumps(known), now, to_millis(expires_at), now)
-    )
     changes: dict[AccountKey, Change] = {}
     rows = []
-    for on in accounts:
-        start, amount = on.budget.period.held_in(at), amounts[on.budget.measure]
-        until = _counts_until(on.budget, expires_at)
-        rows.append((id_, on.budget.id, on.node, start, amount, None if until is None else to_millis(until)))
-        changes[on.budget.id, on.node, start] = Change(held=amount)
-    if rows:
-        sql.executemany(_INSERT_HOLD, rows)
+    for on in held_for:
+        budget, node = on.budget, on.node
+        start, amount = budget.period.held_in(at), amounts[budget.measure]
+        until = _counts_until(budget, expires_at)
+        rows.append((id_, budget.id, node, start, amount, None if until is None else to_millis(until)))
+        changes[budget.id, node, start] = Change(0, amount)
     change_accounts(sql, changes)
+    whose = key_id, attribution.organisation or "", _written(attribution)
+    row = (id_, kind.value, LeaseState.OPEN.value, *whose, 0, now, to_millis(expires_at), now)
+    insert_later(sql, _LEASES, [row])
+    insert_later(sql, _HOLDS, rows)
     return expires_at
+
+
+@functools.lru_cache(maxsize=1024)
+def _written(attribution: Attribution) -> str:
+    return json.dumps({level.value: value for level, value in attribution if value is not None})
 
 
 def _counts_until(budget: Budget, expires_at: datetime) -> datetime | None:
