@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -27,6 +28,19 @@ def test_an_id_is_a_prefix_and_26_characters(moment: datetime) -> None:
 def test_ids_of_one_instant_differ() -> None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
     assert len({new_id("rcpt", now) for _ in range(1000)}) == 1000
+
+
+def test_a_forked_process_makes_other_ids_than_its_parent() -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    new_id("rcpt", now)  # random numbers are drawn ahead
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, new_id("rcpt", now).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 100).decode() != new_id("rcpt", now)
+    os.close(reader)
+    os.close(writer)
 
 
 def test_times_are_utc_with_milliseconds() -> None:
