@@ -59,7 +59,8 @@ class Attribution:
 
     def __iter__(self) -> Iterator[tuple[Level, str | None]]:
         """Walk the six levels from the top down."""
-        return zip(_LEVELS, (getattr(self, name) for name in _NAMES), strict=True)
+        nodes = (self.organisation, self.department, self.project, self.client, self.employee, self.session)
+        return zip(_LEVELS, nodes, strict=True)
 
     def over(self, base: Attribution) -> Attribution:
         """Lay this attribution over another: what is known here wins, what is not is taken from ``base``."""

@@ -13,6 +13,8 @@ from p402.vocabulary import Attribution, Level
 
 __all__ = ["Balance", "Budget", "BudgetSet", "OnPath", "Override"]
 
+_MOST_REMEMBERED = 10_000  # attributions, which come from outside
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
@@ -51,6 +53,8 @@ class Budget:
 
     def cap_at(self, at: datetime) -> int:
         """Give the cap with the overrides that are in force."""
+        if not self.overrides:
+            return self.cap
         return self.cap + sum(override.amount for override in self.overrides if at < override.expires_at)
 
     def node_of(self, attribution: Attribution) -> str | None:
@@ -94,6 +98,7 @@ class BudgetSet:
     _named: dict[tuple[Level, str], list[Budget]] = field(default_factory=lambda: defaultdict(list), init=False)
     _each: list[Budget] = field(default_factory=list, init=False)
     _measures: dict[int, Measure] = field(default_factory=dict, init=False)
+    _paths: dict[Attribution, Sequence[OnPath]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for budget in self.budgets:
@@ -103,13 +108,21 @@ class BudgetSet:
             else:
                 self._named[budget.level, budget.node].append(budget)
 
-    def on_path(self, attribution: Attribution) -> list[OnPath]:
+    def on_path(self, attribution: Attribution) -> Sequence[OnPath]:
         """Give the budgets on the path of a call, from the organisation down; ceilings for single calls come last."""
+        known = self._paths.get(attribution)
+        if known is None:
+            if len(self._paths) >= _MOST_REMEMBERED:
+                self._paths.clear()
+            known = self._paths[attribution] = self._find_path(attribution)
+        return known
+
+    def _find_path(self, attribution: Attribution) -> tuple[OnPath, ...]:
         found = []
         for level, node in attribution:
             if node is not None and (level, node) in self._named:
                 found += self._fitting(self._named[level, node], attribution)
-        return found + self._fitting(self._each, attribution)
+        return (*found, *self._fitting(self._each, attribution))
 
     def levels(self) -> frozenset[Level]:
         """Give the levels that decide which budgets apply: calls that agree on them can share a lease."""

@@ -76,7 +76,9 @@ class Period:
         """Give the start of the account that something spent at a moment belongs to, in milliseconds since 1970."""
         if self.rolls:
             return (at - _EPOCH) // self._slice() * _millis(self._slice())
-        return _millis(self.window(at).start - _EPOCH)
+        if self.kind is PeriodKind.TOTAL:
+            return 0
+        return _calendar_account(self.kind, self.time_zone, (at - _EPOCH) // _QUARTER)
 
     def held_in(self, at: datetime) -> int:
         """Give the start of the account in which something is held at a moment."""
@@ -119,6 +121,11 @@ def _calendar_window(kind: PeriodKind, time_zone: str, quarter: int) -> Window:
         start = local.replace(day=1)
         end = (start + timedelta(days=32)).replace(day=1)
     return Window(_first_instant(start, zone), _first_instant(end, zone))
+
+
+@lru_cache(maxsize=4096)
+def _calendar_account(kind: PeriodKind, time_zone: str, quarter: int) -> int:
+    return _millis(_calendar_window(kind, time_zone, quarter).start - _EPOCH)
 
 
 def _first_instant(midnight: datetime, zone: ZoneInfo) -> datetime:
