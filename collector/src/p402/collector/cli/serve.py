@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -57,6 +58,8 @@ async def _serve(settings: Settings, collector: Collector) -> None:
         print(
             f"P402 Meter listens on {listening.url} (OTLP/HTTP, API, page){grpc}. Data: {settings.data_dir}", flush=True
         )
+        gc.collect()
+        gc.freeze()  # modules, prices and models stay; looking through them again stops everything for a tenth of a second
 
     try:
         await serve(collector.app, collector.grpc, settings.listen, started, stop)
