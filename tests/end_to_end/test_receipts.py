@@ -180,14 +180,6 @@ def mining() -> Iterator[Anvil]:
         yield running
 
 
-def end_the_lease_of_the_dead(data_dir: Path) -> None:
-    """Half a minute passes: another collector may settle now."""
-    engine = kept_in(data_dir).backend().engine
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM leaders")
-    engine.dispose()
-
-
 def anchored(collector: RunningCollector) -> dict[str, Any] | None:
     receipts: list[dict[str, Any]] = collector.get("/v1/receipts", organisation="acme")["receipts"]
     return next((receipt for receipt in receipts if receipt["tempo_tx_hash"]), None)
@@ -204,7 +196,7 @@ def test_a_collector_that_is_killed_pays_once_after_its_next_start(
         with suppress(Exception):  # it may be dead already
             collector.post("/v1/sessions/review-7/close", organisation="acme")
         assert collector.process.wait(timeout=60) == -signal.SIGKILL
-    end_the_lease_of_the_dead(tmp_path / "data")
+    kept_in(tmp_path / "data").run("DELETE FROM leaders")  # half a minute passes: its lease is over
     with running_collector(tmp_path / "data", settings) as collector:
         collector.post("/v1/sessions/review-7/close", organisation="acme")
         receipt = eventually(lambda: anchored(collector), 60)
