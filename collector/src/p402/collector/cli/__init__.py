@@ -11,6 +11,7 @@ from p402.collector.cli import (
     demo,
     doctor,
     erase,
+    export,
     holds,
     keys,
     log,
@@ -25,7 +26,7 @@ from p402.vocabulary import P402Error
 
 __all__ = ["main", "parser"]
 
-_COMMANDS = (serve, demo, doctor, keys, budgets, policies, reconcile, erase, holds, vault, log, settle, migrate)
+_COMMANDS = (serve, demo, doctor, keys, budgets, policies, reconcile, export, erase, holds, vault, log, settle, migrate)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
@@ -55,6 +56,27 @@ class Remote:
             Refused: with what the collector says is wrong.
             CollectorUnreachable: if there is no answer.
         """
+        with self.open(path, headers, method=method, body=body, query=query) as response:
+            try:
+                return json.load(response)
+            except (OSError, ValueError) as error:
+                raise self._unreachable(error) from error
+
+    def open(
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str = "GET",
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+    ) -> HTTPResponse:
+        """Send a request; gives the answer to read from, as far as it is one that fulfils the request.
+
+        Raises:
+            Refused: with what the collector says is wrong.
+            CollectorUnreachable: if there is no answer.
+        """
         asked = {**({"organisation": self.organisation} if self.organisation else {}), **(query or {})}
         url = f"{self.url}{path}" + (f"?{urlencode(asked)}" if asked else "")
         data = None if body is None else json.dumps(body).encode()
@@ -64,16 +86,19 @@ class Remote:
         if self.key:
             request.add_header("Authorization", f"Bearer {self.key}")
         try:
-            with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
-                return json.load(response)
+            answer: HTTPResponse = urlopen(request, timeout=_TIMEOUT)  # noqa: S310
         except HTTPError as error:
             raise Refused(_told(error)) from error
         except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise CollectorUnreachable(
-                f"No collector answers at {self.url} ({reason}): is `p402 serve` running there? "
-                f"--url or {P402_COLLECTOR_URL} says where it is."
-            ) from error
+            raise self._unreachable(error) from error
+        return answer
+
+    def _unreachable(self, error: Exception) -> CollectorUnreachable:
+        reason = getattr(error, "reason", error)
+        return CollectorUnreachable(
+            f"No collector answers at {self.url} ({reason}): is `p402 serve` running there? "
+            f"--url or {P402_COLLECTOR_URL} says where it is."
+        )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
