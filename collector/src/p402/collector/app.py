@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from p402.collector.api.problem import problem_middleware
+from p402.collector.api.rate_limits import tell_rate_limit
 from p402.collector.receiver.otlp_grpc import OtlpGrpc
 from p402.collector.settings import Address
 
@@ -54,6 +55,7 @@ def build_app(
 
     app.cleanup_ctx.append(run_tasks)
     app.on_shutdown.append(stopping)
+    app.on_response_prepare.append(tell_rate_limit)
     return app
 
 

@@ -121,6 +121,14 @@ class Settings(BaseSettings):
         bool | None,
         Field(description="Whether every request needs an API key. Unset: yes, unless only this machine can connect."),
     ] = None
+    rate_limit_per_minute: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="Requests a minute of one API key, spans and decisions apart; 0: as many as it likes.",
+        ),
+    ] = 1_200
     max_request_bytes: Annotated[
         int, Field(gt=0, description="Largest request body, before and after it is decompressed.")
     ] = 64 * 1024 * 1024

@@ -36,6 +36,7 @@ from p402.collector.api.periods import PeriodsApi
 from p402.collector.api.policies import PoliciesApi
 from p402.collector.api.receipt_documents import ReceiptDocumentsApi
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi
+from p402.collector.api.rate_limits import RateLimits
 from p402.collector.api.receipts import ReceiptsApi
 from p402.collector.api.reconciliations import ReconciliationsApi
 from p402.collector.api.settlements import SettlementsApi
@@ -137,7 +138,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     privacy = build_privacy(settings, backend, database, signers, clock, ids)
     metrics = CollectorMetrics()
     keys = Keys(database, ids)
-    authenticator = Authenticator(keys, settings.listen, key_required=settings.key_required)
+    authenticator = Authenticator(
+        keys, settings.listen, RateLimits(settings.rate_limit_per_minute, clock), key_required=settings.key_required
+    )
 
     sessions = SqlSessions(database, signers, privacy.vault, privacy.suppressions)
     sealer = _sealer(settings, sessions, metrics, clock, ids)

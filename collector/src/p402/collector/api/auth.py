@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from p402.collector.api.problem import Forbidden, Unauthorised
+from p402.collector.api.rate_limits import EXEMPT, RateLimits
 from p402.collector.settings import Address
 from p402.collector.storage.disclosures import Reader
 from p402.collector.storage.keys import SCOPES, Keys
@@ -78,9 +79,10 @@ def reader_of(principal: Principal, what: str) -> Reader:
 class Authenticator:
     """Finds out who is asking, before anything else of the request is read."""
 
-    def __init__(self, keys: Keys, listen: Address, *, key_required: bool) -> None:
+    def __init__(self, keys: Keys, listen: Address, limits: RateLimits, *, key_required: bool) -> None:
         self._keys = keys
         self._listen = listen
+        self._limits = limits
         self._key_required = key_required
 
     async def authenticate(self, request: web.Request, scope: str) -> Principal:
@@ -89,11 +91,15 @@ class Authenticator:
         Raises:
             Unauthorised: without a valid key where one is needed.
             Forbidden: if the key does not have the scope, or a foreign page tries to use a local collector.
+            TooManyRequests: if the key asks more often than it may.
         """
         authorization = request.headers.get("Authorization")
         if authorization is None and not self._key_required:
             self._refuse_foreign_pages(request)
-        return await self.principal(authorization, scope)
+        principal = await self.principal(authorization, scope)
+        if principal.key_id is not None and scope not in EXEMPT:
+            self._limits.take(request, principal.key_id)
+        return principal
 
     async def principal(self, authorization: str | None, scope: str) -> Principal:
         """Give the principal that an ``Authorization`` header stands for, if it has a scope.

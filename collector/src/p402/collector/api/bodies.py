@@ -32,7 +32,7 @@ async def json_body(request: web.Request, shape: type[Body], largest: int = LARG
     if len(body) > largest:
         raise BadRequest(f"The body is larger than {largest} bytes.")
     try:
-        return shape.model_validate_json(body)
+        return shape.model_validate_json(body, strict=True)  # false is no number, and 0 no time
     except ValidationError as error:
         errors = [
             {"pointer": _pointer(problem["loc"]), "detail": problem["msg"].removeprefix("Value error, ")}

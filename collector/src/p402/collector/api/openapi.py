@@ -19,6 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Endpoint, Media, ProblemWith, endpoint, routes_of
 from p402.collector.api.problem import Problem
+from p402.collector.api.rate_limits import EXEMPT
 
 __all__ = ["OpenApi", "document"]
 
@@ -34,9 +35,12 @@ _HEADERS = {
     "Cache-Control": "How long the answer may be kept.",
     "Retry-After": "Seconds to wait before trying again.",
     "X-P402-Budget": "The budget that has too little left.",
+    "RateLimit": "How many requests are left to the key (`r`), and in how many seconds all are again (`t`).",
+    "RateLimit-Policy": "How many requests a key may make (`q`) in how many seconds (`w`).",
     "Content-Disposition": "The name of the file.",
     "Location": "Where it is.",
 }
+_LIMITED = ("RateLimit-Policy", "RateLimit")
 _PROBLEMS = {
     400: "Something in the request is not as it must be; `errors` says what.",
     401: "No valid API key.",
@@ -47,6 +51,7 @@ _PROBLEMS = {
     412: "What is to be changed is no longer what the request says it is.",
     413: "The body is too large.",
     415: "The body is in a format that is not read here.",
+    429: "The API key asks more often than it may.",
     503: "Storage is away; try again.",
 }
 
@@ -238,6 +243,7 @@ def _usual_refusals(described: Endpoint) -> set[int]:
         usual.add(400)
     if described.scope is not None:
         usual |= {401, 403, 503}
+        usual |= set() if _exempt(described) else {429}
     if described.path_parameters and described.scope is not None:
         usual |= {400, 404}
     return usual
@@ -261,8 +267,9 @@ def _answer(described: Endpoint, status: int, key: str, schemas: _Written) -> di
         content.setdefault("application/problem+json", {"schema": schemas.of("Problem")})
     if content:
         answer["content"] = content
-    if described.sends:
-        answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in described.sends}
+    sends = described.sends if described.scope is None or _exempt(described) else (*described.sends, *_LIMITED)
+    if sends:
+        answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sends}
     return answer
 
 
@@ -300,9 +307,14 @@ def _problem(status: int, schemas: _Written) -> dict[str, Any]:
     if status == 400:  # noqa: PLR2004
         content["example"] = schemas.example(content["schema"])
     answer: dict[str, Any] = {"description": _PROBLEMS[status], "content": {"application/problem+json": content}}
-    if status == 503:  # noqa: PLR2004
-        answer["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    sends = {429: ("Retry-After", *_LIMITED), 503: ("Retry-After",)}.get(status)
+    if sends:
+        answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sends}
     return answer
+
+
+def _exempt(described: Endpoint) -> bool:
+    return not EXEMPT.isdisjoint((described.scope or "").split())
 
 
 def _plain(value: Any) -> Any:

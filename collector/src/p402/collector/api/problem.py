@@ -27,6 +27,7 @@ __all__ = [
     "PaymentRequired",
     "PreconditionFailed",
     "Problem",
+    "TooManyRequests",
     "Unauthorised",
     "problem_middleware",
     "status_of",
@@ -67,6 +68,15 @@ class PaymentRequired(Permanent):
         self.decision = decision
 
 
+class TooManyRequests(Transient):
+    """The API key asks more often than it may."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        """In seconds."""
+
+
 class Conflict(Permanent):
     """What is asked for does not go with what was done before."""
 
@@ -101,6 +111,7 @@ _STATUS: dict[type[P402Error], int] = {
     NotFound: 404,
     Conflict: 409,
     PreconditionFailed: 412,
+    TooManyRequests: 429,
 }
 
 
@@ -147,7 +158,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         status = status_of(error)
         headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorised) else {}
         if isinstance(error, Transient):
-            headers["Retry-After"] = "1"
+            headers["Retry-After"] = str(error.retry_after if isinstance(error, TooManyRequests) else 1)
         return _problem(status, type(error).__name__, str(error), headers, _more(error))
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
