@@ -13,8 +13,9 @@ from typing import Any
 from p402.collector.privacy.suppression_file import SuppressionFile
 from p402.collector.storage.access_log import AccessLog
 from p402.collector.storage.disclosures import Disclosures
+from p402.collector.storage.erasure_rows import StoredErasure
 from p402.collector.storage.erasure_runs import ErasureRuns
-from p402.collector.storage.erasures import Erasures, StoredErasure
+from p402.collector.storage.erasures import Erasures
 from p402.collector.storage.holds import Holds, StoredHold
 from p402.collector.storage.receipt_reviews import ReceiptReviews
 from p402.vocabulary import Attribution

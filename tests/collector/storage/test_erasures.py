@@ -14,7 +14,7 @@ from p402.collector.pipeline.records import Forwarded
 from p402.collector.privacy.holds import Held
 from p402.collector.receiver.otlp_decode import decode_traces
 from p402.collector.storage.driver import driver
-from p402.collector.storage.erasures import ErasureState
+from p402.collector.storage.erasure_rows import ErasureState
 from p402.collector.storage.forwards import keep_for_forwarding
 from p402.receipts import leaf_hash
 from p402.vocabulary import Attribution
@@ -148,7 +148,7 @@ async def test_erasing_twice_is_one_erasure(personal: PersonalBooks) -> None:
 async def test_more_digests_than_an_entry_holds_make_several_parts(
     personal: PersonalBooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("p402.collector.storage.erasures.MAX_ERASED_DIGESTS", 3)
+    monkeypatch.setattr("p402.collector.storage.erasure_entries.MAX_ERASED_DIGESTS", 3)
     await personal.sealed(*(call("ada.l", f"a.{number}") for number in range(4)))
     await personal.erase("ada.l")
     parts = [entry for entry in personal.books.entries() if entry["type"] == "erasure"]

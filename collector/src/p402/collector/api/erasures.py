@@ -20,8 +20,8 @@ from p402.collector.privacy.holds import Held
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
+from p402.collector.storage.erasure_rows import ErasureState, StoredErasure, erasure_by_id, erasures_page
 from p402.collector.storage.erasure_runs import ErasureRuns
-from p402.collector.storage.erasures import ErasureState, StoredErasure, erasure_by_id, erasures_page
 from p402.vocabulary import rfc3339
 
 __all__ = ["ErasuresApi"]

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, select, update
 
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
-from p402.collector.storage.erasures import Erasures, StoredErasure, erasure_by_id
+from p402.collector.storage.erasure_rows import StoredErasure, erasure_by_id
+from p402.collector.storage.erasures import Erasures
 from p402.collector.storage.privacy_tables import erasures
 from p402.vocabulary import Clock
 

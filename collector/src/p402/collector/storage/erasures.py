@@ -8,87 +8,39 @@ rows at a time; names that this still needs are kept encrypted until it is done.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from p402.collector.privacy.holds import Held, Hold, matters_over
+from p402.collector.privacy.holds import Held
 from p402.collector.privacy.pseudonyms import new_pseudonym
 from p402.collector.privacy.suppression_file import SuppressedName, SuppressionFile
 from p402.collector.privacy.vault_keys import PERSON, SESSION
 from p402.collector.storage.audit import record_audit
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver, driver
-from p402.collector.storage.erasure_extent import Extent, extent_of, times_of
+from p402.collector.storage.erasure_entries import record_erased
+from p402.collector.storage.erasure_extent import Extent, extent_of
 from p402.collector.storage.erasure_nodes import replace_nodes
+from p402.collector.storage.erasure_people import people_of
+from p402.collector.storage.erasure_rows import ErasureState, StoredErasure, erasure_at, erasure_by_id
 from p402.collector.storage.erasure_sweep import SweepWork, sweep_some
+from p402.collector.storage.erasure_vault import empty_vault
 from p402.collector.storage.exports import forget_disclosing
 from p402.collector.storage.holds import active_holds
-from p402.collector.storage.log import Signers, append_entry
+from p402.collector.storage.log import Signers
 from p402.collector.storage.privacy_tables import erasures
 from p402.collector.storage.rule_changes import rules_changed
 from p402.collector.storage.suppressions import pseudonym_of, suppress_name
-from p402.collector.storage.vault import Kept, Subject, Vault, person
-from p402.receipts import MAX_ERASED_DIGESTS, CommittedEntry, erasure_entry
-from p402.vocabulary import Attribution, IdFactory
+from p402.collector.storage.vault import Vault, person
+from p402.vocabulary import IdFactory
 
-__all__ = [
-    "ERASURE_TYPE",
-    "ErasureState",
-    "Erasures",
-    "StoredErasure",
-    "erasure_by_id",
-    "erasures_page",
-    "record_erased",
-]
+__all__ = ["Erasures"]
 
-ERASURE_TYPE = "erasure"
 _ROWS_AT_ONCE = 2_000
 _NOTHING = Extent(free=(), held=(), matters=(), shared=frozenset())
-
-_RECORDS = (  # of a subject's disclosures, with the session that each is about, if it is about one
-    "SELECT vault.id, vault.digest, scopes.id, scopes.department, scopes.project, scopes.client,"
-    " scopes.employee, scopes.session FROM vault"
-    " LEFT JOIN receipts ON receipts.organisation = vault.organisation AND receipts.seq = vault.seq"
-    " LEFT JOIN receipt_reviews ON receipt_reviews.organisation = vault.organisation AND receipt_reviews.seq = vault.seq"
-    " LEFT JOIN receipts AS reviewed ON reviewed.id = receipt_reviews.receipt_id"
-    " LEFT JOIN scopes ON scopes.id = COALESCE(receipts.scope_id, reviewed.scope_id)"
-    " WHERE vault.subject_id = ? ORDER BY vault.id"
-)
-
-
-class ErasureState(StrEnum):
-    """Where an erasure is."""
-
-    SWEEPING = "sweeping"
-    """What was written down about single calls is being gone through."""
-    HELD = "held"
-    """A part is kept by a legal hold; it is erased when that is released."""
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredErasure:
-    """An erasure and what became of it. It does not say whose."""
-
-    id: str
-    organisation: str
-    pseudonym: str
-    legal_basis: str
-    key_id: str | None
-    requested_at: datetime
-    state: ErasureState
-    erased: int
-    """Disclosures."""
-    held_back: int
-    matters: tuple[str, ...]
-    seq: int | None
-    """Of its first entry in the log, which commits to who asked."""
-    scrubbed_at: datetime | None
 
 
 class Erasures:
@@ -116,7 +68,7 @@ class Erasures:
             Held: if legal holds keep all that there is, naming their matters.
         """
         place = self._vault.place(organisation, person(employee))
-        known = _at_place(connection, place)
+        known = erasure_at(connection, place)
         extent = self._extent(connection, organisation, employee, place)
         row = {
             "id": known.id if known else self._new_id("era", at),
@@ -241,7 +193,7 @@ class Erasures:
             sessions[session] = new_pseudonym() if found is None else found[0]
             if session not in extent.shared:  # a name that others go on using is suppressed for nobody else
                 lines.append((SESSION, place, sessions[session]))
-        digests, held_back, matters = self._empty_vault(connection, organisation, row.place, extent)
+        digests, held_back, matters = empty_vault(connection, self._vault, organisation, row.place, extent)
         for kind, place, pseudonym in lines:
             suppress_name(sql, organisation, kind, place, pseudonym, erasure_id, at)
         values: dict[str, Any] = {
@@ -290,172 +242,14 @@ class Erasures:
             if bytes(place) not in listed
         )
 
-    def _empty_vault(
-        self, connection: Connection, organisation: str, place: bytes, extent: Extent
-    ) -> tuple[list[str], int, list[str]]:
-        """Delete disclosures, and the keys of subjects of whom none is left.
-
-        Gives the digests of what is gone, how many a hold keeps, and the matters of the holds.
-        """
-        sql = driver(connection)
-        holds = active_holds(connection, organisation)
-        free = [owner.scope_id for owner in extent.free]
-        held = {owner.scope_id for owner in extent.held}
-        nobodys = {owner.session for owner in extent.free if owner.whose.employee is None}
-        places = [place, *(self._vault.place(organisation, Subject(SESSION, name)) for name in sorted(nobodys))]
-        digests: list[str] = []
-        kept, matters = 0, set(extent.matters)
-        for subject in places:
-            found = sql.execute("SELECT id FROM subjects WHERE place = ?", (subject,)).fetchone()
-            if found is None:
-                continue
-            rows = sql.execute(_RECORDS, (found[0],)).fetchall()
-            others = sorted({int(row[2]) for row in rows if row[2] is not None} - held - set(free))
-            times = times_of(sql, others) if holds else {}
-            gone = []
-            for vault_id, digest, scope_id, *levels in rows:
-                keeping = (
-                    extent.matters if scope_id in held else self._matters(holds, organisation, scope_id, levels, times)
-                )
-                if keeping:
-                    kept += 1
-                    matters |= set(keeping)
-                else:
-                    gone.append(vault_id)
-                    digests.append(digest)
-            sql.executemany("DELETE FROM vault WHERE id = ?", [(vault_id,) for vault_id in gone])
-            if len(gone) == len(rows):
-                sql.execute("DELETE FROM subjects WHERE id = ?", (found[0],))
-        return digests, kept, sorted(matters)
-
-    def _matters(
-        self,
-        holds: Sequence[Hold],
-        organisation: str,
-        scope_id: int | None,
-        levels: Sequence[str],
-        times: dict[int, tuple[int, int]],
-    ) -> list[str]:
-        """Name the matters that keep what somebody did about another person's session."""
-        if scope_id is None or scope_id not in times:
-            return []
-        department, project, client, employee, session = (level or None for level in levels)
-        whose = Attribution(organisation, department, project, client, employee, session)
-        return matters_over(holds, whose, *times[scope_id], self._vault.keys.locate)
-
     def _found(self, sql: Driver, organisation: str, place: bytes) -> list[str | None]:
         """Find whom a place belongs to; None stands for somebody of whom there is nothing but disclosures."""
-        names = _people(sql, organisation)
+        names = people_of(sql, organisation)
         found = [name for name in names if self._vault.place(organisation, person(name)) == bytes(place)]
         return [*found] or [None]
 
     def _wrapped(self, work: SweepWork, erasure_id: str) -> bytes:
         return self._vault.keys.wrap(work.to_bytes(), erasure_id.encode())
-
-
-def record_erased(
-    connection: Connection,
-    vault: Vault,
-    signers: Signers,
-    organisation: str,
-    erasure_id: str,
-    *,
-    legal_basis: str,
-    digests: Sequence[str],
-    held_back: int,
-    by: str | None,
-    at: datetime,
-) -> int:
-    """Say in the log which disclosures are gone, in as many entries as that takes; gives the first one's place."""
-    parts = max(1, -(-len(digests) // MAX_ERASED_DIGESTS))
-    seqs = []
-    for part in range(1, parts + 1):
-        some = digests[(part - 1) * MAX_ERASED_DIGESTS : part * MAX_ERASED_DIGESTS]
-        make = _entry_maker(organisation, erasure_id, part, parts, legal_basis, some, held_back, by, at)
-        entry = append_entry(connection, organisation, ERASURE_TYPE, make, signers.signer(organisation), at)
-        if by is not None:
-            vault.keep(connection, organisation, entry.seq, [Kept(text, person(by)) for text in entry.disclosures])
-        seqs.append(entry.seq)
-    return seqs[0]
-
-
-def _entry_maker(
-    organisation: str,
-    erasure_id: str,
-    part: int,
-    parts: int,
-    legal_basis: str,
-    digests: Sequence[str],
-    held_back: int,
-    by: str | None,
-    at: datetime,
-) -> Callable[[int, bytes], CommittedEntry]:
-    def make(seq: int, prev: bytes) -> CommittedEntry:
-        return erasure_entry(
-            organisation=organisation,
-            seq=seq,
-            prev=prev,
-            issued_at=at,
-            erasure_id=erasure_id,
-            part=part,
-            parts=parts,
-            legal_basis=legal_basis,
-            digests=digests,
-            held_back=held_back,
-            by=by,
-        )
-
-    return make
-
-
-def erasure_by_id(connection: Connection, organisation: str, erasure_id: str) -> StoredErasure | None:
-    """Give one erasure of an organisation, None if there is none."""
-    query = select(erasures).where(erasures.c.organisation == organisation, erasures.c.id == erasure_id)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _stored(row)
-
-
-def erasures_page(
-    connection: Connection, organisation: str, before: tuple[int, str] | None, limit: int
-) -> list[StoredErasure]:
-    """Give the erasures of an organisation before one of them (its time in milliseconds, and its id), the newest first."""
-    query = select(erasures).where(erasures.c.organisation == organisation)
-    if before is not None:
-        moment, id_ = before
-        query = query.where(
-            (erasures.c.requested_at < moment) | ((erasures.c.requested_at == moment) & (erasures.c.id < id_))
-        )
-    rows = connection.execute(query.order_by(erasures.c.requested_at.desc(), erasures.c.id.desc()).limit(limit))
-    return [_stored(row) for row in rows]
-
-
-def _at_place(connection: Connection, place: bytes) -> StoredErasure | None:
-    row = connection.execute(select(erasures).where(erasures.c.place == place)).one_or_none()
-    return None if row is None else _stored(row)
-
-
-def _people(sql: Driver, organisation: str) -> set[str]:
-    """Give every name of an employee that an organisation's records have."""
-    of_it = (organisation,)
-    found: set[str] = set()
-    for query in (
-        "SELECT DISTINCT employee FROM scopes WHERE organisation = ? AND employee <> ''",
-        "SELECT DISTINCT node FROM spend_hourly WHERE organisation = ? AND level = 'employee' AND node <> ''",
-        "SELECT DISTINCT employee FROM employee_days WHERE organisation = ?",
-        "SELECT DISTINCT employee FROM api_keys WHERE (organisation = ? OR organisation IS NULL) AND employee IS NOT NULL",
-    ):
-        found |= {str(name) for (name,) in sql.execute(query, of_it)}
-    for query in (
-        "SELECT attribution FROM leases WHERE organisation = ?",
-        "SELECT question FROM decisions WHERE organisation = ?",
-    ):
-        found |= {name for (text,) in sql.execute(query, of_it) if (name := json.loads(text).get("employee"))}
-    for (text,) in sql.execute("SELECT definition FROM budgets WHERE organisation = ?", of_it):
-        written = json.loads(text)
-        found |= {
-            name for name in (written["node"], written.get("within", {}).get("employee"), written.get("owner")) if name
-        }
-    return found
 
 
 def _line(row: Sequence[Any]) -> SuppressedName:
@@ -478,20 +272,3 @@ def _end_state(held_back: int, *, whole: bool) -> ErasureState:
 def _required(found: StoredErasure | None) -> StoredErasure:
     assert found is not None, "it was stored in this very change"
     return found
-
-
-def _stored(row: Row[Any]) -> StoredErasure:
-    return StoredErasure(
-        id=row.id,
-        organisation=row.organisation,
-        pseudonym=row.pseudonym,
-        legal_basis=row.legal_basis,
-        key_id=row.key_id,
-        requested_at=from_millis(row.requested_at),
-        state=ErasureState(row.state),
-        erased=row.erased,
-        held_back=row.held_back,
-        matters=tuple(json.loads(row.matters)),
-        seq=row.seq,
-        scrubbed_at=None if row.scrubbed_at is None else from_millis(row.scrubbed_at),
-    )

@@ -18,7 +18,7 @@ from p402.collector.privacy.holds import Hold, matters_over
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import Driver, driver
-from p402.collector.storage.erasures import record_erased
+from p402.collector.storage.erasure_entries import record_erased
 from p402.collector.storage.holds import active_holds
 from p402.collector.storage.log import Signers
 from p402.collector.storage.vault import Vault
