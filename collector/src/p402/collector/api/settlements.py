@@ -38,7 +38,7 @@ from p402.collector.storage.settlements import settlements_page
 from p402.receipts import PaidElsewhere, SettlementMode
 from p402.receipts.errors import WrongChain
 from p402.receipts.settlement import TempoNetwork
-from p402.vocabulary import Clock, Money, rfc3339
+from p402.vocabulary import Clock, Money, is_valid_id, rfc3339
 
 __all__ = ["SettlementsApi"]
 
@@ -57,7 +57,13 @@ class PaymentsQuery(Query):
     """Which payments."""
 
     after: Annotated[
-        str, Field(max_length=100, description="Goes on after this one: `next_after` of the page before.")
+        str,
+        Field(
+            max_length=100,
+            pattern=r"^[0-9A-Za-z_]*$",
+            description="Goes on after this one: `next_after` of the page before.",
+            examples=["pay_01JDC2W0V8H3QK6M4T9ZRX5B7E"],
+        ),
     ] = ""
     limit: Limit = 100
 
@@ -291,6 +297,8 @@ class SettlementsApi:
             resolved = await self.database.write(change)
         except NotInDoubt as error:
             raise Conflict(f"{settlement_id!r} is not in doubt: there is nothing to resolve.") from error
+        except PaidOtherwise as error:
+            raise Conflict(f"Its transaction was noted as a payment elsewhere before, of {error} USD.") from error
         return web.json_response(settlement_view(resolved, self.network))
 
     def _rule(self, organisation: str) -> SettlementRule:
@@ -302,7 +310,7 @@ class SettlementsApi:
         return rule
 
     def _find(self, connection: Connection, organisation: str, settlement_id: str) -> Settlement:
-        found = find_settlement(connection, organisation, settlement_id)
+        found = find_settlement(connection, organisation, settlement_id) if is_valid_id(settlement_id) else None
         if found is None:
             raise NotFound(f"There is no settlement {settlement_id[:64]!r} in {organisation!r}.")
         return found

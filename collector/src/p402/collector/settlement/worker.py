@@ -255,6 +255,7 @@ class SettlementWorker:
         next_nonce = transaction.signed.nonce + 1
         if len(transaction.settlements) > 1:
             await self._store.split(transaction, fee_micro_usd, next_nonce, self._clock.now())
+            self._metrics.settlement_fee(fee_micro_usd)
             log.warning("settlements_go_alone", transaction=transaction.transaction_id, tx=tx_hash)
             return
         obstacle = await self._settler.obstacle(transaction.transfers, transaction.signed.max_fee_per_gas)

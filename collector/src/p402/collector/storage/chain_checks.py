@@ -113,8 +113,9 @@ class SqlChainChecks:
             "problem": found.problem,
             "found_at": to_millis(at),
         }
-        if not connection.execute(upsert(connection, discrepancies).values(row).on_conflict_do_nothing()).rowcount:
-            return False
+        kept = upsert(connection, discrepancies).values(row).on_conflict_do_nothing().returning(discrepancies.c.id)
+        if connection.execute(kept).first() is None:
+            return False  # known, and told of
         payload = {
             "summary": found.problem,
             "settlement_id": settlement_id,
