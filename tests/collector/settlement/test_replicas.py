@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from p402.collector.settlement.ports import SettlementState
+from p402.collector.settlement.rules import SettlementRules
 from p402.collector.storage.leaders import LEASE, Leadership
+from p402.receipts.settlement import Obstacle, ObstacleKind
 from support.clock import FakeClock
 from support.open_books import open_database
-from support.settling import Settling, settling
+from support.settling import PAY, Settling, settling
+
+BAD_PAYEE = "0x" + "66" * 20
 
 
 async def test_one_leads_until_it_resigns_or_its_lease_is_over(tmp_path: Path) -> None:
@@ -65,3 +70,40 @@ async def test_a_dead_transaction_that_two_collectors_saw_is_replaced_once(at_wo
         at_work.chain.loses_what_is_sent = False
         await asyncio.gather(at_work.worker.step(), other.worker.step())
         assert len(set(at_work.chain.sent[1, 0])) == 2  # the dead one, and its one replacement
+
+
+async def test_a_batch_that_failed_is_split_once_by_two_collectors(at_work: Settling, tmp_path: Path) -> None:
+    at_work.rules = SettlementRules(PAY, {"initech": replace(PAY, payee=BAD_PAYEE)})
+    at_work.chain.refused = {BAD_PAYEE}
+    await at_work.receipt("initech")
+    async with settling(tmp_path, at_work.chain, at_work.books.clock) as other:
+        other.rules = at_work.rules
+        for _ in range(4):
+            await asyncio.gather(at_work.worker.step(), other.worker.step())
+            at_work.chain.block()
+            at_work.chain.finalise()
+        assert [len(landed.transfers) for landed in at_work.chain.landed] == [2, 1, 1]
+        assert at_work.chain.paid() == 264_235
+        assert (await at_work.only()).state is SettlementState.FINAL
+        [bad] = await other.settlements("initech")
+        assert bad.state is SettlementState.FAILED
+
+
+async def test_what_two_collectors_saw_die_for_good_fails_once_and_its_place_is_used_again(
+    at_work: Settling, tmp_path: Path
+) -> None:
+    at_work.rules = SettlementRules(PAY)
+    at_work.chain.obstacle = Obstacle(ObstacleKind.FUNDS, "Send more.")
+    async with settling(tmp_path, at_work.chain, at_work.books.clock) as other:
+        other.rules = at_work.rules
+        await at_work.step()
+        at_work.chain.block(seconds=1000)
+        at_work.chain.finalise()
+        await asyncio.gather(at_work.worker.step(), other.worker.step())
+        assert (await at_work.only()).state is SettlementState.FAILED
+        assert at_work.books.rows("SELECT count(*) FROM events WHERE type = 'settlement.failed'") == [(1,)]
+        at_work.chain.obstacle = None
+        at_work.books.clock.advance(minutes=10)
+        await at_work.settle()
+        assert sorted(at_work.chain.sent) == [(1, 0)]
+        assert at_work.chain.paid() == 264_235
