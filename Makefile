@@ -1,5 +1,5 @@
 # The list of commands. Each installs what it needs first.
-.PHONY: install demo test lint format bench bench-budgets bench-capture bench-forecast lock clean
+.PHONY: install demo test lint format bench bench-budgets bench-capture bench-forecast bench-receipts lock clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/tests/node_modules/.bin:$(CURDIR)/$(BIN):$(PATH)
@@ -35,6 +35,9 @@ bench-budgets: install ## what a decision about a call costs, beside the floors
 
 bench-forecast: install ## projections of replayed months, both methods, beside what could have been known (4 minutes)
 	@python tests/bench/forecast.py
+
+bench-receipts: install ## what sealing, proving, verifying and setting receipts costs, beside the floors
+	@python tests/bench/receipts.py
 
 lock: install ## lock the environment anew (hashes, no index address)
 	.ci/lock --upgrade

@@ -140,7 +140,10 @@ class SampleLog:
 
     def proof(self, index: int, *signers: Signer) -> str:
         """The proof of an entry under the newest checkpoint."""
-        note = sign_checkpoint(self.checkpoint(), signers or (fixed_signer(),))
+        return self.proof_under(index, sign_checkpoint(self.checkpoint(), signers or (fixed_signer(),)))
+
+    def proof_under(self, index: int, note: str) -> str:
+        """The proof of an entry under the newest checkpoint, which is signed already."""
         return format_proof(index, inclusion_proof(index, len(self.entries), self.get), note)
 
 

@@ -30,7 +30,8 @@ def canonical(value: Any) -> bytes:
     """
     try:
         # With ASCII names, code points sort like UTF-16 and the standard encoder gives the same bytes, much faster.
-        return _ENCODER.encode(value).encode() if _has_ascii_names(value, "$") else rfc8785.dumps(value)
+        plain = _is_plain(value) or _has_ascii_names(value, "$")
+        return _ENCODER.encode(value).encode() if plain else rfc8785.dumps(value)
     except (ValueError, RecursionError) as error:
         raise NotCanonical(f"This value has no canonical form: {error}.") from error
 
@@ -75,6 +76,8 @@ def _depth(data: bytes) -> int:
     Known before decoding, because the decoder recurses in C: where the recursion limit was raised (py_ecc, which web3
     imports, raises it a hundredfold) deep nesting would end the process instead of raising an error.
     """
+    if data.count(b"[") + data.count(b"{") <= _MAX_DEPTH:
+        return 0  # whatever it is, it is allowed
     depth = deepest = 0
     for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
         depth += 1 if bracket in b"[{" else -1
@@ -91,6 +94,26 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_float(text: str) -> Any:
     raise ValueError(f"{text} is a number with a fraction or an exponent; amounts are decimal strings")
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell quickly whether a value holds only what JSON and RFC 8785 encode alike; false is a reason to look closely."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        kind = type(item)
+        if kind is dict:
+            if not all(isinstance(name, str) and name.isascii() for name in item):
+                return False
+            rest.extend(item.values())
+        elif kind is list or kind is tuple:
+            rest.extend(item)
+        elif kind is int:
+            if not -_MAX_INT <= item <= _MAX_INT:
+                return False
+        elif not (kind is str or kind is bool or item is None):
+            return False
+    return True
 
 
 def _has_ascii_names(value: Any, path: str) -> bool:

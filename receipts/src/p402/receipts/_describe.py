@@ -86,7 +86,7 @@ def describe(body: Mapping[str, Any]) -> str:
 
 
 def _subject(body: Mapping[str, Any]) -> str:
-    told = {name: _plain(value) for name, value in body.items() if isinstance(value, str | int)}
+    told = _Told(body)
     match body["type"]:
         case "session-receipt":
             return f"a session-receipt over {told['cost_usd']} USD"
@@ -113,6 +113,16 @@ def _subject(body: Mapping[str, Any]) -> str:
             return f"the period {told['period']}, closed with {told['charges']} charges over {told['cost_usd']} USD"
         case _:
             return "a heartbeat of an idle log"
+
+
+class _Told:
+    """Members as they are shown."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._body = body
+
+    def __getitem__(self, name: str) -> str:
+        return _plain(self._body[name])
 
 
 def _plain(value: object) -> str:

@@ -13,7 +13,7 @@ from p402.collector.notifications.events import Event, EventType, StoredEvent
 from p402.collector.notifications.ports import Claim, DeliveryState
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
-from p402.collector.storage.driver import upsert
+from p402.collector.storage.driver import driver, upsert
 from p402.collector.storage.event_tables import deliveries, events
 from p402.vocabulary import new_id
 
@@ -25,15 +25,18 @@ _EVENTS_AT_ONCE = 500
 
 def publish(connection: Connection, event: Event) -> None:
     """Put an event into the outbox, inside the change that makes it true. The same fact again changes nothing."""
-    row = {
-        "id": new_id("evt", event.at),
-        "organisation": event.organisation,
-        "type": event.type.value,
-        "dedupe_key": event.dedupe_key,
-        "payload": json.dumps(event.payload),
-        "at": to_millis(event.at),
-    }
-    connection.execute(upsert(connection, events).values(row).on_conflict_do_nothing())
+    driver(connection).execute(
+        "INSERT INTO events (id, organisation, type, dedupe_key, payload, at) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        (
+            new_id("evt", event.at),
+            event.organisation,
+            event.type.value,
+            event.dedupe_key,
+            json.dumps(event.payload),
+            to_millis(event.at),
+        ),
+    )
 
 
 def stored_event(row: Row[Any]) -> StoredEvent:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from p402.collector.notifications.events import Event, EventType
 from p402.collector.sessions.ports import MakeReceipt, OpenPart
@@ -19,17 +19,23 @@ from p402.collector.storage.driver import driver, upsert
 from p402.collector.storage.log import LogWriter, Signers
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.suppressions import Suppressions
-from p402.collector.storage.tables import charges, closings, cursors, receipts, scopes, sessions
+from p402.collector.storage.tables import charges, closings, cursors, scopes, sessions
 from p402.collector.storage.vault import Kept, Vault, subject_of_session
 from p402.receipts import CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt
 from p402.receipts.errors import NotSealable
 from p402.vocabulary import Level, Money
 
-__all__ = ["SqlSessions"]
+__all__ = ["FOLLOWER", "SqlSessions"]
 
 AnyRow = Row[*tuple[Any, ...]]
 
-_FOLLOWER = "sessions"
+FOLLOWER = "sessions"
+_SESSION = select(sessions).where(sessions.c.scope_id == bindparam("scope"))
+_UNSEALED = (
+    charges_joined()
+    .where(charges.c.scope_id == bindparam("scope"), charges.c.seq > bindparam("after"))
+    .order_by(charges.c.seq)
+)
 _LEVELS_DOWN = {level.value: depth for depth, level in enumerate(Level)}
 
 
@@ -98,7 +104,7 @@ class SqlSessions:
     def _seal(
         self, connection: Connection, logs: dict[str, LogWriter], scope_id: int, make: MakeReceipt, at: datetime
     ) -> SealedReceipt | None:
-        session = connection.execute(select(sessions).where(sessions.c.scope_id == scope_id)).one()
+        session = connection.execute(_SESSION, {"scope": scope_id}).one()
         if session.due_at is None or session.due_at > to_millis(at):
             return None
         rows = _unsealed(connection, session)
@@ -117,28 +123,26 @@ class SqlSessions:
                     raise
                 rows = rows[: len(rows) // 2]
         cost = Money(sum(charge.cost.nano_usd for charge in part.charges if charge.cost))
-        connection.execute(
-            insert(receipts).values(
-                id=receipt.receipt_id,
-                organisation=organisation,
-                seq=receipt.seq,
-                scope_id=scope_id,
-                issued_at=to_millis(at),
-                cost_nano_usd=cost.nano_usd,
-            )
+        sql = driver(connection)
+        sql.execute(
+            "INSERT INTO receipts (id, organisation, seq, scope_id, issued_at, cost_nano_usd) VALUES (?, ?, ?, ?, ?, ?)",
+            (receipt.receipt_id, organisation, receipt.seq, scope_id, to_millis(at), cost.nano_usd),
         )
         whose = part.charges[0].attribution
         subject = subject_of_session(whose.employee, whose.session)
         kept = [Kept(disclosure, subject) for disclosure in receipt.disclosures]
         self._vault.keep(connection, organisation, receipt.seq, kept)
         publish(connection, _issued(part, receipt, cost, at))
-        sealed = {
-            "due_at": None if len(rows) == unsealed else to_millis(at),
-            "sealed_through_seq": rows[-1]["seq"],
-            "parts": part.part,
-            "first_receipt_id": session.first_receipt_id or receipt.receipt_id,
-        }
-        connection.execute(_at(scope_id).values(sealed))
+        sql.execute(
+            "UPDATE sessions SET due_at = ?, sealed_through_seq = ?, parts = ?, first_receipt_id = ? WHERE scope_id = ?",
+            (
+                None if len(rows) == unsealed else to_millis(at),
+                rows[-1]["seq"],
+                part.part,
+                session.first_receipt_id or receipt.receipt_id,
+                scope_id,
+            ),
+        )
         return receipt
 
 
@@ -147,7 +151,7 @@ def _at(scope_id: int) -> Any:
 
 
 def _follow(connection: Connection, rules: SessionRules, limit: int) -> int:
-    after = connection.execute(select(cursors.c.seq).where(cursors.c.follower == _FOLLOWER)).scalar() or 0
+    after = connection.execute(select(cursors.c.seq).where(cursors.c.follower == FOLLOWER)).scalar() or 0
     query = select(charges.c.seq, charges.c.scope_id, charges.c.recorded_at).where(charges.c.seq > after)
     rows = connection.execute(query.order_by(charges.c.seq).limit(limit)).all()
     if not rows:
@@ -157,7 +161,7 @@ def _follow(connection: Connection, rules: SessionRules, limit: int) -> int:
         by_scope.setdefault(row.scope_id, []).append(row)
     for scope_id, new in by_scope.items():
         _saw(connection, rules, scope_id, new)
-    cursor = upsert(connection, cursors).values(follower=_FOLLOWER, seq=rows[-1].seq)
+    cursor = upsert(connection, cursors).values(follower=FOLLOWER, seq=rows[-1].seq)
     moved = {"seq": cursor.excluded.seq}
     connection.execute(cursor.on_conflict_do_update(index_elements=["follower"], set_=moved))
     return len(rows)
@@ -184,15 +188,14 @@ def _saw(connection: Connection, rules: SessionRules, scope_id: int, new: Sequen
 
 
 def _unsealed(connection: Connection, session: AnyRow) -> Sequence[Any]:
-    query = charges_joined().where(charges.c.scope_id == session.scope_id, charges.c.seq > session.sealed_through_seq)
-    return connection.execute(query.order_by(charges.c.seq)).mappings().all()
+    place = {"scope": session.scope_id, "after": session.sealed_through_seq}
+    return connection.execute(_UNSEALED, place).mappings().all()
 
 
 def _open_part(connection: Connection, session: AnyRow, rows: Sequence[Any]) -> OpenPart:
     organisation, name = rows[0]["organisation"], rows[0]["session"]
-    closed = connection.execute(
-        select(closings.c.requested_at).where(closings.c.organisation == organisation, closings.c.session == name)
-    ).scalar()
+    query = "SELECT requested_at FROM closings WHERE organisation = ? AND session = ?"
+    closed = driver(connection).execute(query, (organisation, name)).fetchone()
     corrected = _corrected(connection, session.scope_id, rows)
     verified = min((row["verified_through"] for row in rows), key=lambda level: _LEVELS_DOWN.get(level, -1))
     return OpenPart(
@@ -212,8 +215,9 @@ def _corrected(connection: Connection, scope_id: int, rows: Sequence[Any]) -> st
     It is the first one of the session that was sealed after all of them had begun.
     """
     begun = max(row["started_at"] for row in rows)
-    query = select(receipts.c.id).where(receipts.c.scope_id == scope_id, receipts.c.issued_at > begun)
-    return connection.execute(query.order_by(receipts.c.seq).limit(1)).scalar()
+    query = "SELECT id FROM receipts WHERE scope_id = ? AND issued_at > ? ORDER BY seq LIMIT 1"
+    found = driver(connection).execute(query, (scope_id, begun)).fetchone()
+    return found[0] if found else None
 
 
 def _issued(part: OpenPart, receipt: SealedReceipt, cost: Money, at: datetime) -> Event:
