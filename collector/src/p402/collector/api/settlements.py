@@ -9,22 +9,27 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection
-from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
-from p402.collector.api.fields import Count, Hex32, Id, Node, Time, Usd, shape
 from p402.collector.api.problem import Conflict, NotFound
 from p402.collector.api.query import Cursor, Limit, Query
+from p402.collector.api.settlement_views import (
+    Asked,
+    PaymentPage,
+    PaymentView,
+    ReconciliationView,
+    discrepancy_view,
+    payment_view,
+)
 from p402.collector.api.views import SettlementList, SettlementView, settlement_view
 from p402.collector.settlement.ports import Settlement, SettlementState
-from p402.collector.settlement.reconcile import DiscrepancyKind, SettlementReconciler
+from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.rules import SettlementRule, SettlementRules
 from p402.collector.storage.chain_checks import KeptDiscrepancy, LastCheck, discrepancies_page, last_check
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.settlement_requests import (
-    NotedPayment,
     NotInDoubt,
     Outcome,
     PaidOtherwise,
@@ -108,64 +113,6 @@ class ResolutionBody(BaseModel):
     ]
 
 
-@shape
-class Asked(TypedDict):
-    """That an organisation is settled as soon as its log has something new and nothing is under way."""
-
-    organisation: Node
-    mode: SettlementMode
-    asked_at: Time
-
-
-@shape
-class PaymentView(TypedDict):
-    """A payment elsewhere."""
-
-    payment_id: Id
-    kind: str
-    id: str
-    amount_usd: Usd
-    settlement_id: Id | None
-    """The settlement whose statement names it; null while it waits for the next."""
-    noted_at: Time
-
-
-@shape
-class PaymentPage(TypedDict):
-    """Payments in the order in which they were noted."""
-
-    payments: list[PaymentView]
-    next_after: str | None
-
-
-@shape
-class DiscrepancyView(TypedDict):
-    """A difference between the chain and the ledger."""
-
-    discrepancy_id: Id
-    kind: DiscrepancyKind
-    settlement_id: Id | None
-    tx_hash: str | None
-    explorer_url: str | None
-    memo: Hex32
-    problem: str
-    found_at: Time
-
-
-@shape
-class ReconciliationView(TypedDict):
-    """How far chain and ledger were compared, and what differs."""
-
-    chain_id: int | None
-    payer: str | None
-    token: str | None
-    last_block: Count | None
-    checked_at: Time | None
-    """Null: never yet."""
-    discrepancies: list[DiscrepancyView]
-    """The newest first; those without a settlement belong to no organisation that is known."""
-
-
 @dataclass(frozen=True, slots=True)
 class SettlementsApi:
     """What the handlers need."""
@@ -218,7 +165,7 @@ class SettlementsApi:
             lambda connection: payments_page(connection, organisation, query.after, query.limit)
         )
         page: PaymentPage = {
-            "payments": [_payment_view(payment) for payment in found],
+            "payments": [payment_view(payment) for payment in found],
             "next_after": found[-1].payment_id if len(found) == query.limit else None,
         }
         return web.json_response(page)
@@ -246,7 +193,7 @@ class SettlementsApi:
             )
         except PaidOtherwise as error:
             raise Conflict(f"The {body.kind} payment {body.id!r} was noted before, as {error} USD.") from error
-        return web.json_response(_payment_view(payment), status=201 if is_new else 200)
+        return web.json_response(payment_view(payment), status=201 if is_new else 200)
 
     @endpoint("GET /v1/settlements/reconciliation", scope="receipts:read", answers={200: ReconciliationView})
     async def reconciliation(self, caller: Caller, query: DiscrepanciesQuery) -> web.Response:
@@ -326,28 +273,5 @@ class SettlementsApi:
             "token": last.place.token if last else None,
             "last_block": last.last_block if last else None,
             "checked_at": rfc3339(last.checked_at) if last else None,
-            "discrepancies": [self._discrepancy_view(item) for item in found],
+            "discrepancies": [discrepancy_view(item, self.network) for item in found],
         }
-
-    def _discrepancy_view(self, found: KeptDiscrepancy) -> DiscrepancyView:
-        return {
-            "discrepancy_id": found.discrepancy_id,
-            "kind": DiscrepancyKind(found.kind),
-            "settlement_id": found.settlement_id,
-            "tx_hash": found.tx_hash,
-            "explorer_url": self.network.explorer_tx_url(found.tx_hash) if found.tx_hash and self.network else None,
-            "memo": found.memo.hex(),
-            "problem": found.problem,
-            "found_at": rfc3339(found.found_at),
-        }
-
-
-def _payment_view(payment: NotedPayment) -> PaymentView:
-    return {
-        "payment_id": payment.payment_id,
-        "kind": payment.paid.kind,
-        "id": payment.paid.id,
-        "amount_usd": str(payment.paid.amount),
-        "settlement_id": payment.settlement_id,
-        "noted_at": rfc3339(payment.noted_at),
-    }

@@ -22,13 +22,12 @@ from p402.collector.settlement.ports import (
 )
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
-from p402.collector.storage.driver import upsert
 from p402.collector.storage.log import Signers, append_entry
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.settlement_events import ended_event
+from p402.collector.storage.settlement_lanes import free_lane, known_lanes, set_lane
 from p402.collector.storage.settlement_plans import due_organisations, plan_settlement
 from p402.collector.storage.settlement_rows import settlement_by_id, settlements_of, signed_row, transaction_of_row
-from p402.collector.storage.settlement_tables import lanes as lane_table
 from p402.collector.storage.settlement_tables import payments_elsewhere, settlement_transactions, settlements
 from p402.collector.storage.tables import receipts
 from p402.receipts import Anchor, Entry, settlement_entry
@@ -81,7 +80,7 @@ class SqlSettlements:
 
     async def known_lanes(self, chain_id: int, payer: str) -> dict[int, Lane]:
         """Give the lanes that were used before, by nonce key."""
-        return await self._database.read(lambda connection: _known_lanes(connection, chain_id, payer))
+        return await self._database.read(lambda connection: known_lanes(connection, chain_id, payer))
 
     async def sign(
         self, settlements: Sequence[Settlement], lanes: dict[int, Lane], sign: Sign, head_block: int, at: datetime
@@ -95,10 +94,10 @@ class SqlSettlements:
             if any(settlement_by_id(connection, one).state is not SettlementState.PLANNED for one in ids):
                 return None
             place = in_order[0].statement
-            lane = _free_lane(connection, place.chain_id, place.payer, lanes)
+            lane = free_lane(connection, place.chain_id, place.payer, lanes)
             if lane is None:
                 return None
-            _set_lane(connection, place.chain_id, place.payer, Lane(lane.nonce_key, lane.next_nonce + 1))
+            set_lane(connection, place.chain_id, place.payer, Lane(lane.nonce_key, lane.next_nonce + 1))
             signed = sign([settlement.transfer for settlement in in_order], lane)
             connection.execute(
                 insert(settlement_transactions).values(
@@ -128,7 +127,7 @@ class SqlSettlements:
                 if place.next_nonce != transaction.signed.nonce:  # the lane has a gap before it
                     first = transaction.settlements[0].statement
                     following = Lane(place.nonce_key, place.next_nonce + 1)
-                    _set_lane(connection, first.chain_id, first.payer, following)
+                    set_lane(connection, first.chain_id, first.payer, following)
             return _under_way(connection, transaction.transaction_id) or transaction
 
         return await self._database.write(change)
@@ -285,31 +284,8 @@ def _end(connection: Connection, transaction: KeptTransaction, fee: int, next_no
     if not connection.execute(_this_version(transaction).values(ended_at=to_millis(at), fee_micro_usd=fee)).rowcount:
         return False
     first = transaction.settlements[0].statement
-    _set_lane(connection, first.chain_id, first.payer, Lane(transaction.signed.nonce_key, next_nonce))
+    set_lane(connection, first.chain_id, first.payer, Lane(transaction.signed.nonce_key, next_nonce))
     return True
-
-
-def _free_lane(connection: Connection, chain_id: int, payer: str, given: dict[int, Lane]) -> Lane | None:
-    taken = select(settlement_transactions.c.nonce_key).where(settlement_transactions.c.ended_at.is_(None))
-    busy = {int(key) for key in connection.execute(taken).scalars()}
-    known = _known_lanes(connection, chain_id, payer)
-    for key, lane in sorted(given.items()):
-        if key not in busy:
-            stored = known.get(key, lane)
-            return Lane(key, max(lane.next_nonce, stored.next_nonce))
-    return None
-
-
-def _set_lane(connection: Connection, chain_id: int, payer: str, lane: Lane) -> None:
-    place = {"chain_id": chain_id, "payer": payer, "nonce_key": str(lane.nonce_key)}
-    following = {"next_nonce": lane.next_nonce}
-    used = upsert(connection, lane_table).values(**place, **following)
-    connection.execute(used.on_conflict_do_update(index_elements=list(place), set_=following))
-
-
-def _known_lanes(connection: Connection, chain_id: int, payer: str) -> dict[int, Lane]:
-    query = select(lane_table).where(lane_table.c.chain_id == chain_id, lane_table.c.payer == payer)
-    return {int(row.nonce_key): Lane(int(row.nonce_key), row.next_nonce) for row in connection.execute(query)}
 
 
 def _under_way(connection: Connection, transaction_id: str) -> KeptTransaction | None:
