@@ -204,6 +204,26 @@ class _Refusing(SpanExporter):
         return SpanExportResult.FAILURE
 
 
+def test_what_comes_while_a_batch_is_sent_is_not_sent_one_by_one() -> None:
+    batches: list[int] = []
+
+    class _Busy(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            batches.append(len(spans))
+            if len(batches) < 5:
+                delivery_.put(ReadableSpan("comes meanwhile"))
+            return SpanExportResult.SUCCESS
+
+    delivery_ = Delivery(_Busy, "http://collector", Limits(delay=3600))
+    for _ in range(3):
+        delivery_.put(ReadableSpan("call"))
+    delivery_.flush()
+    assert batches == [3]
+    delivery_.flush()
+    assert batches == [3, 1]
+    delivery_.shutdown()
+
+
 def test_what_a_collector_that_is_away_did_not_take_is_sent_when_it_is_back() -> None:
     sent: list[str] = []
 

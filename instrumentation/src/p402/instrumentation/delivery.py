@@ -108,9 +108,11 @@ class Delivery:
         return len(self._queue) < self._limits.queue
 
     def flush(self) -> None:
-        """Send what is queued, now and on this thread."""
+        """Send what is queued, now and on this thread; what comes meanwhile waits, or each would be sent by itself."""
         with self._sending:
-            while batch := self._next_batch():
+            left = len(self._queue)
+            while left > 0 and (batch := self._next_batch()):
+                left -= len(batch)
                 delivered = False
                 with guard("sending spans"), suppress_instrumentation(), _Quiet():
                     delivered = self._connected().export(batch) is SpanExportResult.SUCCESS
