@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from p402.instrumentation.attribution import set_defaults
 from p402.instrumentation.batches import Downloads
-from p402.instrumentation.call_spans import CallSpans
+from p402.instrumentation.call_spans import CallSpans, OwnProvider
 from p402.instrumentation.clients import Hook, hook_clients, uncovered_sdks
 from p402.instrumentation.clients.websockets import WebsocketsHook
 from p402.instrumentation.content import Content
@@ -60,11 +60,11 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
                 _logger.warning("P402 Meter is switched off by P402_DISABLED; nothing is hooked.")
                 return
             set_defaults(settings.defaults, settings.task_type, settings.data_class)
-            provider, is_ours = _provider(kwargs.get("tracer_provider"))
+            provider, is_ours = self._provider(kwargs.get("tracer_provider"))
             delivery = self._delivery = delivery_to_collector(settings, environment)
             atexit.register(delivery.shutdown)  # a TracerProvider may be without a hook of its own, or be disabled
             destination = self._add_processors(provider, delivery, settings, environment, is_ours=is_ours)
-            spans = CallSpans(provider, CollectorProcessor(delivery))
+            spans = CallSpans(provider, delivery.put)
             content = Content(settings.content_mode, settings.fingerprint_key)
             self._downloads = Downloads(spans.start_again, delivery.has_room)
             gate = None
@@ -102,6 +102,21 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
             self._delivery = None
         set_defaults(Attribution(), None)
 
+    def _provider(self, given: trace.TracerProvider | None) -> tuple[trace.TracerProvider, bool]:
+        """Give the TracerProvider to use, and whether we made it; the one we make becomes the global one."""
+        provider = given or trace.get_tracer_provider()
+        if (
+            given is not None
+            or hasattr(provider, "add_span_processor")
+            or not isinstance(provider, trace.ProxyTracerProvider)
+        ):
+            return provider, False
+        switch = Switch()
+        ours = OwnProvider(switch)
+        self._switches[ours] = switch
+        trace.set_tracer_provider(ours)
+        return ours, True
+
     def _add_processors(
         self,
         provider: trace.TracerProvider,
@@ -122,20 +137,6 @@ class P402Instrumentor(BaseInstrumentor):  # type: ignore[misc] # it has no type
         sent = not is_ours and already_sent(settings, environment)
         switch.turn_on(AttributionProcessor(settings.trusted_peers), CollectorProcessor(delivery, sampled=not sent))
         return f"{settings.collector_url} by OpenTelemetry's own exporter" if sent else settings.collector_url
-
-
-def _provider(given: trace.TracerProvider | None) -> tuple[trace.TracerProvider, bool]:
-    """Give the TracerProvider to use, and whether we made it; the one we make becomes the global one."""
-    provider = given or trace.get_tracer_provider()
-    if (
-        given is not None
-        or hasattr(provider, "add_span_processor")
-        or not isinstance(provider, trace.ProxyTracerProvider)
-    ):
-        return provider, False
-    ours = TracerProvider()  # its resource comes from OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES
-    trace.set_tracer_provider(ours)
-    return ours, True
 
 
 def _report(hooks: Mapping[str, Hook], destination: str) -> None:

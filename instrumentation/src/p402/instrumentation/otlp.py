@@ -103,7 +103,8 @@ def _span(span: ReadableSpan) -> bytes:
 
 def _plain(span: ReadableSpan) -> Mapping[str, Any] | None:
     """Give a span's attributes, from the dictionary in which the SDK keeps them, if it does: reading that costs a tenth."""
-    kept = getattr(getattr(span, "_attributes", None), "_dict", None)
+    kept = getattr(span, "_attributes", None)
+    kept = getattr(kept, "_dict", kept)
     return kept if type(kept) is dict else span.attributes
 
 

@@ -7,9 +7,9 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from p402.instrumentation.attribution import labels
-from p402.instrumentation.call_spans import SCOPE
 from p402.instrumentation.delivery import Delivery
 from p402.instrumentation.guard import guard
+from p402.instrumentation.metered_span import SCOPE
 from p402.instrumentation.peers import TrustedPeers
 from p402.instrumentation.server_spans import judge
 

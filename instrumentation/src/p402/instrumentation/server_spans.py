@@ -17,7 +17,7 @@ from p402.instrumentation.peers import TrustedPeers
 if TYPE_CHECKING:  # whoever only marks attribution needs no SDK
     from opentelemetry.sdk.trace import Span as RecordedSpan
 
-__all__ = ["is_believed", "judge"]
+__all__ = ["believe_as", "is_believed", "judge"]
 
 _PEER = ("network.peer.address", "client.address", "net.sock.peer.addr", "net.peer.ip")  # new names, and older ones
 _believed: WeakSet[Span] = WeakSet()
@@ -28,9 +28,16 @@ def judge(span: RecordedSpan, parent: Span, trusted: TrustedPeers) -> bool:
     if span.kind is SpanKind.SERVER:
         attributes = span.attributes or {}
         address = next((str(attributes[name]) for name in _PEER if name in attributes), None)
-        believed = address in trusted
-    else:
-        believed = is_believed(parent)
+        if address not in trusted:
+            return False
+        _believed.add(span)
+        return True
+    return believe_as(span, parent)
+
+
+def believe_as(span: Span, parent: Span) -> bool:
+    """Judge a span that starts as its parent was judged."""
+    believed = is_believed(parent)
     if believed:
         _believed.add(span)
     return believed
