@@ -35,6 +35,9 @@ _TECHNICAL = {
 """Signs of code and maths, by a letter without which none of them is there: one letter is found ten times as fast."""
 _TEXT_KINDS = frozenset({"text", "input_text", "output_text", "tool_use", "tool_result", "thinking", "refusal"})
 _MEDIA_FIELDS = ("inlineData", "inline_data", "fileData", "file_data", "image", "document", "video", "audio")
+_REASONING_FIELDS = frozenset(
+    {"reasoning_effort", "reasoning", "thinking", "generationConfig", "generation_config", "think"}
+)
 _SLIGHT_EFFORTS = frozenset({"low", "LOW"})
 _NO_EFFORTS = frozenset({"none", "minimal", "off", "disabled", "MINIMAL"})
 
@@ -145,6 +148,8 @@ def _tools(body: Mapping[str, Any]) -> int:
 
 def _reasoning(body: Mapping[str, Any]) -> int:
     """How much reasoning is asked for: OpenAI's effort, Anthropic's thinking, Gemini's budget, Ollama's switch."""
+    if _REASONING_FIELDS.isdisjoint(body):
+        return 0
     effort = body.get("reasoning_effort")
     if isinstance(asked := body.get("reasoning"), dict):
         effort = asked.get("effort", "medium")

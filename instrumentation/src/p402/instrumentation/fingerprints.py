@@ -28,11 +28,17 @@ _BUCKETS = (1, 2, 5, 10, 20)
 def prompt_pattern(key: bytes, operation: str, body: Mapping[str, Any], ends: Ends) -> str:
     """Give the pattern's id, 16 hexadecimal digits."""
     bucket = _BUCKETS[at] if (at := bisect_left(_BUCKETS, ends.messages)) < len(_BUCKETS) else 0
-    shape = (operation, bucket, ends.roles, template(ends.system), _tools(body.get("tools")), _form(body))
-    return hashlib.blake2b(repr(shape).encode(errors="replace"), key=key[:_MOST_KEY], digest_size=8).hexdigest()
+    return _digest(key, operation, bucket, ends.roles, ends.system, _tools(body.get("tools")), _form(body))
 
 
 @lru_cache(maxsize=256)  # an application has few templates, and most have nothing that changes
+def _digest(
+    key: bytes, operation: str, bucket: int, roles: tuple[str, ...], system: str, tools: tuple[str, ...], form: str
+) -> str:
+    shape = (operation, bucket, roles, template(system), list(tools), form)
+    return hashlib.blake2b(repr(shape).encode(errors="replace"), key=key[:_MOST_KEY], digest_size=8).hexdigest()
+
+
 def template(text: str) -> str:
     """Take out of a text what changes from one use of a template to the next."""
     for mark, quoted in _QUOTED:
@@ -42,13 +48,13 @@ def template(text: str) -> str:
     return " ".join([word if len(word) <= _LONG_WORD else "…" for word in words])
 
 
-def _tools(tools: Any) -> list[str]:
+def _tools(tools: Any) -> tuple[str, ...]:
     names = []
     for tool in tools[:64] if isinstance(tools, list) else ():
         if isinstance(tool, dict):
             declared = tool.get("functionDeclarations") or [tool.get("function") or tool]
             names += [str(one.get("name") or one.get("type")) for one in declared if isinstance(one, dict)]
-    return sorted(names)
+    return tuple(sorted(names))
 
 
 def _form(body: Mapping[str, Any]) -> str:

@@ -50,8 +50,8 @@ _KEPT_BACK = ("baggage", "tracestate")
 _ASK_FOR_USAGE = b'{"stream_options":{"include_usage":true},'
 
 
-READ_HEADERS = frozenset({"authorization", "upgrade", "x-stainless-retry-count"})
-"""Headers of requests that are looked at."""
+READ_HEADERS = frozenset({"authorization", "upgrade", "x-stainless-retry-count", *_KEPT_BACK})
+"""Headers of requests that are looked at, or taken off."""
 
 
 class Outgoing(NamedTuple):

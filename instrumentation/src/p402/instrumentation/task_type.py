@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from p402.instrumentation.messages import Ends
@@ -55,6 +56,7 @@ _BY_STEM = tuple(
 """The same by what several have in common, so that most texts are searched for that only."""
 _SEEN = 500
 """Characters that words are looked for in: of the instructions, and at the beginning of the last message."""
+_FORM_FIELDS = frozenset({"response_format", "text", "generationConfig", "output_config"})
 _FORMS = frozenset({"classification", "extraction"})
 
 
@@ -78,14 +80,18 @@ def infer(operation: str, path: str, body: Mapping[str, Any], ends: Ends) -> tup
 def _by_api(operation: str, path: str, body: Mapping[str, Any], ends: Ends) -> str | None:
     if operation == "embeddings":
         return "embedding"
-    for part, task in _APIS:
-        if part in path:
-            return task
+    if (task := _by_path(path)) is not None:
+        return task
     if body.get("suffix"):
         return "code_completion"
     if "<" in ends.closing and any(mark in ends.closing for mark in _FILL_IN_THE_MIDDLE):
         return "code_completion"
     return _medium(body)
+
+
+@lru_cache(maxsize=256)
+def _by_path(path: str) -> str | None:
+    return next((task for part, task in _APIS if part in path), None)
 
 
 def _by_words(text: str) -> str | None:
@@ -101,13 +107,15 @@ def _medium(body: Mapping[str, Any]) -> str | None:
     """Give what is to be made if that is no text."""
     config = body.get("generationConfig")
     wanted = config.get("responseModalities") if isinstance(config, dict) else body.get("modalities")
-    media = {str(one).lower() for one in wanted} if isinstance(wanted, list) else set()
+    if not isinstance(wanted, list):
+        return None
+    media = {str(one).lower() for one in wanted}
     return "image" if "image" in media else "speech" if "audio" in media else None
 
 
 def is_structured(body: Mapping[str, Any]) -> bool:
     """Tell whether the answer has to be of a given form: a schema, or the call of one given tool."""
-    for name in ("response_format", "text", "generationConfig", "output_config"):
+    for name in () if _FORM_FIELDS.isdisjoint(body) else _FORM_FIELDS:
         asked = body.get(name)
         if isinstance(asked, dict):
             form = asked.get("format")
@@ -115,5 +123,7 @@ def is_structured(body: Mapping[str, Any]) -> bool:
             if kind == "json_schema" or asked.get("responseSchema") or asked.get("responseJsonSchema"):
                 return True
     choice, tools = body.get("tool_choice"), body.get("tools")
+    if choice is None:
+        return False
     forced = choice in ("required", "any") or (isinstance(choice, dict) and choice.get("type") not in ("auto", "none"))
     return forced and isinstance(tools, list) and len(tools) == 1

@@ -52,7 +52,7 @@ class HttpxHook:
         inspected = found.result() if isinstance(found, Undecided) else found
         if inspected is None:
             return wrapped(*args, **kwargs)
-        sent = self._sent(inspected, args, kwargs)
+        sent = self._sent(outgoing, inspected, args, kwargs)
         if inspected.refusal is not None:
             return self._refusal(inspected.refusal, sent)
         token = context.attach(inspected.context)
@@ -77,7 +77,7 @@ class HttpxHook:
         inspected = await found.result_async() if isinstance(found, Undecided) else found
         if inspected is None:
             return await wrapped(*args, **kwargs)
-        sent = self._sent(inspected, args, kwargs)
+        sent = self._sent(outgoing, inspected, args, kwargs)
         if inspected.refusal is not None:
             return self._refusal(inspected.refusal, sent)
         token = context.attach(inspected.context)
@@ -104,16 +104,17 @@ class HttpxHook:
             return outgoing, self._inspector.inspect(outgoing)
         return None, None
 
-    def _sent(self, inspected: Inspected, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Arguments:
+    def _sent(
+        self, outgoing: Outgoing | None, inspected: Inspected, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _Arguments:
         """Give the arguments to go on with."""
         with guard("changing a request of httpx"):
-            request = _request(args, kwargs)
             for name in inspected.dropped_headers:
-                if name in request.headers:
-                    del request.headers[name]
+                if outgoing is not None and name in outgoing.headers:
+                    del _request(args, kwargs).headers[name]
             if inspected.body is not None or inspected.path is not None:
-                request = self._changed(request, inspected)
-            return (request, *args[1:]), {k: v for k, v in kwargs.items() if k != "request"}
+                changed = self._changed(_request(args, kwargs), inspected)
+                return (changed, *args[1:]), {k: v for k, v in kwargs.items() if k != "request"}
         return args, kwargs
 
     def _refusal(self, refusal: Refusal, sent: _Arguments) -> Any:
@@ -191,7 +192,9 @@ def _outgoing(request: Any, *, can_hide: bool) -> Outgoing:
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """Read the headers at once: httpx looks through all of them for each."""
     return {
-        name.lower().decode("latin-1"): value.decode("latin-1") for name, value in raw if name.lower() in _READ_HEADERS
+        name.decode("latin-1"): value.decode("latin-1")
+        for given, value in raw
+        if (name := given.lower()) in _READ_HEADERS
     }
 
 
