@@ -155,7 +155,9 @@ def asked(body: dict[str, Any], path: str = "/v1/chat/completions", host: str = 
     [
         ({"tools": [TOOL]}, {Ability.TOOLS}),
         ({"response_format": {"type": "json_schema", "json_schema": {}}}, {Ability.JSON}),
-        ({"reasoning_effort": "low"}, {Ability.REASONING}),
+        *(({name: "low"}, {Ability.REASONING}) for name in ("reasoning_effort", "reasoning", "thinking", "think")),
+        ({"generationConfig": {"responseModalities": ["IMAGE"]}}, {Ability.IMAGE_OUTPUT}),
+        ({"cachedContent": "cachedContents/1"}, {Ability.CACHING}),
         ({"modalities": ["text", "audio"]}, {Ability.AUDIO}),
         (
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}]},
@@ -171,6 +173,11 @@ def test_a_question_tells_what_the_call_needs(more: dict[str, Any], needs: set[A
     "more",
     [
         {"response_format": {"type": "json_object"}},
+        {"text": {"format": {"type": "json_schema"}}},
+        {"output_config": {"format": {"type": "json_schema"}}},
+        {"output_format": {"type": "json_schema"}},
+        {"format": "json"},
+        {"generationConfig": {"responseSchema": {"type": "OBJECT"}}},
         {"tools": [TOOL], "tool_choice": "required"},
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "search"}}},
     ],
@@ -185,6 +192,9 @@ def test_limits_choices_and_tiers_are_read_in_every_dialect() -> None:
     assert (one.output_tokens, one.choices, one.service_tier) == (7, 3, "flex")
     standard = asked({"model": "gpt-4o", "messages": [], "service_tier": "auto"})
     assert (standard.output_tokens, standard.choices, standard.service_tier) == (None, 1, None)
+    assert asked({"model": "gpt-4o", "messages": [], "service_tier": "flex"}).service_tier == "flex"
+    assert asked({"model": "gpt-4o", "messages": [], "serviceTier": {"type": "priority"}}).service_tier == "priority"
+    assert [asked({"model": "gpt-4o", "messages": [], name: 3}).choices for name in ("n", "best_of")] == [3, 3]
     gemini = {"contents": [], "generationConfig": {"maxOutputTokens": 9, "candidateCount": 2}}
     two = asked(gemini, "/v1beta/models/gemini-2.5-pro:generateContent", "generativelanguage.googleapis.com")
     assert (two.provider, two.output_tokens, two.choices) == ("gcp.gemini", 9, 2)

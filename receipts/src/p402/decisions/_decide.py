@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from p402.decisions._bound import covers, longest_output, most_input, most_that, output_that_fits
 from p402.decisions._catalogue import Model
@@ -18,18 +19,19 @@ from p402.vocabulary import Money
 
 __all__ = ["Funds", "decide"]
 
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Funds:
+
+class Funds(NamedTuple):
     """What can be held for a call. A measure that is missing is not limited."""
 
-    left: Mapping[Measure, int] = field(default_factory=dict)
+    left: Mapping[Measure, int] = _NOTHING
     """What the tightest budget of the path has left: its cap less what is spent, held and unreconciled."""
-    pending: Mapping[Measure, int] = field(default_factory=dict)
+    pending: Mapping[Measure, int] = _NOTHING
     """What others hold there now and may give back."""
-    ceiling: Mapping[Measure, int] = field(default_factory=dict)
+    ceiling: Mapping[Measure, int] = _NOTHING
     """The most that any one call may take."""
-    budget: Mapping[Measure, str] = field(default_factory=dict)
+    budget: Mapping[Measure, str] = _NOTHING
     """Names of the budgets that limit."""
     hard: bool = False
     """Whether some budget must hold for every call, so that one without a known price is refused."""

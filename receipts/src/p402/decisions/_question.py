@@ -148,7 +148,7 @@ class Decision:
     @property
     def goes_ahead(self) -> bool:
         """Whether the call is made."""
-        return self.verdict in (Verdict.ALLOW, Verdict.CLAMP, Verdict.DOWNGRADE)
+        return self.verdict in _GOING_AHEAD
 
     @property
     def ceiling(self) -> Money:
@@ -156,6 +156,7 @@ class Decision:
         return Money(self.holds.get(Measure.COST, 0))
 
 
+_GOING_AHEAD = (Verdict.ALLOW, Verdict.CLAMP, Verdict.DOWNGRADE)
 _DEFAULTS: Mapping[str, Any] = {
     "provider": None,
     "model": None,

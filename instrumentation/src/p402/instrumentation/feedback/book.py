@@ -22,6 +22,7 @@ _AFRESH_SECONDS = 30.0
 """For how long rules count as current while changes are not heard of."""
 _MOST_SCOPES = 4_096
 _ORGANISATION, _DEPARTMENT = Level.ORGANISATION.attribute, Level.DEPARTMENT.attribute
+_WAIT = Verdict.WAIT
 _MONEY_IS_SHORT = (Code.BUDGET_EXHAUSTED, Code.HOLDS_PENDING)
 
 
@@ -87,7 +88,7 @@ class Book:
         decision = decide(question, known.rules, funds, self._now())
         if (
             decision.code in _MONEY_IS_SHORT  # here; the collector may have more
-            or decision.verdict is Verdict.WAIT
+            or decision.verdict is _WAIT
             or not _is_certain(question, decision)
         ):
             return None
@@ -171,5 +172,6 @@ def department_of(question: Question) -> Department:
 
 def _is_certain(question: Question, decision: Decision) -> bool:
     """Tell whether prices of all models that were looked at are here: at gateways and in regions they have other names."""
-    as_asked = decision.goes_ahead and decision.model == question.model
-    return as_asked or not (question.any_provider or question.provider == "aws.bedrock")
+    if not question.any_provider and question.provider != "aws.bedrock":
+        return True
+    return decision.goes_ahead and decision.model == question.model

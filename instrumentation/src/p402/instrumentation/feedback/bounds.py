@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from p402.decisions import Ability
@@ -48,8 +49,10 @@ _RUN_HERE = (
     "apply_patch", "bash", "computer", "custom", "function", "local_shell", "memory", "namespace", "shell",
     "str_replace", "text_editor",
 )  # fmt: skip
-_PARTS = (
-    "messages", "input", "contents", "system", "systemInstruction", "system_instruction", "documents", "inputs",
+_PARTS = frozenset(
+    {
+        "messages", "input", "contents", "system", "systemInstruction", "system_instruction", "documents", "inputs",
+    }
 )  # fmt: skip
 """Where content that is no text can be."""
 _PLAIN_MESSAGE = 2  # fields: a role and a text
@@ -85,18 +88,24 @@ def read_input(provider: str, model: str, body: Mapping[str, Any], raw: bytes) -
     """Read a request: how much it can be, and what kinds of content are in it."""
     found = Input(len(raw) + (OWN_TOKENS if provider in _PLAIN else TEMPLATE_TOKENS), caches="cache_control" in body)
     image = IMAGE_TOKENS_MINI if "4o-mini" in model else IMAGE_TOKENS
-    for name in _PARTS:
-        if isinstance(node := body.get(name), dict | list):
+    for name, node in body.items():
+        if name in _PARTS and (type(node) is list or type(node) is dict):
             _read_parts(node, found, image)
     _read_tools(provider, body, found)
     if (
         (not _OUTSIDE.isdisjoint(body) and any(body.get(name) for name in _OUTSIDE))
         or isinstance(body.get("prompt"), dict)
         or provider == "perplexity"
-        or _ONLINE.search(model)
+        or _is_online(model)
     ):
         found.tokens = None
     return found
+
+
+@lru_cache(maxsize=1024)
+def _is_online(model: str) -> bool:
+    """Tell whether a model looks things up by itself."""
+    return _ONLINE.search(model) is not None
 
 
 def exact_text(body: Mapping[str, Any], raw: bytes, count: Callable[[str], int]) -> int | None:

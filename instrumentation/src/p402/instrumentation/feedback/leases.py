@@ -17,6 +17,9 @@ __all__ = ["Hold", "Lease"]
 
 _Amounts = dict[Measure, int]
 
+# Looked up once: reading a member of an enum takes longer than the arithmetic here.
+_COST, _TOKENS, _REQUESTS, _CONCURRENCY = Measure.COST, Measure.TOKENS, Measure.REQUESTS, Measure.CONCURRENCY
+
 
 class Lease:
     """Amounts by measure out of which calls are paid."""
@@ -52,10 +55,9 @@ class Lease:
         """Give what a new call may take; nothing is negative."""
         self._catch_up()
         with self._lock:
-            return {
-                measure: max(0, amount - self._spent[measure] - self._held[measure])
-                for measure, amount in self.granted.items()
-            }
+            spent, held = self._spent, self._held
+            left = {measure: amount - spent[measure] - held[measure] for measure, amount in self.granted.items()}
+        return left if min(left.values(), default=0) >= 0 else {one: max(0, amount) for one, amount in left.items()}
 
     def take(self, holds: Mapping[Measure, int], card: RateCard | None, now: float) -> Hold | None:
         """Take what a call may need, by every measure that is limited; None if there is not so much, or it is too late."""
@@ -69,7 +71,7 @@ class Lease:
                 left = granted - self._spent[measure] - self._held[measure] - amount
                 if left < 0:
                     return None
-                low = low or (4 * left < granted and measure is not Measure.CONCURRENCY)
+                low = low or (4 * left < granted and measure is not _CONCURRENCY)
             for measure, amount in taken.items():
                 self._held[measure] += amount
             self._under_way += 1
@@ -112,7 +114,8 @@ class Lease:
                     self._calls += cost is not None
                     for measure, amount in taken.items():
                         self._held[measure] -= amount
-                        self._spent[measure] += (cost or {}).get(measure, 0)
+                        if cost is not None:
+                            self._spent[measure] += cost.get(measure, 0)
             finally:
                 self._lock.release()
 
@@ -120,13 +123,13 @@ class Lease:
 class Hold:
     """What one call has taken from a lease."""
 
-    __slots__ = ("_card", "_done", "_taken", "lease")
+    __slots__ = ("_card", "_left", "_taken", "lease")
 
     def __init__(self, lease: Lease, taken: _Amounts, card: RateCard | None) -> None:
         self.lease = lease
         self._taken = taken
         self._card = card
-        self._done: deque[None] = deque((None,))
+        self._left = [None]  # popping it is one step
 
     def finish(self, usage: Usage | None, *, as_priced: bool = True) -> None:
         """Give back what the call did not use; only the first call of this does anything.
@@ -136,18 +139,18 @@ class Hold:
             as_priced: False if it was served at a price that is not known here: then all that was taken counts as spent.
         """
         try:
-            self._done.pop()
+            self._left.pop()
         except IndexError:
             return
         self.lease.finish(self._taken, None if usage is None else self._cost(usage, as_priced=as_priced))
 
     def _cost(self, usage: Usage, *, as_priced: bool) -> _Amounts:
-        cost = {Measure.TOKENS: usage.total_tokens, Measure.REQUESTS: 1}
+        cost = {_TOKENS: usage.total_tokens, _REQUESTS: 1}
         if not as_priced:
-            cost[Measure.COST] = self._taken.get(Measure.COST, 0)
+            cost[_COST] = self._taken.get(_COST, 0)
         elif self._card is not None:
             try:
-                cost[Measure.COST] = self._card.cost(usage).nano_usd
+                cost[_COST] = self._card.cost(usage).nano_usd
             except UnpriceableUsage:
-                cost[Measure.COST] = 0  # the collector will not charge it either
+                cost[_COST] = 0  # the collector will not charge it either
         return cost
