@@ -57,6 +57,14 @@ async def test_an_anomaly_says_whose_session_it_is_and_what_it_was_compared_with
     assert {name: anomaly[name] for name in expected} == expected
 
 
+async def test_an_anomaly_leads_to_the_receipt_that_people_can_review(watched: Server) -> None:
+    await flag(watched, "s-1")
+    assert (await queue(watched))[0]["receipt_id"] is None
+    await watched.seal("s-1")
+    [receipt] = (await watched.get("/v1/receipts?organisation=acme")).json["receipts"]
+    assert (await queue(watched))[0]["receipt_id"] == receipt["receipt_id"]
+
+
 async def test_anomalies_come_in_pages_in_the_order_of_flagging(watched: Server) -> None:
     await flag(watched, *(f"s-{number}" for number in range(5)))
     found, after = [], 0

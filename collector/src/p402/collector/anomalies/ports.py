@@ -44,6 +44,8 @@ class Anomaly:
     """Id of an API key; None with a review was somebody on this machine, who needs none."""
     reviewed_at: datetime | None
     note: str | None
+    receipt_id: str | None = None
+    """The session's first receipt, where there is one: what a human review of it is about."""
 
 
 class AnomalyStore(Protocol):

@@ -72,6 +72,8 @@ class AnomalyView(Levels):
     reviewed_by: Id | None
     reviewed_at: Time | None
     note: str | None
+    receipt_id: Id | None
+    """The session's first receipt, which people can review; null until there is one."""
 
 
 @shape
@@ -143,4 +145,5 @@ def _view(anomaly: Anomaly) -> AnomalyView:
         "reviewed_by": anomaly.reviewed_by,
         "reviewed_at": None if anomaly.reviewed_at is None else rfc3339(anomaly.reviewed_at),
         "note": anomaly.note,
+        "receipt_id": anomaly.receipt_id,
     }

@@ -15,7 +15,7 @@ from p402.collector.notifications.events import Event, EventType
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.charges import within_scope
 from p402.collector.storage.event_tables import anomalies
-from p402.collector.storage.tables import scopes
+from p402.collector.storage.tables import scopes, sessions
 from p402.vocabulary import Attribution, Level, Money, rfc3339
 
 __all__ = ["AnomalyFilter", "anomalies_page", "anomaly_by_id", "anomaly_by_seq", "detected", "review"]
@@ -113,7 +113,9 @@ def detected(anomaly: Anomaly) -> Event:
 
 def _joined() -> Select[Any]:
     levels = (scopes.c[level.value] for level in Level if level is not Level.REQUEST)
-    return select(anomalies, *levels).join(scopes, anomalies.c.scope_id == scopes.c.id)
+    query = select(anomalies, *levels, sessions.c.first_receipt_id)
+    query = query.join(scopes, anomalies.c.scope_id == scopes.c.id)
+    return query.join(sessions, anomalies.c.scope_id == sessions.c.scope_id, isouter=True)
 
 
 def _anomaly(row: Row[Any]) -> Anomaly:
@@ -129,4 +131,5 @@ def _anomaly(row: Row[Any]) -> Anomaly:
         reviewed_by=row.reviewed_by,
         reviewed_at=None if row.reviewed_at is None else from_millis(row.reviewed_at),
         note=row.note,
+        receipt_id=row.first_receipt_id,
     )
