@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from p402.exporters.documents.manifest import manifest_files
-from p402.receipts import Status, Trust, parse_bundle, verify
+from p402.receipts import Report, Status, Trust, parse_bundle, verify
 from p402.vocabulary import Money
 from support.exporting import ask, exported, finished, rows
 from support.otlp import ASpan
@@ -72,6 +72,25 @@ async def test_a_batch_of_receipts_verifies_as_a_single_one_does(server: Server)
     assert len(parse_bundle(files["bundle-0001.json"]).receipts) == 5
     report = verify(files["bundle-0001.json"], Trust((vkey,)))
     assert not [check for check in report.checks if check.status is Status.FAILED]
+
+
+async def test_a_bundle_of_an_organisation_is_a_whole_range_and_says_when_something_was_taken_out(
+    server: Server,
+) -> None:
+    key = await server.key("exports", "receipts:read", organisation="acme")
+    vkey = (await server.get("/.well-known/receipt-keys", key)).json["keys"][0]["vkey"]
+    _, files = await exported(server, key, format="bundle")
+    trust = Trust((vkey,), complete=True)
+    assert statuses(verify(files["bundle-0001.json"], trust), "range") == {Status.OK}
+    bundle = json.loads(files["bundle-0001.json"])
+    del bundle["receipts"][2]
+    assert statuses(verify(json.dumps(bundle).encode(), trust), "range") == {Status.FAILED}
+    _, part = await exported(server, key, format="bundle", client="globex")
+    assert statuses(verify(part["bundle-0001.json"], trust), "range") == {Status.NOT_CHECKED}
+
+
+def statuses(report: Report, subject: str) -> set[Status]:
+    return {check.status for check in report.checks if check.subject == subject}
 
 
 async def test_charges_come_with_the_receipt_that_sealed_them(server: Server) -> None:

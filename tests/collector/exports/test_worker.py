@@ -11,6 +11,7 @@ import pytest
 from p402.collector.exports import sections
 from p402.collector.exports.folder import ExportFolder
 from p402.collector.storage.exports import forget_disclosing
+from support.databases import kept_in
 from support.exporting import ask, exported, finished, sealed_sessions
 from support.server import Server, serving
 
@@ -129,6 +130,16 @@ async def test_what_was_disclosed_is_taken_back_when_somebody_is_erased(tmp_path
         states = [(await state_of(server, one["export_id"]))["state"] for one in (disclosing, other)]
         assert states == ["expired", "done"]
         assert not server.collector.exports._folder.file(disclosing["export_id"], "receipts.csv").exists()
+
+
+async def test_a_request_that_names_a_person_is_forgotten_with_the_person(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        await sealed_sessions(server)
+        named, files = await exported(server, None, format="csv", employee="e-7")
+        assert len(files["receipts.csv"].splitlines()) == 2
+        await server.collector.database.write(lambda connection: forget_disclosing(connection, "acme"))
+        assert (await server.get(f"/v1/exports/{named['export_id']}")).status == 404
+        assert not any("e-7" in row[0] for row in kept_in(tmp_path).rows("SELECT request FROM exports"))
 
 
 async def test_pages_of_any_size_give_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,19 +59,20 @@ What the control asks: that logs of activities are produced, stored, protected a
 
 | records | say |
 |---|---|
-| `bundle-*.json` | each receipt with the proof that it is in the log |
+| `bundle-*.json` | every entry of the log from the first receipt of the period to the last, each with the proof that it is in the log |
 | `checkpoints.csv` | each signed state of the log: its size and root |
 | `settlements.csv` | which states were anchored on the chain, and in which transaction |
 
 How to check, offline, with the key that you got from the organisation by another way (`/.well-known/receipt-keys`):
 
     pip install p402-receipts
-    for bundle in bundle-*.json; do p402-verify --key 'NAME+ID+KEY' "$bundle"; done
+    for bundle in bundle-*.json; do p402-verify --complete --key 'NAME+ID+KEY' "$bundle"; done
 
-With `--rpc URL` the same command looks the anchors up on the chain, which shows that the log existed then as it is now.
+With `--complete` it fails where an entry is missing; one bundle begins after the last entry of the one before it
+(`first_seq` and `last_seq` in the manifest). With `--rpc URL` it looks the anchors up on the chain, which shows that the log
+existed then as it is now.
 
-The entries of the log between two receipts (settlements, reviews, holds, erasures) take the numbers that `seq` skips in
-`receipts.csv`; the newest checkpoint counts them all.
+What is not a receipt (settlements, reviews, holds, erasures) takes the numbers that `seq` skips in `receipts.csv`.
 
 ## What these records do not show
 

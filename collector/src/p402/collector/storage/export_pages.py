@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, false, func, not_, or_, select, true
 
-from p402.collector.exports.ports import Bundled, Export, ExportState
-from p402.collector.settlement.ports import Settlement
+from p402.collector.exports.ports import Bundled, Export, ExportFormat, ExportState
+from p402.collector.settlement.ports import Settlement, SettlementState
 from p402.collector.storage.charge_rows import charge_of, from_millis, to_millis
 from p402.collector.storage.charges import charges_joined, within_scope
 from p402.collector.storage.export_records import records_page
-from p402.collector.storage.log import checkpoint_of_size, log_size, proofs_hashes
+from p402.collector.storage.log import checkpoint_of_size, consistency_hashes, log_size, proofs_hashes
 from p402.collector.storage.periods import ClosedPeriod, closed_periods_of, period_bounds, posting_of
 from p402.collector.storage.sealed_charges import SealedCharges
 from p402.collector.storage.settlement_rows import settlement_by_id
+from p402.collector.storage.settlement_tables import settlements
 from p402.collector.storage.tables import charges, log_entries, models, receipts, scopes
 from p402.collector.storage.vault import Vault, digest_of
 from p402.decisions import RateCard
@@ -25,8 +27,8 @@ from p402.exporters.documents.csv_lines import Cell
 from p402.exporters.documents.posted import PostedCharge
 from p402.exporters.documents.receipt_lines import ExportedReceipt
 from p402.exporters.documents.statement import MarkupRule, markup_of
-from p402.receipts import BundledAnchor, BundledReceipt, format_proof, make_bundle, open_disclosure
-from p402.vocabulary import Attribution, Charge
+from p402.receipts import BundledAnchor, BundledConsistency, BundledReceipt, format_proof, make_bundle, open_disclosure
+from p402.vocabulary import Attribution, Charge, Level
 
 __all__ = ["ExportPages", "FindCard", "MakePages", "export_pages"]
 
@@ -62,6 +64,7 @@ class ExportPages:
         self._markups = markups
         self._closed = closed_periods_of(connection, export.organisation)
         self._settlements: dict[str, Settlement] = {}
+        self._final: list[tuple[int, str]] | None = None
         self.disclosed: list[str] = []
         """Ids of what was read with something personal."""
 
@@ -91,30 +94,44 @@ class ExportPages:
         ]
 
     def bundle(self, after: int, limit: int) -> Bundled | None:
-        """Give the next receipts as a bundle; None when there are none left."""
-        rows = self._receipt_rows(after, limit)
+        """Give the next receipts as a bundle; None when there are none left.
+
+        Of a whole organisation it has every entry of the log from the first receipt to the last, and says so. All proofs
+        lead to the export's checkpoint, and those of anchors are tied to it.
+        """
+        whole = self._is_whole
+        rows = self._entry_rows(after, limit) if whole else self._receipt_rows(after, limit)
         if not rows:
             return None
+        size = self._export.log_size
+        note = checkpoint_of_size(self._connection, self._organisation, size)
+        seqs = [row["seq"] for row in rows]
+        paths = proofs_hashes(self._connection, self._organisation, seqs, size)
         opened = self._disclosures(rows)
-        proofs = self._proofs(rows)
-        anchors: dict[str, int] = {}
-        bundled: list[BundledAnchor] = []
+        anchors: dict[str, BundledAnchor] = {}
+        sizes: set[int] = set()
         items = []
-        for row in rows:
+        for row, path in zip(rows, paths, strict=True):
             settlement = self._settlement(row)
-            if settlement is not None and settlement.anchor and settlement.settlement_id not in anchors:
-                anchors[settlement.settlement_id] = len(bundled)
-                bundled.append(BundledAnchor.of(settlement.statement, settlement.anchor))
+            if settlement is not None and settlement.anchor is not None and settlement.settlement_id not in anchors:
+                anchors[settlement.settlement_id] = BundledAnchor.of(settlement.statement, settlement.anchor)
+                sizes.add(settlement.checkpoint_size)
             items.append(
                 BundledReceipt(
                     body=row["body"],
                     disclosures=opened.get(row["seq"], ()),
-                    proof=proofs[row["seq"]],
-                    anchor=None if settlement is None else anchors.get(settlement.settlement_id),
+                    proof=format_proof(row["seq"], path, note),
+                    anchor=list(anchors).index(settlement.settlement_id) if settlement and settlement.anchor else None,
                 )
             )
-        data = json.dumps(make_bundle(items, bundled), indent=1).encode() + b"\n"
-        return Bundled(data, len(rows), rows[0]["seq"], rows[-1]["seq"])
+        ties = [
+            BundledConsistency.of(old, size, consistency_hashes(self._connection, self._organisation, old, size))
+            for old in sorted(sizes - {size})
+        ]
+        value = make_bundle(
+            items, list(anchors.values()), consistency=ties, whole=(seqs[0], seqs[-1]) if whole else None
+        )
+        return Bundled(json.dumps(value, indent=1).encode() + b"\n", len(rows), seqs[0], seqs[-1])
 
     def charges(self, after: int, limit: int) -> Sequence[PostedCharge]:
         """Give the next charges in the order of recording."""
@@ -147,6 +164,32 @@ class ExportPages:
         )
         return self._connection.execute(query).mappings().all()
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether nothing but the time narrows the export."""
+        return all(value is None for level, value in self._request.within if level is not Level.ORGANISATION)
+
+    def _range(self, export: Export) -> tuple[int, int] | None:
+        """Give the places in the log of the first receipt and of the last."""
+        query = select(func.min(receipts.c.seq), func.max(receipts.c.seq)).select_from(receipts.join(scopes))
+        first, last = self._connection.execute(query.where(*self._wanted_receipts(export))).one()
+        return None if first is None else (first, last)
+
+    def _entry_rows(self, after: int, limit: int) -> Sequence[RowMapping]:
+        found = self._range(self._export)
+        if found is None:
+            return ()
+        entry = and_(log_entries.c.organisation == receipts.c.organisation, log_entries.c.seq == receipts.c.seq)
+        query = (
+            select(log_entries.c.seq, log_entries.c.body, receipts.c.id, receipts.c.settlement_id)
+            .select_from(log_entries.outerjoin(receipts, entry))
+            .where(log_entries.c.organisation == self._organisation)
+            .where(log_entries.c.seq > max(after, found[0] - 1), log_entries.c.seq <= found[1])
+            .order_by(log_entries.c.seq)
+            .limit(limit)
+        )
+        return self._connection.execute(query).mappings().all()
+
     def _wanted_receipts(self, export: Export) -> list[ColumnElement[bool]]:
         request = export.request
         wanted = [receipts.c.organisation == export.organisation, receipts.c.seq < export.log_size]
@@ -166,32 +209,29 @@ class ExportPages:
             return {}
         fields = frozenset(self._request.disclose)
         opened = self._vault.open(self._connection, self._organisation, [row["seq"] for row in rows], fields)
-        self.disclosed += [row["id"] for row in rows if row["seq"] in opened]
+        self.disclosed += [row["id"] or f"entry {row['seq']}" for row in rows if row["seq"] in opened]
         return opened
 
-    def _settlement(self, row: RowMapping | Mapping[str, Any]) -> Settlement | None:
-        """Give what anchored a receipt."""
-        settlement_id = row["settlement_id"]
+    def _settlement(self, row: RowMapping) -> Settlement | None:
+        """Give what anchored an entry of the log, as far as the export's checkpoint goes beyond it."""
+        settlement_id = row["settlement_id"] or self._settlement_over(row["seq"])
         if settlement_id is None:
             return None
         if settlement_id not in self._settlements:
             self._settlements[settlement_id] = settlement_by_id(self._connection, settlement_id)
-        return self._settlements[settlement_id]
+        found = self._settlements[settlement_id]
+        return found if found.checkpoint_size <= self._export.log_size else None
 
-    def _proofs(self, rows: Sequence[RowMapping]) -> dict[int, str]:
-        """Prove each receipt to the checkpoint that was anchored, else to the export's."""
-        by_size: dict[int, list[int]] = {}
-        for row in rows:
-            settlement = self._settlement(row)
-            by_size.setdefault(settlement.checkpoint_size if settlement else self._export.log_size, []).append(
-                row["seq"]
-            )
-        proofs: dict[int, str] = {}
-        for size, seqs in by_size.items():
-            note = checkpoint_of_size(self._connection, self._organisation, size)
-            hashes = proofs_hashes(self._connection, self._organisation, seqs, size)
-            proofs |= {seq: format_proof(seq, path, note) for seq, path in zip(seqs, hashes, strict=True)}
-        return proofs
+    def _settlement_over(self, seq: int) -> str | None:
+        """Give the first final settlement of a checkpoint that has an entry."""
+        if self._final is None:
+            final = settlements.c.state == SettlementState.FINAL.value, settlements.c.organisation == self._organisation
+            query = select(settlements.c.checkpoint_size, settlements.c.id).where(*final)
+            self._final = [
+                (size, id_) for size, id_ in self._connection.execute(query.order_by(*query.selected_columns))
+            ]
+        number = bisect_right(self._final, (seq, "\U0010ffff"))
+        return self._final[number][1] if number < len(self._final) else None
 
     # --- charges
 
@@ -253,8 +293,16 @@ class ExportPages:
             )  # fmt: skip
             return int(self._connection.execute(counted).scalar_one())
         of_log = select(func.count()).select_from(receipts.join(scopes)).where(*self._wanted_receipts(export))
-        passes = 2 if export.request.format == "evidence" else 1  # its receipts are listed and bundled
-        return passes * int(self._connection.execute(of_log).scalar_one())
+        listed = int(self._connection.execute(of_log).scalar_one())
+        found = self._range(export) if self._is_whole else None
+        bundled = listed if found is None else found[1] - found[0] + 1
+        match export.request.format:
+            case ExportFormat.BUNDLE:
+                return bundled
+            case ExportFormat.EVIDENCE:
+                return listed + bundled
+            case _:
+                return listed
 
 
 def _came_too_late_for(closed: ClosedPeriod) -> ColumnElement[bool]:

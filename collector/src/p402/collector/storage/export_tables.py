@@ -17,7 +17,7 @@ exports = Table(
     Column("organisation", String, nullable=False),
     Column("key_id", String),  # of the API key that asked; null: somebody on this machine
     Column("request", String, nullable=False),  # JSON
-    Column("discloses", Integer, nullable=False),  # 1: it has personal data
+    Column("discloses", Integer, nullable=False),  # 1: it has personal data, or its request has
     Column("state", String, nullable=False, index=True),  # queued, running, done, failed, expired
     Column("created_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, or_, select, update
 
 from p402.collector.exports.ports import Export, ExportRequest, ExportState, Pages, Part, Progress
 from p402.collector.exports.requests import progress_of, progress_value, request_of, request_value
@@ -159,7 +159,7 @@ def request_export(
             organisation=export.organisation,
             key_id=key_id,
             request=json.dumps(request_value(request)),
-            discloses=int(bool(request.disclose)),
+            discloses=int(bool(request.disclose or request.within.employee or request.within.session)),
             state=export.state.value,
             created_at=to_millis(at),
             charges_through=0,
@@ -213,19 +213,25 @@ def exports_page(
 def forget_disclosing(connection: Connection, organisation: str) -> None:
     """Take back what exports have disclosed, inside a change that erases somebody.
 
-    Files expire, and what is under way begins anew.
+    Files expire, and what is under way begins anew. Requests that name a person or a session are forgotten.
     """
-    disclosing = and_(exports.c.organisation == organisation, exports.c.discloses == 1)
-    done = update(exports).where(disclosing, exports.c.state == ExportState.DONE.value)
-    connection.execute(done.values(state=ExportState.EXPIRED.value))
-    running = update(exports).where(disclosing, exports.c.state == ExportState.RUNNING.value)
-    connection.execute(running.values(state=ExportState.QUEUED.value, progress=json.dumps(progress_value(Progress()))))
+    query = select(exports).where(exports.c.organisation == organisation, exports.c.discloses == 1)
+    for row in connection.execute(query).all():
+        within = request_of(json.loads(row.request)).within
+        if within.employee is not None or within.session is not None:
+            connection.execute(delete(exports).where(exports.c.id == row.id))
+        elif row.state == ExportState.DONE.value:
+            _settle(connection, row.id, state=ExportState.EXPIRED.value)
+        elif row.state == ExportState.RUNNING.value:
+            fresh = json.dumps(progress_value(Progress()))
+            _settle(connection, row.id, state=ExportState.QUEUED.value, progress=fresh)
 
 
 def _may_see(export: Export, bound_to: Attribution, *, personal: bool) -> bool:
     within = export.request.within
     own = all(value is None or getattr(within, level.value) == value for level, value in bound_to)
-    return own and (personal or not export.request.disclose)
+    named = (within.employee, within.session) != (bound_to.employee, bound_to.session)
+    return own and (personal or not (export.request.disclose or named))
 
 
 def _is_valid(connection: Connection, key_id: str) -> bool:

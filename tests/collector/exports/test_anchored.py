@@ -1,0 +1,41 @@
+"""Bundles of a log that is anchored and goes on: every entry is there, and each anchor is tied to the newest checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p402.collector.exports.ports import Bundled, Export, ExportFormat, ExportRequest, ExportState
+from p402.collector.storage.export_pages import export_pages
+from p402.receipts import Link, Status, Trust, parse_bundle, verify
+from p402.vocabulary import Attribution
+from support.settling import Settling, settling
+
+
+async def bundled(at_work: Settling, within: Attribution) -> bytes:
+    books = at_work.books
+    request = ExportRequest(format=ExportFormat.BUNDLE, within=within)
+    export = Export(id="exp_1", request=request, key_id=None, state=ExportState.QUEUED, created_at=books.clock.now())
+    make = export_pages(books.vault, lambda _: None, ())
+    begun = await books.database.read(lambda connection: make(connection, export).begun())
+    found: Bundled | None = await books.database.read(lambda connection: make(connection, begun).bundle(-1, 1000))
+    assert found is not None
+    assert found.count == begun.total
+    return found.data
+
+
+async def test_anchors_of_earlier_states_are_tied_to_the_newest_checkpoint(tmp_path: Path) -> None:
+    async with settling(tmp_path) as at_work:
+        for _ in range(2):
+            await at_work.receipt()
+            await at_work.settle()
+        await at_work.receipt()
+        key = at_work.books.signers.signer("acme").newest.verifier_key
+        for within, expected in ((Attribution("acme"), 5), (Attribution("acme", "legal"), 3)):
+            data = await bundled(at_work, within)
+            bundle = parse_bundle(data)
+            assert (len(bundle.receipts), len(bundle.anchors)) == (expected, 2)
+            assert [receipt.anchor for receipt in bundle.receipts][-1] is None
+            report = verify(data, Trust((key,)))
+            assert not [check for check in report.checks if check.status is Status.FAILED]
+            assert {check.link for check in report.checks if check.status is Status.NOT_CHECKED} == {Link.ANCHOR}
+            assert bundle.whole == ((0, 4) if expected == 5 else None)
