@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from p402.collector.pipeline.records import Forwarded
 from p402.collector.privacy.holds import Held
@@ -16,7 +17,8 @@ from p402.collector.receiver.otlp_decode import decode_traces
 from p402.collector.storage.driver import driver
 from p402.collector.storage.erasure_rows import ErasureState
 from p402.collector.storage.forwards import keep_for_forwarding
-from p402.receipts import leaf_hash
+from p402.collector.storage.receipts import receipts_page
+from p402.receipts import ReviewAction, leaf_hash
 from p402.vocabulary import Attribution
 from support.otlp import ASpan, request_of
 from support.personal import PersonalBooks, files_with, personal_books, tables_with
@@ -228,6 +230,24 @@ async def test_late_calls_of_a_held_session_do_not_stand_in_the_way_of_its_erasu
     assert tables_with(personal.books.kept, ["ada.l", "held.1", "free.1"]) == {}
     assert sum(personal.spend("employee").values()) == sum(personal.spend("session").values()) == 5 * COST
     assert personal.spend("employee")[erasure.pseudonym] >= 4 * COST
+
+
+async def test_what_a_reviewer_did_about_a_held_session_is_held_with_it(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1", project="tender"))
+    now, approved = personal.books.clock.now(), ReviewAction.APPROVED
+
+    def review(connection: Connection) -> None:
+        [receipt] = receipts_page(connection, "acme", Attribution(), -1, 1)
+        personal.reviews.add(connection, receipt, approved, "rev.iewer", "Fine.", None, now)
+
+    await personal.books.database.write(review)
+    hold = await personal.hold(project="tender")
+    erasure = await personal.erase("rev.iewer")
+    assert (erasure.state, erasure.held_back, erasure.matters) == (ErasureState.HELD, 1, ("doe-v-acme",))
+    assert personal.books.value("SELECT COUNT(*) FROM vault WHERE name = 'reviewer'") == 1
+    await personal.release(hold)
+    assert personal.books.rows("SELECT state, erased, held_back FROM erasures") == [("done", 1, 0)]
+    assert personal.books.value("SELECT COUNT(*) FROM vault WHERE name = 'reviewer'") == 0
 
 
 @pytest.mark.parametrize(("days", "held"), [(-1, False), (0, True)])
