@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from p402.collector.settlement.ports import Covered, Settlement, SettlementState, Standing
 from p402.collector.settlement.rules import PaymentPlace, SettlementRule, SettlementRules, make_statement
+from p402.collector.storage.settlement_requests import note_payment, payments_page
 from p402.receipts import PaidElsewhere, SettlementMode, SettlementStatement
 from p402.vocabulary import NANO_PER_MICRO, Money
 from support.chain_twin import PAYER
@@ -163,3 +164,25 @@ async def test_an_organisation_that_is_off_is_not_settled(at_work: Settling) -> 
     at_work.rules = SettlementRules(ANCHOR, {"acme": None})
     await at_work.step(2)
     assert await at_work.settlements() == []
+
+
+async def test_a_payment_elsewhere_is_stated_once_also_when_the_first_settlement_fails(at_work: Settling) -> None:
+    at_work.rules = SettlementRules(REFERENCE)
+    paid = PaidElsewhere(kind="x402", id="0xab", amount=Money.parse("0.2"))
+    clock = at_work.books.clock
+    await at_work.books.database.write(lambda connection: note_payment(connection, "acme", paid, None, clock.now()))
+    await at_work.step()
+    at_work.chain.block(outcome="reverted")
+    at_work.chain.finalise()
+    await at_work.step()
+    clock.advance(minutes=10)
+    await at_work.settle()
+    await at_work.receipt()
+    await at_work.settle()
+    failed, first, second = await at_work.settlements()
+    assert failed.state is SettlementState.FAILED
+    assert (failed.statement.paid_elsewhere, first.statement.paid_elsewhere) == ((paid,), (paid,))
+    assert second.statement.paid_elsewhere == ()
+    assert (first.statement.carry_out, second.statement.carry_out) == (Money(64_235_000), Money(328_470_000))
+    [noted] = await at_work.books.database.read(lambda connection: payments_page(connection, "acme", "", 10))
+    assert noted.settlement_id == first.settlement_id
