@@ -205,7 +205,7 @@ class LogApi:
         """Give the entries of the log, whatever their type, so that somebody else can keep and check all of it.
 
         They hold digests of personal data, not the data. The leaf hash of an entry is that of its line without the line
-        feed. An empty answer is the end of the log. Needs a key of the whole organisation.
+        feed. Of an entry that retention has deleted there is an empty line. An empty answer is the end of the log. Needs a key of the whole organisation.
         """
         caller.principal.require_whole_organisation()
         organisation = caller.organisation
