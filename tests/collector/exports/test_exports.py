@@ -108,7 +108,7 @@ async def test_the_parts_of_a_session_are_sealed_into_their_own_receipts(server:
     sender = await server.key("ingest")
     await server.send(ASpan.of({"p402.session": "s-1"}), ASpan.of({"p402.session": "s-1"}), key=sender)
     await server.seal("s-1")
-    await server.send(ASpan.of({"p402.session": "s-1"}), key=sender)
+    await server.send(ASpan.of({"p402.session": "goes on"}), key=sender)
     key = await server.key("exports", organisation="acme")
     _, files = await exported(server, key, format="charges-csv")
     ids = [row["receipt_id"] for row in rows(files["charges.csv"])]
