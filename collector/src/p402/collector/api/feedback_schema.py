@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -46,6 +46,11 @@ def _id(value: object) -> object:
     return value
 
 
+def _may_repeat(schema: dict[str, Any]) -> None:
+    """Let a list name something twice, which changes nothing."""
+    del schema["uniqueItems"]
+
+
 _Id = Annotated[str, BeforeValidator(_id)]
 _Tokens = Annotated[int, Field(ge=0, le=_MOST_TOKENS)]
 _Text = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
@@ -69,7 +74,7 @@ class AskedQuestion(BaseModel):
     input_tokens: _Tokens | None = 0
     output_tokens: _Tokens | None = None
     choices: Annotated[int, Field(ge=1, le=1_000)] = 1
-    needs: frozenset[Ability] = frozenset()
+    needs: Annotated[frozenset[Ability], Field(json_schema_extra=_may_repeat)] = frozenset()
     can_clamp: bool = False
     can_change_model: bool = True
     any_provider: bool = False

@@ -44,7 +44,7 @@ from p402.collector.storage.policies import (
     policy_versions,
 )
 from p402.decisions import Catalogue, Funds, Policy, RateCard, Rules, decide
-from p402.vocabulary import Attribution, Clock, is_valid_id
+from p402.vocabulary import Attribution, Clock, Level, is_valid_id
 
 __all__ = ["PoliciesApi"]
 
@@ -142,13 +142,13 @@ class PoliciesApi:
     async def test(self, caller: Caller, body: TestBody) -> web.Response:
         """Say what a policy makes of a call, or would have made of those of a period; nothing is changed."""
         principal, organisation = caller.principal, caller.organisation
-        own = principal.bound_to.department
-        if own is not None and body.department not in (None, own):
-            raise Forbidden("The API key is bound to another department.")
-        department = body.department or own
-        if body.question is not None:
-            question = body.question.question(principal.bound_to, organisation)
+        department = body.department or principal.bound_to.department
+        question = None if body.question is None else body.question.question(principal.bound_to, organisation)
+        if question is not None:
             department = department or question.attribution.department
+        if department is not None and not _may_see(principal, department):
+            raise Forbidden("The API key is bound to another part than this department.")
+        if question is not None:
             policy = await self._policy(organisation, department, body.policy)
             decision = decide(question, self._rules(policy), Funds(), self.clock.now())
             return web.json_response(decision_view(decision))
@@ -245,7 +245,9 @@ def _department(name: str, principal: Principal) -> str:
 
 
 def _may_see(principal: Principal, department: str) -> bool:
-    return principal.bound_to.department in (None, department) or department == DEFAULT_DEPARTMENT
+    """Tell whether a policy is a key's to see: one of the whole organisation sees all, any other its department's own."""
+    below = any(value is not None for level, value in principal.bound_to if level is not Level.ORGANISATION)
+    return not below or department in (principal.bound_to.department, DEFAULT_DEPARTMENT)
 
 
 def _expected(request: web.Request) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -71,4 +72,5 @@ class PrivacyKeeper:
 
     async def close(self) -> None:
         """Let another collector prune."""
-        await self._leader.resign()
+        with suppress(Transient):  # the database is away: the lease runs out by itself
+            await self._leader.resign()
