@@ -148,6 +148,8 @@ class Bundled:
     count: int
     first_seq: int
     last_seq: int
+    next_after: int | None
+    """Where to go on; None: there are no more."""
 
 
 @dataclass(frozen=True, slots=True)

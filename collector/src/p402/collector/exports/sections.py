@@ -129,7 +129,7 @@ def _bundles(pages: Pages, export: Export, after: After | None) -> _Page:
     if found is None:
         return _Page(None)
     number = sum(name.startswith("bundle-") for name in export.progress.files) + 1
-    page = _Page((found.last_seq,) if found.count == _AT_ONCE else None, found.count)
+    page = _Page(None if found.next_after is None else (found.next_after,), found.count)
     page.add(f"bundle-{number:04d}.json", found.data, [found.first_seq, found.last_seq], found.count)
     page.counts["bundled_entries"] = found.count
     return page

@@ -96,13 +96,17 @@ class ExportPages:
     def bundle(self, after: int, limit: int) -> Bundled | None:
         """Give the next receipts as a bundle; None when there are none left.
 
-        Of a whole organisation it has every entry of the log from the first receipt to the last, and says so. All proofs
-        lead to the export's checkpoint, and those of anchors are tied to it.
+        Of a whole organisation it has every entry of the log from the first receipt to the last, and says so unless some were
+        pruned. All proofs lead to the export's checkpoint, and those of anchors are tied to it.
         """
-        whole = self._is_whole
-        rows = self._entry_rows(after, limit) if whole else self._receipt_rows(after, limit)
-        if not rows:
-            return None
+        rows: list[RowMapping] = []
+        while not rows:
+            found = self._entry_rows(after, limit) if self._is_whole else self._receipt_rows(after, limit)
+            if not found:
+                return None
+            after = found[-1]["seq"]
+            rows = [row for row in found if row["body"]]  # of what was pruned only the hash is kept
+        whole = self._is_whole and len(rows) == len(found)
         size = self._export.log_size
         note = checkpoint_of_size(self._connection, self._organisation, size)
         seqs = [row["seq"] for row in rows]
@@ -131,7 +135,8 @@ class ExportPages:
         value = make_bundle(
             items, list(anchors.values()), consistency=ties, whole=(seqs[0], seqs[-1]) if whole else None
         )
-        return Bundled(json.dumps(value, indent=1).encode() + b"\n", len(rows), seqs[0], seqs[-1])
+        data = json.dumps(value, indent=1).encode() + b"\n"
+        return Bundled(data, len(rows), seqs[0], seqs[-1], after if len(found) == limit else None)
 
     def charges(self, after: int, limit: int) -> Sequence[PostedCharge]:
         """Give the next charges in the order of recording."""

@@ -1,7 +1,8 @@
 """Which receipt a charge was sealed into.
 
 A receipt seals the next charges of its session, in the order of recording, and says how many: so the receipts of a session
-divide its charges, and nothing needs to be noted on them.
+divide its charges, and nothing needs to be noted on them. They are laid along the charges from the last one back, since old
+receipts may have been pruned while their charges are kept.
 """
 
 from __future__ import annotations
@@ -9,26 +10,27 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, and_, select
+from sqlalchemy import Connection, RowMapping, and_, func, select
 
 from p402.collector.settlement.ports import Settlement
-from p402.collector.storage.tables import charges, log_entries, receipts
+from p402.collector.storage.tables import charges, log_entries, receipts, sessions
 from p402.exporters.documents.posted import ReceiptReference
 from p402.receipts import leaf_hash
 
 __all__ = ["SealedCharges"]
 
 
-@dataclass(slots=True)
-class _Parts:
-    """The receipts of a session."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A receipt of a session."""
 
-    last_seqs: list[int] = field(default_factory=list)
-    """Of the last charge of each."""
-    references: list[ReceiptReference] = field(default_factory=list)
+    first_seq: int
+    """Of its charges."""
+    last_seq: int
+    reference: ReceiptReference | None
+    """None: it is not yet in the log that is looked at."""
 
 
 class SealedCharges:
@@ -41,35 +43,47 @@ class SealedCharges:
         self._connection = connection
         self._log_size = log_size
         self._settlement_of = settlement_of
-        self._known: dict[int, _Parts] = {}
+        self._known: dict[int, list[_Part]] = {}
 
     def receipt_of(self, scope_id: int, seq: int) -> ReceiptReference | None:
-        """Give the receipt of a charge; None while it is not sealed."""
+        """Give the receipt of a charge; None while it is not sealed, and where its receipt was pruned."""
         if scope_id not in self._known:
             self._known[scope_id] = self._parts(scope_id)
         parts = self._known[scope_id]
-        number = bisect_left(parts.last_seqs, seq)
-        return parts.references[number] if number < len(parts.references) else None
+        number = bisect_left(parts, seq, key=lambda part: part.last_seq)
+        if number == len(parts) or seq < parts[number].first_seq:
+            return None
+        return parts[number].reference
 
-    def _parts(self, scope_id: int) -> _Parts:
+    def _parts(self, scope_id: int) -> list[_Part]:
+        """Give the parts of a session in their order, as far back as none is missing."""
+        session = self._connection.execute(select(sessions).where(sessions.c.scope_id == scope_id)).one_or_none()
+        if session is None:
+            return []
+        of_session = charges.c.scope_id == scope_id, charges.c.seq <= session.sealed_through_seq
+        end = self._connection.execute(select(func.count()).select_from(charges).where(*of_session)).scalar_one()
         entry = and_(log_entries.c.organisation == receipts.c.organisation, log_entries.c.seq == receipts.c.seq)
         query = select(receipts, log_entries.c.body).join(log_entries, entry).where(receipts.c.scope_id == scope_id)
-        query = query.where(receipts.c.seq < self._log_size).order_by(receipts.c.seq)
-        parts, sealed = _Parts(), 0
-        for row in self._connection.execute(query).mappings().all():
-            sealed += int(json.loads(row["body"])["charges"]["count"])
-            last = self._seq_at(scope_id, sealed - 1)
-            if last is None:
+        found: list[_Part] = []
+        number = session.parts
+        for row in self._connection.execute(query.order_by(receipts.c.seq.desc())).mappings().all():
+            body = json.loads(row["body"])
+            begin = end - int(body["charges"]["count"])
+            if body["session"]["part"] != number or begin < 0:
                 break
-            settlement = self._settlement_of(row)
-            anchor = settlement.anchor if settlement else None
-            parts.last_seqs.append(last)
-            parts.references.append(
-                ReceiptReference(row["id"], leaf_hash(row["body"]).hex(), anchor.tx_hash if anchor else None)
-            )
-        return parts
+            reference = self._reference(row) if row["seq"] < self._log_size else None
+            found.append(_Part(self._seq_at(scope_id, begin), self._seq_at(scope_id, end - 1), reference))
+            end, number = begin, number - 1
+        return (
+            [] if number == 0 and end != 0 else found[::-1]
+        )  # the counts do not fit the charges: then nothing is claimed
 
-    def _seq_at(self, scope_id: int, number: int) -> int | None:
+    def _reference(self, row: RowMapping) -> ReceiptReference:
+        settlement = self._settlement_of(row)
+        anchor = settlement.anchor if settlement else None
+        return ReceiptReference(row["id"], leaf_hash(row["body"]).hex(), anchor.tx_hash if anchor else None)
+
+    def _seq_at(self, scope_id: int, number: int) -> int:
         query = select(charges.c.seq).where(charges.c.scope_id == scope_id).order_by(charges.c.seq)
-        found: Any = self._connection.execute(query.offset(number).limit(1)).scalar()
-        return None if found is None else int(found)
+        found: int = self._connection.execute(query.offset(number).limit(1)).scalar_one()
+        return found
