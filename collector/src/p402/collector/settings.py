@@ -313,15 +313,27 @@ class Settings(BaseSettings):
             description="What is added to the cost in statements and FOCUS exports; the first that fits. Only in the file."
         ),
     ] = ()
+    metrics_nodes: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10_000,
+            description="How many departments, projects and clients each have series of their own at `/metrics`, which "
+            "needs no key; 0: none.",
+        ),
+    ] = 200
     forward_otlp_url: Annotated[
         str | None,
-        Field(description="Traces endpoint of a backend that priced spans are sent on to; more of them: `[[forward]]`."),
+        Field(
+            description="Traces endpoint of a backend that priced spans are sent on to; more of them: `[[forward]]`."
+        ),
     ] = None
     forward_content: Annotated[
         bool, Field(description="Send prompts, answers and texts of exceptions on too, where spans have them.")
     ] = False
     forward_max_bytes: Annotated[
-        int, Field(ge=1 << 20, description="How much may wait for backends that are away; the oldest is given up first.")
+        int,
+        Field(ge=1 << 20, description="How much may wait for backends that are away; the oldest is given up first."),
     ] = 1 << 30
     forward: Annotated[
         tuple[ForwardSettings, ...], Field(description="Backends that priced spans are sent on to; only in the file.")

@@ -53,6 +53,7 @@ from p402.collector.exports.worker import ExportWorker
 from p402.collector.forecast.service import Forecasts
 from p402.collector.forwarding.connect import connect_backends
 from p402.collector.forwarding.forward import Forwarder, Route
+from p402.collector.health.watch import HealthWatch
 from p402.collector.notifications.connect import connect_channels
 from p402.collector.notifications.deliver import Courier
 from p402.collector.pipeline.ingest import Ingest
@@ -80,6 +81,7 @@ from p402.collector.storage.decisions import Decisions
 from p402.collector.storage.export_pages import export_pages
 from p402.collector.storage.exports import SqlExports
 from p402.collector.storage.forwards import SqlForwardQueue
+from p402.collector.storage.health import SqlWhatIsBehind
 from p402.collector.storage.keys import Keys
 from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.lease_expiry import lease_count, lease_expiry
@@ -136,7 +138,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 
     database = Database(backend)
     privacy = build_privacy(settings, backend, database, signers, clock, ids)
-    metrics = CollectorMetrics()
+    metrics = CollectorMetrics(settings.metrics_nodes)
     keys = Keys(database, ids)
     authenticator = Authenticator(
         keys, settings.listen, RateLimits(settings.rate_limit_per_minute, clock), key_required=settings.key_required
@@ -160,13 +162,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             intake, authenticator, metrics, settings.grpc_listen, settings.max_request_bytes, required=required
         )
 
-    anomaly_rules = AnomalyRules(
-        factor=Fraction(settings.anomaly_factor),
-        min_sessions=settings.anomaly_min_sessions,
-        min_cost=Money.parse(f"{settings.anomaly_min_usd:f}"),
-        session_cost=Money.parse(f"{settings.anomaly_session_usd:f}"),
-    )
-    watch = AnomalyWatch(SqlAnomalies(database, ids), anomaly_rules, metrics, clock)
+    watch = AnomalyWatch(SqlAnomalies(database, ids), _anomaly_rules(settings), metrics, clock)
     channels = connect_channels(settings)
     courier = Courier(SqlDeliveries(database), channels, metrics, clock, SystemRandom().random)
 
@@ -174,6 +170,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     network = settled.network
     typesetter = Typesetter()
     taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, clock, ids)
+
+    health = _health(settings, database)
 
     async def close() -> None:
         await taken_away.worker.close()
@@ -194,14 +192,14 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *settled.routes,
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
-        *OperationsApi(database, authenticator, sealer, metrics, settings.default_organisation).routes(),
+        *OperationsApi(health, authenticator, sealer, metrics, clock, settings.default_organisation).routes(),
         *OpenApi(authenticator, settings.default_organisation).routes(),
     ]
     names = frozenset(channel.name for channel in channels)
     may_spend = _feedback(
         settings, database, budget_rules, privacy.suppressions, prices, ingest, authenticator, metrics, clock, ids
     )
-    ahead = _look_ahead(settings, database, authenticator, clock)
+    ahead = _look_ahead(settings, database, authenticator, metrics, clock)
     control = [
         *BudgetsApi(database, authenticator, clock, ids, settings.default_organisation).routes(),
         *OversightApi(database, authenticator, clock, settings.default_organisation).routes(),
@@ -232,6 +230,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             log_keeper.run,
             watch.run,
             courier.run,
+            HealthWatch(health, metrics, clock).run,
             taken_away.worker.run,
             *settled.tasks,
             *([forwarder.run] if forwarder else []),
@@ -256,6 +255,22 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         made_signing_key,
         privacy,
     )
+
+
+def _anomaly_rules(settings: Settings) -> AnomalyRules:
+    return AnomalyRules(
+        factor=Fraction(settings.anomaly_factor),
+        min_sessions=settings.anomaly_min_sessions,
+        min_cost=Money.parse(f"{settings.anomaly_min_usd:f}"),
+        session_cost=Money.parse(f"{settings.anomaly_session_usd:f}"),
+    )
+
+
+def _health(settings: Settings, database: Database) -> SqlWhatIsBehind:
+    """Put together what tells what is behind."""
+    rules = rules_of(settings) if settings.settles else None
+    is_settled = None if rules is None else lambda organisation: rules.of(organisation) is not None
+    return SqlWhatIsBehind(database, [backend.name for backend in settings.backends], is_settled)
 
 
 def _sealer(
@@ -435,12 +450,14 @@ class _LookAhead:
     watch: BudgetWatch
 
 
-def _look_ahead(settings: Settings, database: Database, authenticator: Authenticator, clock: Clock) -> _LookAhead:
+def _look_ahead(
+    settings: Settings, database: Database, authenticator: Authenticator, metrics: CollectorMetrics, clock: Clock
+) -> _LookAhead:
     """Put together what says where spend is heading, and who is told."""
     forecasts = Forecasts(SqlSpendHistory(database))
     forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
     alerts = AlertsApi(database, authenticator, clock, settings.default_organisation)
-    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, clock)
+    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, metrics, clock)
     return _LookAhead([*forecast.routes(), *alerts.routes()], watch)
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator
-from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, HeaderParameter, Media, endpoint, routes_of
 from p402.collector.api.fields import Count, shape
 from p402.collector.api.problem import BadRequest
+from p402.collector.health.behind import Behind, Queue, WhatIsBehind
 from p402.collector.sessions.seal import Sealer
-from p402.collector.storage.database import Database
-from p402.exporters.prometheus import CONTENT_TYPE, CollectorMetrics
-from p402.vocabulary import is_valid_id
+from p402.exporters.prometheus import CollectorMetrics
+from p402.vocabulary import Clock, is_valid_id
 
 __all__ = ["OperationsApi"]
 
@@ -25,6 +26,48 @@ class Working(TypedDict):
     """All is well."""
 
     status: Literal["ok"]
+
+
+@shape
+class Waiting(TypedDict):
+    """Things that wait for somebody else."""
+
+    waiting: Count
+    oldest_seconds: Annotated[float, Field(ge=0, examples=[0.0])]
+    """Age of the oldest; 0 where nothing waits."""
+
+
+@shape
+class Settling(TypedDict):
+    """How settlement stands."""
+
+    unanchored_receipts: Waiting
+    under_way: Count
+    """Settlements that are planned or signed."""
+    in_doubt: Count
+    """Settlements whose payment may have left, and nobody has said what became of it."""
+
+
+@shape
+class BehindView(TypedDict):
+    """What follows the ledger, and how far it is behind."""
+
+    followers: Annotated[dict[str, int], Field(examples=[{"sessions": 0, "anomalies": 0}])]
+    """Charges that each has not seen yet, at most."""
+    forwarding: dict[str, Waiting]
+    """Spans that wait for each backend."""
+    deliveries: Waiting
+    """Deliveries of events that are due."""
+    settlement: Settling | None
+    """Null where nothing is settled."""
+
+
+@shape
+class Ready(TypedDict):
+    """Spans can be taken in."""
+
+    status: Literal["ok"]
+    behind: BehindView
 
 
 @shape
@@ -41,10 +84,11 @@ class Closing(TypedDict):
 class OperationsApi:
     """What the handlers need."""
 
-    database: Database
+    store: WhatIsBehind
     authenticator: Authenticator
     sealer: Sealer
     metrics: CollectorMetrics
+    clock: Clock
     default_organisation: str
 
     def routes(self) -> list[web.RouteDef]:
@@ -68,13 +112,47 @@ class OperationsApi:
         """Say that the process runs."""
         return web.json_response(Working(status="ok"))
 
-    @endpoint("GET /readyz", answers={200: Working}, problems=(503,))
+    @endpoint("GET /readyz", answers={200: Ready}, problems=(503,))
     async def ready(self) -> web.Response:
-        """Say whether spans can be taken in: the database can be written."""
-        await self.database.write(lambda _: None)
-        return web.json_response(Working(status="ok"))
+        """Say whether spans can be taken in (the database can be written), and what is behind.
 
-    @endpoint("GET /metrics", answers={200: Media("text/plain", about="Prometheus' text format.")})
-    async def prometheus(self) -> web.Response:
+        What is behind catches up by itself, or has an alert of its own; the collector is ready all the same.
+        """
+        return web.json_response(Ready(status="ok", behind=_behind_view(await self.store.behind(self.clock.now()))))
+
+    @endpoint(
+        "GET /metrics",
+        answers={
+            200: (
+                Media("text/plain", about="Prometheus' text format."),
+                Media("application/openmetrics-text", about="OpenMetrics, with exemplars, if `Accept` names it."),
+            )
+        },
+        headers=(
+            HeaderParameter("Accept", "The format that is wanted.", "application/openmetrics-text; version=1.0.0"),
+        ),
+    )
+    async def prometheus(self, request: web.Request) -> web.Response:
         """Give the collector's metrics."""
-        return web.Response(body=self.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+        body, media_type = self.metrics.negotiated(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": media_type, "Vary": "Accept"})
+
+
+def _behind_view(behind: Behind) -> BehindView:
+    settlement = behind.settlement
+    return {
+        "followers": dict(behind.followers),
+        "forwarding": {backend: _waiting(queue) for backend, queue in behind.forwarding.items()},
+        "deliveries": _waiting(behind.deliveries),
+        "settlement": None
+        if settlement is None
+        else {
+            "unanchored_receipts": _waiting(settlement.receipts),
+            "under_way": settlement.under_way,
+            "in_doubt": settlement.in_doubt,
+        },
+    }
+
+
+def _waiting(queue: Queue) -> Waiting:
+    return {"waiting": queue.waiting, "oldest_seconds": queue.oldest_seconds}

@@ -15,6 +15,7 @@ from p402.collector.budgets.budget import OnPath
 from p402.collector.budgets.period import Window
 from p402.collector.forecast.service import Forecasts
 from p402.decisions import Measure
+from p402.exporters.prometheus import BudgetUse, CollectorMetrics
 from p402.vocabulary import Clock, Money, Transient
 
 __all__ = ["Account", "BudgetWatch", "WatchStore"]
@@ -49,9 +50,10 @@ class WatchStore(Protocol):
 class BudgetWatch:
     """The task that looks ahead. Several collectors may run it: an alert is raised once."""
 
-    def __init__(self, store: WatchStore, forecasts: Forecasts, clock: Clock) -> None:
+    def __init__(self, store: WatchStore, forecasts: Forecasts, metrics: CollectorMetrics, clock: Clock) -> None:
         self._store = store
         self._forecasts = forecasts
+        self._metrics = metrics
         self._clock = clock
 
     async def run(self) -> None:
@@ -67,7 +69,9 @@ class BudgetWatch:
         """Look at every account once."""
         now = self._clock.now()
         found: list[Crossing] = []
-        for account in await self._store.accounts(now):
+        accounts = await self._store.accounts(now)
+        self._metrics.budgets(_uses(accounts, now))
+        for account in accounts:
             found += _passed(account, now)
             if (projected := await self._projected(account, now)) is not None:
                 found.append(projected)
@@ -112,3 +116,17 @@ def _passed(account: Account, now: datetime) -> list[Crossing]:
         for percent in budget.warn_at
         if account.spent and account.spent * 100 >= cap * percent
     ]
+
+
+def _uses(accounts: Sequence[Account], now: datetime) -> list[BudgetUse]:
+    """Tell how each budget stands, by the account that has spent most of it."""
+    most: dict[int, BudgetUse] = {}
+    for account in accounts:
+        budget, window = account.on.budget, account.window
+        cap = budget.cap_at(now)
+        spent = account.spent / cap if cap else 1.0
+        length = (window.end - window.start).total_seconds() if window.end is not None else 0.0
+        elapsed = (now - window.start).total_seconds() / length if length else 0.0
+        if budget.id not in most or spent > most[budget.id].spent:
+            most[budget.id] = BudgetUse(budget.organisation, budget.name, spent, elapsed)
+    return list(most.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from p402.collector.pipeline.attribute import attribute
 from p402.collector.pipeline.normalise import Dialect, normalise
@@ -20,9 +21,11 @@ from p402.collector.pipeline.records import (
     WithoutUsage,
 )
 from p402.exporters.prometheus import CollectorMetrics
-from p402.vocabulary import Attribution, Clock
+from p402.vocabulary import Attribution, Clock, attributes
 
 __all__ = ["Ingest"]
+
+_DAY_SECONDS = 86_400.0
 
 
 class Ingest:
@@ -89,6 +92,13 @@ class Ingest:
             outcomes = await self._ledger.record(calls, without_usage, now, others, refused, forwarded)
             counts.update(outcomes)
             pairs = zip(calls, outcomes, strict=False)
-            self._metrics.charged([call.charge for call, outcome in pairs if outcome is Outcome.CHARGED])
+            self._count([call for call, outcome in pairs if outcome is Outcome.CHARGED], now)
         self._metrics.spans(counts)
         return counts
+
+    def _count(self, charged: Sequence[Recordable], at: datetime) -> None:
+        self._metrics.charged([call.charge for call in charged], at)
+        for call in charged:
+            seconds = call.span.attributes.get(attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)
+            if isinstance(seconds, float) and 0 <= seconds < _DAY_SECONDS:  # what is more is none, as is NaN
+                self._metrics.first_chunk(call.charge, seconds, at)

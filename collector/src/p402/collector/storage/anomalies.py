@@ -21,9 +21,9 @@ from p402.collector.storage.reviews import anomaly_by_seq, detected
 from p402.collector.storage.tables import charges, cursors, scopes
 from p402.vocabulary import IdFactory
 
-__all__ = ["SqlAnomalies"]
+__all__ = ["FOLLOWER", "SqlAnomalies"]
 
-_FOLLOWER = "anomalies"
+FOLLOWER = "anomalies"
 _DAY = 86_400_000  # milliseconds
 _TOTALS = (
     "SELECT coalesce(sum(sessions), 0), coalesce(sum(cost_nano_usd), 0) FROM employee_days"
@@ -67,7 +67,7 @@ class SqlAnomalies:
             if session.flagged:
                 grown = update(anomalies).where(anomalies.c.scope_id == scope_id)
                 connection.execute(grown.values(cost_nano_usd=session.cost))
-        cursor = upsert(connection, cursors).values(follower=_FOLLOWER, seq=rows[-1].seq)
+        cursor = upsert(connection, cursors).values(follower=FOLLOWER, seq=rows[-1].seq)
         moved = {"seq": cursor.excluded.seq}
         connection.execute(cursor.on_conflict_do_update(index_elements=["follower"], set_=moved))
         return len(rows), len(flags)
@@ -89,7 +89,7 @@ class SqlAnomalies:
 
 def _next(connection: Connection, limit: int) -> Select[Any]:
     """Select the charges that come next."""
-    after = connection.execute(select(cursors.c.seq).where(cursors.c.follower == _FOLLOWER)).scalar() or 0
+    after = connection.execute(select(cursors.c.seq).where(cursors.c.follower == FOLLOWER)).scalar() or 0
     columns = (charges.c.seq, charges.c.scope_id, charges.c.cost_nano_usd, charges.c.started_at)
     whose = (scopes.c.organisation, scopes.c.employee, scopes.c.session)
     query = select(*columns, *whose).join(scopes, charges.c.scope_id == scopes.c.id)

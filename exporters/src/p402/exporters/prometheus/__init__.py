@@ -1,5 +1,6 @@
-"""Metrics in the Prometheus exposition format."""
+"""Metrics in the exposition formats of Prometheus and of OpenMetrics."""
 
-from p402.exporters.prometheus.metrics import CONTENT_TYPE, METRICS, CollectorMetrics
+from p402.exporters.prometheus.metrics import MOST_NODES, BudgetUse, CollectorMetrics
+from p402.exporters.prometheus.names import METRICS
 
-__all__ = ["CONTENT_TYPE", "METRICS", "CollectorMetrics"]
+__all__ = ["METRICS", "MOST_NODES", "BudgetUse", "CollectorMetrics"]

@@ -1,63 +1,56 @@
-"""Charges → counters. Labels are few and bounded: no employee, no session, no model that a client could invent.
+"""The collector's metrics. Labels are few and bounded: no employee, no session.
 
 Prometheus counts in floating point, so these figures are for watching; the ledger has the exact ones.
 """
 
 from __future__ import annotations
 
-from collections import Counter as Counts
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import choose_encoder
 
+from p402.exporters.prometheus.gen_ai import GenAiMetrics
+from p402.exporters.prometheus.names import METRICS
+from p402.exporters.prometheus.spend import SpendMetrics
 from p402.vocabulary import NANO_PER_USD, Charge, Money
 
-__all__ = ["CONTENT_TYPE", "METRICS", "CollectorMetrics"]
-
-CONTENT_TYPE = CONTENT_TYPE_LATEST
-
-METRICS: Mapping[str, str] = {
-    "p402_spans_total": "Spans received, by what became of them.",
-    "p402_otlp_requests_total": "OTLP requests, by signal and status code.",
-    "p402_evaluations_total": "Evaluations of answers that came as OTLP log events.",
-    "p402_charges_total": "Charges recorded, by provider and whether they have a price.",
-    "p402_cost_usd_total": "Cost of priced charges in USD, by provider.",
-    "p402_tokens_total": "Tokens of charges, by provider and direction.",
-    "p402_receipts_total": "Receipts sealed.",
-    "p402_settlements_total": "Settlements, by the state they reached.",
-    "p402_settlement_fees_usd_total": "Fees of settlements that came to an end, in USD.",
-    "p402_settlement_discrepancies_total": "Differences between the chain and the ledger, by kind.",
-    "p402_sessions_open": "Sessions that will get a receipt.",
-    "p402_anomalies_open": "Flagged sessions that nobody has reviewed.",
-    "p402_event_deliveries_total": "Tries to deliver an event to a channel, by what came of them.",
-    "p402_decisions_total": "Decisions about calls, by verdict and code.",
-    "p402_leases": "Leases that hold money, by state.",
-    "p402_unreconciled_usd": "The most that expired and unsettled leases may have cost, in USD.",
-    "p402_overruns_total": "Charges beyond a cap, by reason; one for each budget that it was beyond.",
-    "p402_forwarded_spans_total": "Spans sent on to a backend, by what became of them.",
-    "p402_forward_backlog_spans": "Spans that wait to be sent on, by backend.",
-    "p402_event_backlog": "Deliveries of events that are pending.",
-}
-"""Every metric and what it counts."""
+__all__ = ["MOST_NODES", "BudgetUse", "CollectorMetrics"]
 
 MICRO_PER_USD = 1_000_000
-_OTHER = "other"
-_MAX_PROVIDERS = 50  # provider names come from outside; what is beyond shows as `other`
+MOST_NODES = 200
+"""How many departments, projects and clients each have series of their own, unless somebody says otherwise."""
+_MOST_BUDGETS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """How a budget stands: the node that has spent most of its cap."""
+
+    organisation: str
+    budget: str
+    spent: float
+    """Part of the cap; 1 is all of it."""
+    elapsed: float
+    """Part of the period that is over."""
 
 
 class CollectorMetrics:
-    """The collector's metrics, in a registry of their own."""
+    """The collector's metrics, in a registry of their own.
 
-    def __init__(self) -> None:
+    Args:
+        most_nodes: how many departments, projects and clients each have series of their own.
+    """
+
+    def __init__(self, most_nodes: int = MOST_NODES) -> None:
         self._registry = CollectorRegistry()
-        self._providers: set[str] = set()
+        self._spend = SpendMetrics(self._registry, most_nodes)
+        self._gen_ai = GenAiMetrics(self._registry)
         self._spans = self._counter("p402_spans_total", "outcome")
         self._requests = self._counter("p402_otlp_requests_total", "signal", "status")
         self._evaluations = self._counter("p402_evaluations_total")
-        self._charges = self._counter("p402_charges_total", "provider", "priced")
-        self._cost = self._counter("p402_cost_usd_total", "provider")
-        self._tokens = self._counter("p402_tokens_total", "provider", "direction")
         self._forwarded = self._counter("p402_forwarded_spans_total", "backend", "outcome")
         self._forward_backlog = self._gauge("p402_forward_backlog_spans", "backend")
         self._receipts = self._counter("p402_receipts_total")
@@ -72,6 +65,14 @@ class CollectorMetrics:
         self._unreconciled = self._gauge("p402_unreconciled_usd")
         self._overruns = self._counter("p402_overruns_total", "reason")
         self._backlog = self._gauge("p402_event_backlog")
+        self._budget_spent = self._gauge("p402_budget_spent_ratio", "organisation", "budget")
+        self._budget_elapsed = self._gauge("p402_budget_elapsed_ratio", "organisation", "budget")
+        self._storage = self._gauge("p402_storage_up")
+        self._follower_lag = self._gauge("p402_follower_lag_charges", "follower")
+        self._forward_lag = self._gauge("p402_forward_lag_seconds", "backend")
+        self._unanchored = self._gauge("p402_receipts_unanchored")
+        self._unanchored_seconds = self._gauge("p402_receipts_unanchored_seconds")
+        self._in_doubt = self._gauge("p402_settlements_in_doubt")
 
     def spans(self, outcomes: Mapping[str, int]) -> None:
         """Count spans by outcome."""
@@ -86,25 +87,16 @@ class CollectorMetrics:
         """Count evaluations of answers."""
         self._evaluations.inc(count)
 
-    def charged(self, charges: Sequence[Charge]) -> None:
-        """Count new charges; those of a batch are added up first, since finding a labelled counter is what costs."""
-        charged: Counts[tuple[str, str]] = Counts()
-        tokens: Counts[tuple[str, str]] = Counts()
-        nano_usd: Counts[str] = Counts()
+    def charged(self, charges: Sequence[Charge], at: datetime) -> None:
+        """Count new charges, which were recorded at a time."""
+        self._spend.charged(charges)
+        seconds = at.timestamp()
         for charge in charges:
-            provider = self._bounded(charge.provider)
-            charged[provider, "no" if charge.cost is None else "yes"] += 1
-            if charge.cost is not None:
-                nano_usd[provider] += charge.cost.nano_usd
-            # Counters refuse negative numbers, which a usage that contradicts itself may have.
-            tokens[provider, "input"] += max(charge.usage.input_tokens, 0)
-            tokens[provider, "output"] += max(charge.usage.output_tokens, 0)
-        for (provider, priced), count in charged.items():
-            self._charges.labels(provider=provider, priced=priced).inc(count)
-        for provider, amount in nano_usd.items():
-            self._cost.labels(provider=provider).inc(amount / NANO_PER_USD)
-        for (provider, direction), count in tokens.items():
-            self._tokens.labels(provider=provider, direction=direction).inc(count)
+            self._gen_ai.called(charge, seconds)
+
+    def first_chunk(self, charge: Charge, seconds: float, at: datetime) -> None:
+        """Count how long a streamed call, charged at a time, took to its first chunk."""
+        self._gen_ai.first_chunk(charge, seconds, at.timestamp())
 
     def forwarded(self, backend: str, outcome: str, spans: int) -> None:
         """Count spans that were sent to a backend, or not; backends are those of the configuration."""
@@ -160,17 +152,46 @@ class CollectorMetrics:
         """Say how many deliveries are pending."""
         self._backlog.set(count)
 
+    def budgets(self, uses: Sequence[BudgetUse]) -> None:
+        """Say how all budgets stand that are in force; one that is not among them is not shown any more."""
+        self._budget_spent.clear()
+        self._budget_elapsed.clear()
+        for use in sorted(uses, key=lambda use: use.spent, reverse=True)[:_MOST_BUDGETS]:
+            self._budget_spent.labels(use.organisation, use.budget).set(use.spent)
+            self._budget_elapsed.labels(use.organisation, use.budget).set(use.elapsed)
+
+    def storage(self, *, up: bool) -> None:
+        """Say whether the database can be written."""
+        self._storage.set(up)
+
+    def follower_lag(self, follower: str, charges: int) -> None:
+        """Say how many charges a follower has not seen yet."""
+        self._follower_lag.labels(follower=follower).set(charges)
+
+    def forward_lag(self, backend: str, seconds: float) -> None:
+        """Say how old the oldest span is that waits for a backend."""
+        self._forward_lag.labels(backend=backend).set(seconds)
+
+    def unanchored(self, receipts: int, oldest_seconds: float, in_doubt: int) -> None:
+        """Say which receipts should be anchored and are not, and how many payments are in doubt."""
+        self._unanchored.set(receipts)
+        self._unanchored_seconds.set(oldest_seconds)
+        self._in_doubt.set(in_doubt)
+
     def exposition(self) -> bytes:
-        """Write all metrics in the text format."""
+        """Write all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def negotiated(self, accept: str) -> tuple[bytes, str]:
+        """Write all metrics as ``accept`` asks (RFC 9110), with the media type: OpenMetrics, or the text format.
+
+        OpenMetrics has exemplars.
+        """
+        write, media_type = choose_encoder(accept)
+        return write(self._registry), media_type
 
     def _counter(self, name: str, *labels: str) -> Counter:
         return Counter(name, METRICS[name], labels, registry=self._registry)
 
     def _gauge(self, name: str, *labels: str) -> Gauge:
         return Gauge(name, METRICS[name], labels, registry=self._registry)
-
-    def _bounded(self, provider: str) -> str:
-        if provider not in self._providers and len(self._providers) < _MAX_PROVIDERS:
-            self._providers.add(provider)
-        return provider if provider in self._providers else _OTHER

@@ -1,0 +1,1 @@
+"""What a running collector is behind with, for probes, metrics and people."""
