@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -51,8 +52,8 @@ class Office:
     def seal(self, *spans: ASpan) -> None:
         """Send spans, and have their sessions sealed."""
         assert self.collector.export(request_of(spans)).status_code == 200
-        for name in {span.attributes.get("p402.session") for span in spans} - {None}:
-            path = f"{self.collector.url}/v1/sessions/{httpx.URL('/' + name).raw_path.decode()[1:]}/close"
+        for name in {str(span.attributes["p402.session"]) for span in spans if "p402.session" in span.attributes}:
+            path = f"{self.collector.url}/v1/sessions/{quote(name, safe='')}/close"
             assert httpx.post(path, params=WHOLE).status_code == 202
         eventually(lambda: self.all_sealed() or None)
 
