@@ -34,11 +34,13 @@ from p402.collector.api.organisation import OrganisationApi
 from p402.collector.api.oversight import OversightApi
 from p402.collector.api.periods import PeriodsApi
 from p402.collector.api.policies import PoliciesApi
+from p402.collector.api.prices import PricesApi
+from p402.collector.api.rate_limits import RateLimits
 from p402.collector.api.receipt_documents import ReceiptDocumentsApi
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi
-from p402.collector.api.rate_limits import RateLimits
 from p402.collector.api.receipts import ReceiptsApi
 from p402.collector.api.reconciliations import ReconciliationsApi
+from p402.collector.api.sessions import SessionsApi
 from p402.collector.api.settlements import SettlementsApi
 from p402.collector.api.spend import SpendApi
 from p402.collector.api.statements import StatementsApi
@@ -192,6 +194,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *settled.routes,
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
+        *SessionsApi(database, authenticator, settings.default_organisation).routes(),
         *OperationsApi(health, authenticator, sealer, metrics, clock, settings.default_organisation).routes(),
         *OpenApi(authenticator, settings.default_organisation).routes(),
     ]
@@ -353,7 +356,8 @@ def _feedback(
     expiry = lease_expiry(database, settle_within=settle_within, grace=grace)
     keeper = LeaseKeeper(expiry, lease_count(database), metrics, clock)
     written = PoliciesApi(database, authenticator, catalogue, prices, clock, organisation)
-    return _Feedback([*api.routes(), *stream.routes(), *written.routes()], keeper, stream.end)
+    listed = PricesApi(authenticator, prices, catalogue, clock, organisation)
+    return _Feedback([*api.routes(), *stream.routes(), *written.routes(), *listed.routes()], keeper, stream.end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ __all__ = [
     "LeasesQuery",
     "NewestFirst",
     "OverrunPage",
+    "StoredDecision",
     "lease_view",
     "overrun_view",
     "stored_decision_view",

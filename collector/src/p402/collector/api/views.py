@@ -36,6 +36,8 @@ from p402.vocabulary import NANO_PER_MICRO, Charge, Level, Money, rfc3339
 
 __all__ = [
     "ChargePage",
+    "ChargeView",
+    "PriceBookView",
     "ReceiptPage",
     "ReceiptView",
     "ReviewView",

@@ -20,6 +20,7 @@ __all__ = [
     "attribution_of",
     "decision_by_id",
     "decision_by_idempotency_key",
+    "decisions_between",
     "decisions_page",
     "record_decision",
     "record_refusals",
@@ -123,6 +124,16 @@ def decisions_page(
         f"SELECT {_COLUMNS} FROM decisions WHERE organisation = ? AND decided_at <= ? AND (decided_at < ? OR id < ?)"
         f"{which} ORDER BY decided_at DESC, id DESC LIMIT ?",
         parameters,
+    ).fetchall()
+    return [_decided(row) for row in rows]
+
+
+def decisions_between(sql: Driver, organisation: str, begin: datetime, end: datetime, limit: int) -> list[Decided]:
+    """Give the decisions of an organisation in a period, the earliest first."""
+    rows = sql.execute(
+        f"SELECT {_COLUMNS} FROM decisions WHERE organisation = ? AND decided_at >= ? AND decided_at < ?"
+        " ORDER BY decided_at, id LIMIT ?",
+        (organisation, to_millis(begin), to_millis(end), limit),
     ).fetchall()
     return [_decided(row) for row in rows]
 
