@@ -217,7 +217,7 @@ class ExportPages:
         self.disclosed += [row["id"] or f"entry {row['seq']}" for row in rows if row["seq"] in opened]
         return opened
 
-    def _settlement(self, row: RowMapping) -> Settlement | None:
+    def _settlement(self, row: RowMapping | Mapping[str, Any]) -> Settlement | None:
         """Give what anchored an entry of the log, as far as the export's checkpoint goes beyond it."""
         settlement_id = row["settlement_id"] or self._settlement_over(row["seq"])
         if settlement_id is None:

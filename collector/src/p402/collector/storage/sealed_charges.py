@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, func, select
+from sqlalchemy import Connection
 
 from p402.collector.settlement.ports import Settlement
-from p402.collector.storage.tables import charges, log_entries, receipts, sessions
+from p402.collector.storage.driver import driver
 from p402.exporters.documents.posted import ReceiptReference
 from p402.receipts import leaf_hash
 
 __all__ = ["SealedCharges"]
+
+
+_RECEIPTS = (
+    "SELECT receipts.id, receipts.seq, receipts.settlement_id, body FROM receipts JOIN log_entries"
+    " ON log_entries.organisation = receipts.organisation AND log_entries.seq = receipts.seq"
+    " WHERE receipts.scope_id = ? ORDER BY receipts.seq DESC"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +45,10 @@ class SealedCharges:
     """Finds receipts of charges in one query of the database; remembers what it saw of a session."""
 
     def __init__(
-        self, connection: Connection, log_size: int, settlement_of: Callable[[RowMapping], Settlement | None]
+        self, connection: Connection, log_size: int, settlement_of: Callable[[Mapping[str, Any]], Settlement | None]
     ) -> None:
         """Look at a log of so many entries, with what anchored a row of ``receipts``."""
-        self._connection = connection
+        self._sql = driver(connection)
         self._log_size = log_size
         self._settlement_of = settlement_of
         self._known: dict[int, list[_Part]] = {}
@@ -57,33 +65,35 @@ class SealedCharges:
 
     def _parts(self, scope_id: int) -> list[_Part]:
         """Give the parts of a session in their order, as far back as none is missing."""
-        session = self._connection.execute(select(sessions).where(sessions.c.scope_id == scope_id)).one_or_none()
+        session = self._sql.execute(
+            "SELECT parts, sealed_through_seq FROM sessions WHERE scope_id = ?", (scope_id,)
+        ).fetchone()
         if session is None:
             return []
-        of_session = charges.c.scope_id == scope_id, charges.c.seq <= session.sealed_through_seq
-        end = self._connection.execute(select(func.count()).select_from(charges).where(*of_session)).scalar_one()
-        entry = and_(log_entries.c.organisation == receipts.c.organisation, log_entries.c.seq == receipts.c.seq)
-        query = select(receipts, log_entries.c.body).join(log_entries, entry).where(receipts.c.scope_id == scope_id)
+        number, sealed_through = session
+        [(end,)] = self._sql.execute(
+            "SELECT count(*) FROM charges WHERE scope_id = ? AND seq <= ?", (scope_id, sealed_through)
+        ).fetchall()
         found: list[_Part] = []
-        number = session.parts
-        for row in self._connection.execute(query.order_by(receipts.c.seq.desc())).mappings().all():
-            body = json.loads(row["body"])
-            begin = end - int(body["charges"]["count"])
-            if body["session"]["part"] != number or begin < 0:
+        for id_, seq, settlement_id, body in self._sql.execute(_RECEIPTS, (scope_id,)).fetchall():
+            said = json.loads(body)
+            begin = end - int(said["charges"]["count"])
+            if said["session"]["part"] != number or begin < 0:
                 break
-            reference = self._reference(row) if row["seq"] < self._log_size else None
+            reference = self._reference(id_, seq, settlement_id, body) if seq < self._log_size else None
             found.append(_Part(self._seq_at(scope_id, begin), self._seq_at(scope_id, end - 1), reference))
             end, number = begin, number - 1
         return (
             [] if number == 0 and end != 0 else found[::-1]
         )  # the counts do not fit the charges: then nothing is claimed
 
-    def _reference(self, row: RowMapping) -> ReceiptReference:
-        settlement = self._settlement_of(row)
+    def _reference(self, receipt_id: str, seq: int, settlement_id: str | None, body: bytes) -> ReceiptReference:
+        settlement = self._settlement_of({"seq": seq, "settlement_id": settlement_id})
         anchor = settlement.anchor if settlement else None
-        return ReceiptReference(row["id"], leaf_hash(row["body"]).hex(), anchor.tx_hash if anchor else None)
+        return ReceiptReference(receipt_id, leaf_hash(body).hex(), anchor.tx_hash if anchor else None)
 
     def _seq_at(self, scope_id: int, number: int) -> int:
-        query = select(charges.c.seq).where(charges.c.scope_id == scope_id).order_by(charges.c.seq)
-        found: int = self._connection.execute(query.offset(number).limit(1)).scalar_one()
-        return found
+        [(found,)] = self._sql.execute(
+            "SELECT seq FROM charges WHERE scope_id = ? ORDER BY seq LIMIT 1 OFFSET ?", (scope_id, number)
+        ).fetchall()
+        return int(found)

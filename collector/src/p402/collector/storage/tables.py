@@ -237,6 +237,7 @@ receipts = Table(
     Column("cost_nano_usd", BigInteger, nullable=False),
     Column("settlement_id", ForeignKey("settlements.id")),  # the one that anchored it
     UniqueConstraint("organisation", "seq"),
+    Index("receipts_of_scope", "scope_id", "seq"),
 )
 
 _UNANCHORED = receipts.c.settlement_id.is_(None)
