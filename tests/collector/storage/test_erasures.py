@@ -105,13 +105,17 @@ async def test_late_calls_come_under_the_pseudonym(personal: PersonalBooks) -> N
 
 
 async def test_a_session_name_that_others_use_too_stays_theirs(personal: PersonalBooks) -> None:
-    await personal.sealed(call("ada.l", "stand-up"), call("bob", "stand-up"), call("ada.l", "ada's own."))
+    shared = [call(who, "stand-up") for who in ("ada.l", "bob", None)]
+    await personal.sealed(*shared, call("ada.l", "ada's own."))
     await personal.erase("ada.l")
     assert tables_with(personal.books.kept, ["ada.l"]) == {}
-    assert personal.spend("session")["stand-up"] == COST
-    assert personal.books.rows("SELECT employee FROM scopes WHERE session = 'stand-up'") == [("bob",)]
-    await personal.sealed(call("bob", "stand-up"))
     assert personal.spend("session")["stand-up"] == 2 * COST
+    assert personal.books.rows("SELECT employee FROM scopes WHERE session = 'stand-up' ORDER BY employee") == [
+        ("",),
+        ("bob",),
+    ]
+    await personal.sealed(call("bob", "stand-up"))
+    assert personal.spend("session")["stand-up"] == 3 * COST
 
 
 async def test_a_session_without_an_employee_that_has_the_name_of_one_of_theirs_is_erased_with_it(

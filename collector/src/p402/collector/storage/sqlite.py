@@ -44,8 +44,9 @@ class SqliteBackend:
 
     unavailable: tuple[type[Exception], ...] = (sqlite3.OperationalError,)
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, scrub_patience: float = 10) -> None:
         self.file = file
+        self._scrub_patience = scrub_patience  # seconds
         self.place = str(file)
         self.engine = open_engine(file)
 
@@ -82,7 +83,7 @@ class SqliteBackend:
         unless ``whole`` is said: deleted content was overwritten where it stood (``secure_delete``).
         """
         try:
-            with closing(sqlite3.connect(self.file, isolation_level=None, timeout=10)) as connection:
+            with closing(sqlite3.connect(self.file, isolation_level=None, timeout=self._scrub_patience)) as connection:
                 connection.execute("PRAGMA secure_delete=ON")
                 if whole or self.file.stat().st_size <= _LARGEST_TO_REWRITE:
                     connection.execute("VACUUM")
