@@ -94,6 +94,30 @@ def test_a_row_for_each_kind_of_token() -> None:
     }
 
 
+def test_media_and_what_of_them_comes_from_a_cache_are_kinds_of_their_own() -> None:
+    rates = {"input_tokens": 100, "output_tokens": 200, "cache_read_input_tokens": -90, "audio_input_tokens": 900}
+    rates |= {"audio_cache_read_input_tokens": -810, "audio_output_tokens": 1800, "reasoning_output_tokens": 50}
+    usage = Usage(
+        input_tokens=100,
+        cache_read_input_tokens=30,
+        audio_input_tokens=60,
+        audio_cache_read_input_tokens=20,
+        output_tokens=50,
+        audio_output_tokens=10,
+        reasoning_output_tokens=5,
+    )
+    kinds = split_cost(card(**rates).cost(usage), usage, card(**rates))
+    assert [(kind.meter, kind.quantity, int(kind.unit_price)) for kind in kinds] == [
+        ("Input Tokens", 30, 100),
+        ("Cached Input Tokens", 10, 10),
+        ("Audio Input Tokens", 40, 1000),
+        ("Cached Audio Input Tokens", 20, 100),
+        ("Output Tokens", 35, 200),
+        ("Reasoning Output Tokens", 5, 250),
+        ("Audio Output Tokens", 10, 2000),
+    ]
+
+
 def test_a_row_says_whose_what_when_and_by_which_prices() -> None:
     [row] = as_dicts(posted(Usage(input_tokens=2847), markup_basis_points=1250))
     said = {
