@@ -28,6 +28,7 @@ from p402.collector.api.forecast import ForecastApi
 from p402.collector.api.holds import HoldsApi
 from p402.collector.api.keys import KeysApi
 from p402.collector.api.log import LogApi
+from p402.collector.api.ocsf import OcsfApi
 from p402.collector.api.openapi import OpenApi
 from p402.collector.api.operations import OperationsApi
 from p402.collector.api.organisation import OrganisationApi
@@ -195,6 +196,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
         *SessionsApi(database, authenticator, settings.default_organisation).routes(),
+        *OcsfApi(database, authenticator, settings.default_organisation).routes(),
         *OperationsApi(health, authenticator, sealer, metrics, clock, settings.default_organisation).routes(),
         *OpenApi(authenticator, settings.default_organisation).routes(),
     ]
