@@ -18,15 +18,36 @@ from p402.collector.cli import (
     migrate,
     policies,
     reconcile,
+    rules,
     serve,
     settle,
+    spend,
+    top,
     vault,
 )
 from p402.vocabulary import P402Error
 
 __all__ = ["main", "parser"]
 
-_COMMANDS = (serve, demo, doctor, keys, budgets, policies, reconcile, export, erase, holds, vault, log, settle, migrate)
+_COMMANDS = (
+    serve,
+    demo,
+    doctor,
+    keys,
+    spend,
+    top,
+    budgets,
+    policies,
+    reconcile,
+    export,
+    erase,
+    holds,
+    vault,
+    log,
+    settle,
+    rules,
+    migrate,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -74,6 +74,20 @@ class CollectorMetrics:
         self._unanchored_seconds = self._gauge("p402_receipts_unanchored_seconds")
         self._in_doubt = self._gauge("p402_settlements_in_doubt")
 
+        self._start_at_zero()
+
+    def _start_at_zero(self) -> None:
+        """Show what alerts wait for before it happens: Prometheus sees no increase in a series that begins at 1."""
+        for outcome in ("rejected", "quarantined"):
+            self._spans.labels(outcome=outcome)
+        for reason in ("no_hold", "beyond_hold", "released", "cap_lowered"):
+            self._overruns.labels(reason=reason)
+        for kind in ("unknown_memo", "different", "paid_twice", "not_final", "missing"):
+            self._discrepancies.labels(kind=kind)
+        self._requests.labels(signal="traces", status="503")
+        self._deliveries.labels(outcome="failed")
+        self._settlements.labels(state="failed")
+
     def spans(self, outcomes: Mapping[str, int]) -> None:
         """Count spans by outcome."""
         for outcome, count in outcomes.items():
