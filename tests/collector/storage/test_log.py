@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ async def append(books: OpenBooks, *groups: int) -> None:
         log.sign()
 
     for count in groups:
-        await books.database.write(lambda connection, count=count: change(connection, count))
+        await books.database.write(partial(change, count=count))
 
 
 async def test_entries_of_one_change_share_a_checkpoint_and_every_size_can_be_proved(books: OpenBooks) -> None:
