@@ -37,7 +37,7 @@ async def test_a_restart_goes_on_after_the_last_part(tmp_path: Path, monkeypatch
             half = await state_of(server, export_id)
             assert (half["state"], half["rows"]) == ("running", {"done": 2, "total": 5})
             with folder.file(export_id, "receipts.csv").open("ab") as file:
-                file.write(b"torn by a crash")
+                file.write(b"torn by a crash" * 1000)
     async with serving(tmp_path) as again:
         assert (await finished(again, None, export_id))["state"] == "done"
         done = await again.get(f"/v1/exports/{export_id}/files/receipts.csv")
