@@ -14,6 +14,7 @@ from p402.collector.api.problem import problem_middleware
 from p402.collector.api.rate_limits import tell_rate_limit
 from p402.collector.receiver.otlp_grpc import OtlpGrpc
 from p402.collector.settings import Address
+from p402.collector.tls import Tls
 
 __all__ = ["Listening", "build_app", "serve"]
 
@@ -85,6 +86,7 @@ async def serve(
     listen: Address,
     started: Callable[[Listening], Awaitable[None]],
     stop: asyncio.Event,
+    tls: Tls | None = None,
 ) -> None:
     """Serve until ``stop`` is set; then answer what is under way, and end.
 
@@ -94,6 +96,7 @@ async def serve(
         listen: address of HTTP.
         started: called once connections are accepted.
         stop: set to end.
+        tls: of HTTP; None: it is in clear text.
 
     Raises:
         OSError: if ``listen`` cannot be had.
@@ -103,11 +106,11 @@ async def serve(
     runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_DRAIN_SECONDS)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, listen.host, listen.port)
+        site = web.TCPSite(runner, listen.host, listen.port, ssl_context=tls.context if tls else None)
         await site.start()
         bound = Address(*runner.addresses[0][:2])
         async with grpc.serving() if grpc else nullcontext() as grpc_address:
-            await started(Listening(f"http://{bound}", grpc_address))
+            await started(Listening(f"{'https' if tls else 'http'}://{bound}", grpc_address))
             await stop.wait()
     finally:
         with suppress(asyncio.CancelledError):

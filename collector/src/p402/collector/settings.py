@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         BeforeValidator(lambda value: Address.parse(value) if value else None),
         Field(description="Address of OTLP/gRPC; empty: off. If unset and the port is taken, gRPC is left out."),
     ] = Address("127.0.0.1", 4317)
+    tls_cert_file: Annotated[
+        Path | None,
+        Field(description="Certificate with its chain, in PEM: both addresses then speak TLS. Renewed files are taken up."),
+    ] = None
+    tls_key_file: Annotated[Path | None, Field(description="Its key, in PEM, without a password.")] = None
     default_organisation: Annotated[
         str, Field(description="Organisation of calls that name none and whose key is bound to none.")
     ] = "default"
@@ -361,6 +366,8 @@ class Settings(BaseSettings):
             raise ValueError("default_organisation must be 1 to 256 printable characters")
         if self.database_url is not None and not self.database_url.startswith(("sqlite:///", *_POSTGRESQL)):
             raise ValueError("database_url must be sqlite:///FILE or postgresql://user:password@host/database")
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together: TLS needs both")
         self._check_settlement()
         return self
 

@@ -99,6 +99,7 @@ from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
 from p402.collector.storage.suppressions import Suppressions
+from p402.collector.tls import Tls
 from p402.decisions import RateCard
 from p402.exporters.documents.statement import MarkupRule
 from p402.exporters.prometheus import CollectorMetrics
@@ -125,6 +126,7 @@ class Collector:
     database: Database
     made_signing_key: bool
     privacy: PersonalData
+    tls: Tls | None
 
 
 def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_id) -> Collector:
@@ -157,12 +159,13 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     forwarder = _forwarder(settings, database, metrics, clock, ids)
     intake = Intake(ingest, metrics, Forwarding(settings.forward_content) if forwarder else None)
+    tls = _tls(settings)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
     grpc = None
     if settings.grpc_listen is not None:
         required = "grpc_listen" in settings.model_fields_set  # somebody asked for this very address
         grpc = OtlpGrpc(
-            intake, authenticator, metrics, settings.grpc_listen, settings.max_request_bytes, required=required
+            intake, authenticator, metrics, settings.grpc_listen, settings.max_request_bytes, required=required, tls=tls
         )
 
     watch = AnomalyWatch(SqlAnomalies(database, ids), _anomaly_rules(settings), metrics, clock)
@@ -239,6 +242,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             taken_away.worker.run,
             *settled.tasks,
             *([forwarder.run] if forwarder else []),
+            *([tls.run] if tls else []),
         ],
         close=close,
         max_request_bytes=settings.max_request_bytes,
@@ -259,7 +263,14 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         database,
         made_signing_key,
         privacy,
+        tls,
     )
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        return None
+    return Tls(settings.tls_cert_file, settings.tls_key_file)
 
 
 def _anomaly_rules(settings: Settings) -> AnomalyRules:

@@ -59,7 +59,8 @@ def examine(settings: Settings, url: str | None) -> Iterator[tuple[str, Iterator
     yield "Data", _data(settings)
     listen = settings.listen
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    yield "Collector", _collector(url or f"http://{host}:{listen.port}")
+    scheme = "http" if settings.tls_cert_file is None else "https"
+    yield "Collector", _collector(url or f"{scheme}://{host}:{listen.port}")
     yield "Settlement", _settlement(settings)
 
 

@@ -62,7 +62,7 @@ async def _serve(settings: Settings, collector: Collector) -> None:
         gc.freeze()  # modules, prices and models stay; looking through them again stops everything for a tenth of a second
 
     try:
-        await serve(collector.app, collector.grpc, settings.listen, started, stop)
+        await serve(collector.app, collector.grpc, settings.listen, started, stop, collector.tls)
     except OSError as error:
         raise CannotListen(
             f"Cannot listen on {settings.listen}: {error.strerror or error}. "

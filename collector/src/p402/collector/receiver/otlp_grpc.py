@@ -24,6 +24,7 @@ from p402.collector.api.problem import status_of
 from p402.collector.receiver.decoded import MalformedOtlp
 from p402.collector.receiver.intake import PROTOBUF, Encoding, Intake
 from p402.collector.settings import Address
+from p402.collector.tls import Tls
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import P402Error, Permanent, Transient
 
@@ -58,6 +59,7 @@ class OtlpGrpc:
         max_bytes: int,
         *,
         required: bool,
+        tls: Tls | None = None,
     ) -> None:
         self._signals: dict[str, _Take] = {"trace": intake.traces, "metrics": intake.metrics, "logs": intake.logs}
         self._authenticator = authenticator
@@ -65,6 +67,7 @@ class OtlpGrpc:
         self._listen = listen
         self._max_bytes = max_bytes
         self._required = required
+        self._tls = tls
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Address | None]:
@@ -81,7 +84,10 @@ class OtlpGrpc:
         )
         server = grpc.aio.server(handlers=[self._service(signal) for signal in self._signals], options=options)
         try:
-            port = server.add_insecure_port(str(self._listen))
+            if self._tls is None:
+                port = server.add_insecure_port(str(self._listen))
+            else:
+                port = server.add_secure_port(str(self._listen), self._tls.grpc_credentials())
         except RuntimeError as error:
             problem = (
                 f"Cannot listen on {self._listen} for OTLP/gRPC: the address is in use or not of this machine. "
