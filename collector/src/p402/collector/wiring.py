@@ -161,12 +161,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     intake = Intake(ingest, metrics, Forwarding(settings.forward_content) if forwarder else None)
     tls = _tls(settings)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
-    grpc = None
-    if settings.grpc_listen is not None:
-        required = "grpc_listen" in settings.model_fields_set  # somebody asked for this very address
-        grpc = OtlpGrpc(
-            intake, authenticator, metrics, settings.grpc_listen, settings.max_request_bytes, required=required, tls=tls
-        )
+    grpc = _grpc(settings, intake, authenticator, metrics, tls)
 
     watch = AnomalyWatch(SqlAnomalies(database, ids), _anomaly_rules(settings), metrics, clock)
     channels = connect_channels(settings)
@@ -271,6 +266,16 @@ def _tls(settings: Settings) -> Tls | None:
     if settings.tls_cert_file is None or settings.tls_key_file is None:
         return None
     return Tls(settings.tls_cert_file, settings.tls_key_file)
+
+
+def _grpc(
+    settings: Settings, intake: Intake, authenticator: Authenticator, metrics: CollectorMetrics, tls: Tls | None
+) -> OtlpGrpc | None:
+    listen = settings.grpc_listen
+    if listen is None:
+        return None
+    required = "grpc_listen" in settings.model_fields_set  # somebody asked for this very address
+    return OtlpGrpc(intake, authenticator, metrics, listen, settings.max_request_bytes, required=required, tls=tls)
 
 
 def _anomaly_rules(settings: Settings) -> AnomalyRules:
