@@ -18,6 +18,7 @@ from p402.collector.storage.access_log import AccessLog, AccessLogSealing
 from p402.collector.storage.backend import Backend
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
+from p402.collector.storage.driver import TRANSACTION
 from p402.collector.storage.erasure_runs import ErasureRuns
 from p402.collector.storage.erasures import Erasures
 from p402.collector.storage.holds import Holds
@@ -26,6 +27,7 @@ from p402.collector.storage.log import Signers
 from p402.collector.storage.receipt_reviews import ReceiptReviews
 from p402.collector.storage.retention import RetentionRules, SqlRetention
 from p402.collector.storage.suppressions import Suppressions
+from p402.collector.storage.transaction import Transaction
 from p402.collector.storage.vault import Vault
 from p402.vocabulary import Clock, IdFactory
 
@@ -117,6 +119,12 @@ def _rules(settings: Settings) -> RetentionRules:
 def _change(backend: Backend, change: Callable[[Connection], T]) -> T:
     with backend.engine.connect() as connection:
         backend.begin_change(connection)
-        result = change(connection)
+        info = connection.info
+        transaction = info[TRANSACTION] = Transaction(connection)  # as the writer has it, which does not run yet
+        try:
+            result = transaction.run(change, connection)
+            transaction.write()
+        finally:
+            del info[TRANSACTION]
         backend.commit(connection, ())
         return result
