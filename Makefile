@@ -1,5 +1,5 @@
 # The list of commands. Each installs what it needs first.
-.PHONY: install demo test lint format bench bench-budgets bench-capture bench-forecast bench-receipts lock clean
+.PHONY: install demo test lint format bench bench-budgets bench-capture bench-forecast bench-receipts dashboards lock clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/tests/node_modules/.bin:$(CURDIR)/$(BIN):$(PATH)
@@ -38,6 +38,9 @@ bench-forecast: install ## projections of replayed months, both methods, beside 
 
 bench-receipts: install ## what sealing, proving, verifying and setting receipts costs, beside the floors
 	@python tests/bench/receipts.py
+
+dashboards: install ## write the dashboards for Grafana anew from their builders
+	@python -m p402.exporters.grafana
 
 lock: install ## lock the environment anew (hashes, no index address)
 	.ci/lock --upgrade

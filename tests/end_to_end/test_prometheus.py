@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from p402.collector.cli import main
+from p402.exporters.grafana import DASHBOARDS
 from support.collector import RunningCollector, eventually, running_collector
+from support.dashboards import expressions
 from support.otlp import ASpan, request_of
 from support.prometheus import Prometheus, promtool, running_prometheus
 
@@ -111,3 +113,19 @@ def _rules(prometheus: Prometheus) -> list[dict[str, str]]:
 
 def _minutes(offset: int) -> float:
     return datetime.now(UTC).timestamp() + offset * 60
+
+
+@pytest.mark.parametrize("level", ["organisation", "department", "project", "client"])
+def test_every_query_of_the_dashboard_is_answered(prometheus: Prometheus, level: str) -> None:
+    [dashboard] = [file for file in DASHBOARDS if "spend" in file.name]
+    eventually(lambda: prometheus.values("increase(p402_charges_total[5m]) > 0"), 60)
+    empty = []
+    for expression in expressions(dashboard):
+        asked = expression.replace("$__rate_interval", "5m").replace("$__range", "10m").replace("$level", level)
+        assert "$" not in asked
+        if not prometheus.ask("/api/v1/query", query=asked)["result"]:
+            empty.append(asked)
+        prometheus.ask("/api/v1/query_range", query=asked, start=_minutes(-5), end=_minutes(0), step=15)
+    # There are no budgets here, nothing is forwarded, nobody asked whether a call may be made, and no alert fires.
+    without = ("p402_budget", "p402_decisions", "p402_forward", "ALERTS")
+    assert [asked for asked in empty if not any(name in asked for name in without)] == []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from p402.collector.cli import (
     budgets,
+    dashboards,
     demo,
     doctor,
     erase,
@@ -46,6 +47,7 @@ _COMMANDS = (
     log,
     settle,
     rules,
+    dashboards,
     migrate,
 )
 
