@@ -127,6 +127,7 @@ async def _ids(server: Server, admin: str) -> dict[str, str]:
     await send("PUT", "/v1/budgets/legal-month", {**budget, "owner": "globex"})
     await send("PUT", "/v1/policies/legal", {"strategy": "cost-first"})
     await server.send(ASpan(), key=admin)
+    await server.seal()  # nothing is left to be sealed behind the test's back
     await server.collector.budget_watch.look()
     await send("PUT", "/v1/budgets/legal-month", {**budget, "cap": "1000"})
     hold = {"matter": "roe-v-globex", "by": "e-1042", "scope": {"department": "legal"}}

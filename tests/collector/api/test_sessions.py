@@ -96,3 +96,16 @@ async def test_an_id_with_two_owners_is_two_sessions_of_which_each_sees_its_own(
         assert own["department"] == "sales"
         other = await server.key("spend:read", organisation="acme", department="ops")
         assert (await server.get("/v1/sessions/review-7", other)).status == 404
+
+
+async def test_a_key_of_another_department_cannot_close_a_session(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        await server.send(ASpan())
+        await server.collector.sealer.catch_up()
+        other = await server.key("ingest", organisation="acme", department="sales")
+        own = await server.key("ingest", organisation="acme", department="legal")
+        refused = await server.ask("POST", "/v1/sessions/review-7/close", headers=bearer(other))
+        [whole] = (await server.get("/v1/sessions/review-7?organisation=acme")).json["sessions"]
+        assert (refused.status, whole["state"], whole["due_at"]) == (403, "open", "2026-05-15T09:15:00.000Z")
+        closed = await server.ask("POST", "/v1/sessions/review-7/close", headers=bearer(own))
+        assert (closed.status, closed.json["open_parts"]) == (202, 1)

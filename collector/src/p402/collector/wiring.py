@@ -193,9 +193,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *settled.routes,
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
-        *SessionsApi(database, authenticator, settings.default_organisation).routes(),
+        *SessionsApi(database, authenticator, sealer, settings.default_organisation).routes(),
         *OcsfApi(database, authenticator, settings.default_organisation).routes(),
-        *OperationsApi(health, authenticator, sealer, metrics, clock, settings.default_organisation).routes(),
+        *OperationsApi(health, authenticator, metrics, clock, settings.default_organisation).routes(),
         *OpenApi(authenticator, settings.default_organisation).routes(),
     ]
     names = frozenset(channel.name for channel in channels)

@@ -1,4 +1,4 @@
-"""What operators and senders need: the state of the process, its metrics, and closing a session."""
+"""What operators need: the state of the process, and its metrics."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Authenticator
-from p402.collector.api.endpoint import Caller, HeaderParameter, Media, endpoint, routes_of
+from p402.collector.api.endpoint import HeaderParameter, Media, endpoint, routes_of
 from p402.collector.api.fields import Count, shape
-from p402.collector.api.problem import BadRequest
 from p402.collector.health.behind import Behind, Queue, WhatIsBehind
-from p402.collector.sessions.seal import Sealer
 from p402.exporters.prometheus import CollectorMetrics
-from p402.vocabulary import Clock, is_valid_id
+from p402.vocabulary import Clock
 
 __all__ = ["OperationsApi"]
 
@@ -70,23 +68,12 @@ class Ready(TypedDict):
     behind: BehindView
 
 
-@shape
-class Closing(TypedDict):
-    """A session that is about to get its receipt."""
-
-    session: str
-    state: Literal["closing"]
-    open_parts: Count
-    """Of different owners."""
-
-
 @dataclass(frozen=True, slots=True)
 class OperationsApi:
     """What the handlers need."""
 
     store: WhatIsBehind
     authenticator: Authenticator
-    sealer: Sealer
     metrics: CollectorMetrics
     clock: Clock
     default_organisation: str
@@ -94,18 +81,6 @@ class OperationsApi:
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
         return routes_of(self)
-
-    @endpoint("POST /v1/sessions/{session}/close", scope="ingest", answers={202: Closing})
-    async def close_session(self, caller: Caller, session: str) -> web.Response:
-        """Note that a session is over; its receipt follows when spans on their way have had time to arrive."""
-        if not is_valid_id(session):
-            raise BadRequest("A session id has 1 to 256 printable characters.")
-        closing: Closing = {
-            "session": session,
-            "state": "closing",
-            "open_parts": await self.sealer.close(caller.organisation, session),
-        }
-        return web.json_response(closing, status=202)
 
     @endpoint("GET /healthz", answers={200: Working})
     async def healthy(self) -> web.Response:

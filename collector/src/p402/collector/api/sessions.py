@@ -14,17 +14,19 @@ from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.fields import Count, Id, Levels, Time, Usd, levels_view, shape
 from p402.collector.api.oversight_views import StoredDecision, stored_decision_view
-from p402.collector.api.problem import NotFound
+from p402.collector.api.problem import BadRequest, Forbidden, NotFound
 from p402.collector.api.query import NodeId, Page
 from p402.collector.api.views import ChargeView, charge_view
+from p402.collector.sessions.seal import Sealer
 from p402.collector.storage.database import Database
 from p402.collector.storage.session_list import (
     ListedSession,
     charges_of_session,
     decisions_of_session,
+    is_within,
     sessions_page,
 )
-from p402.vocabulary import Attribution, rfc3339
+from p402.vocabulary import Attribution, is_valid_id, rfc3339
 
 __all__ = ["SessionsApi"]
 
@@ -87,12 +89,23 @@ class SessionOfOwners(TypedDict):
     sessions: list[WholeSession]
 
 
+@shape
+class Closing(TypedDict):
+    """A session that is about to get its receipt."""
+
+    session: str
+    state: Literal["closing"]
+    open_parts: Count
+    """Of different owners."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionsApi:
     """What the handlers need."""
 
     database: Database
     authenticator: Authenticator
+    sealer: Sealer
     default_organisation: str
 
     def routes(self) -> list[web.RouteDef]:
@@ -128,6 +141,24 @@ class SessionsApi:
         if not found:
             raise NotFound(f"There is no session {session[:64]!r} that you may see. GET /v1/sessions lists them.")
         return web.json_response(SessionOfOwners(sessions=found))
+
+    @endpoint("POST /v1/sessions/{session}/close", scope="ingest", answers={202: Closing})
+    async def close(self, caller: Caller, session: str) -> web.Response:
+        """Note that a session is over; its receipt follows when spans on their way have had time to arrive.
+
+        A key that is bound to a part of the tree closes only what is of its part alone.
+        """
+        if not is_valid_id(session):
+            raise BadRequest("A session id has 1 to 256 printable characters.")
+        organisation, within = caller.organisation, caller.principal.within(caller.organisation)
+        if not await self.database.read(lambda connection: is_within(connection, organisation, session, within)):
+            raise Forbidden("Calls of this session are outside of the part to which the API key is bound.")
+        closing: Closing = {
+            "session": session,
+            "state": "closing",
+            "open_parts": await self.sealer.close(organisation, session),
+        }
+        return web.json_response(closing, status=202)
 
     def _whole(self, connection: Connection, listed: ListedSession, query: Page) -> WholeSession:
         called = charges_of_session(connection, listed.number, query.after, query.limit)

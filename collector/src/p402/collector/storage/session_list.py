@@ -16,7 +16,7 @@ from p402.collector.storage.driver import driver
 from p402.collector.storage.tables import charges, receipts, scopes, sessions
 from p402.vocabulary import Attribution, Charge, Level, Money
 
-__all__ = ["ListedSession", "charges_of_session", "decisions_of_session", "sessions_page"]
+__all__ = ["ListedSession", "charges_of_session", "decisions_of_session", "is_within", "sessions_page"]
 
 _AROUND = timedelta(hours=1)  # a decision is made before its call begins, and calls end before they are recorded
 _MOST_DECISIONS = 10_000  # that are looked through
@@ -60,6 +60,13 @@ def sessions_page(
     for number, receipt_id in connection.execute(found.order_by(receipts.c.seq)):
         issued.setdefault(number, []).append(receipt_id)
     return [_listed(row, by_number.get(row.scope_id, (0, 0, 0)), issued.get(row.scope_id, ())) for row in rows]
+
+
+def is_within(connection: Connection, organisation: str, session: str, within: Attribution) -> bool:
+    """Tell whether all calls of a session are within a part of the tree; one that nobody knows yet is."""
+    of_session = scopes.c.organisation == organisation, scopes.c.session == session
+    count = select(func.count()).select_from(scopes).where(*of_session)
+    return connection.execute(count).scalar_one() == connection.execute(count.where(*within_scope(within))).scalar_one()
 
 
 def charges_of_session(connection: Connection, number: int, after: int, limit: int) -> list[tuple[int, Charge]]:
