@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from p402.collector.cli import (
+    backup,
     budgets,
     dashboards,
     demo,
@@ -48,6 +49,7 @@ _COMMANDS = (
     settle,
     rules,
     dashboards,
+    backup,
     migrate,
 )
 
