@@ -165,6 +165,7 @@ def main() -> None:
 
     if len(sys.argv) > 3:
         asyncio.run(plain(int(sys.argv[3])))
+        trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined] # the SDK's has it
         return
     result = {
         "call": cpu(plain, CALLS),

@@ -154,7 +154,7 @@ def test_a_call_waits_only_for_money_that_may_come_back_and_would_then_suffice(
         return
     assert any(money.pending.values())
     hoped = {measure: amount + money.pending.get(measure, 0) for measure, amount in money.left.items()}
-    later = decide(question, rules_for(policy), replace(money, left=hoped, pending={}), MONDAY)
+    later = decide(question, rules_for(policy), money._replace(left=hoped, pending={}), MONDAY)
     assert later.goes_ahead
 
 
@@ -179,7 +179,7 @@ def test_more_money_never_turns_a_call_that_goes_ahead_unchanged_away(
 ) -> None:
     if decide(question, rules_for(policy), money, MONDAY).verdict is not Verdict.ALLOW:
         return
-    richer = replace(money, left={measure: amount + more for measure, amount in money.left.items()})
+    richer = money._replace(left={measure: amount + more for measure, amount in money.left.items()})
     assert decide(question, rules_for(policy), richer, MONDAY).verdict is Verdict.ALLOW
 
 
