@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -21,7 +24,7 @@ from p402.collector.storage import (  # noqa: F401 - their tables count too
     reconciliation_tables,
     settlement_tables,
 )
-from p402.collector.storage.migrate import DatabaseUnusable, revisions, upgrade
+from p402.collector.storage.migrate import DatabaseUnusable, _config, revisions, upgrade
 from p402.collector.storage.tables import metadata
 from support.databases import Kept, kept_in
 
@@ -53,6 +56,20 @@ def test_a_new_database_is_exactly_what_the_tables_say(new: Kept) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
     backend.engine.dispose()
+
+
+def test_the_first_schema_is_what_the_first_version_wrote(tmp_path: Path) -> None:
+    """A migration that was released never changes: what it made is in databases of others."""
+    written, made = Kept(tmp_path / "written.sqlite3", None), Kept(tmp_path / "made.sqlite3", None)
+    with closing(sqlite3.connect(written.file)) as database:
+        database.executescript((Path(__file__).parent / "first_schema.sql").read_text())
+    backend = made.backend()
+    with backend.engine.connect() as connection:
+        backend.begin_migration(connection)
+        command.upgrade(_config(connection), "0001")
+        backend.commit(connection, ())
+    backend.engine.dispose()
+    assert schema(made) == schema(written)
 
 
 def test_upgrading_again_changes_nothing(new: Kept) -> None:
