@@ -8,21 +8,32 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-__all__ = ["Distribution"]
+__all__ = ["Distribution", "Series"]
 
 
-@dataclass(slots=True)
-class _Series:
-    counts: list[int]
-    exemplars: list[tuple[str, float, float] | None]
-    """Trace id, value and time in seconds since 1970 of the newest observation in each bucket."""
-    total: float = 0.0
+class Series:
+    """The observations with the same labels."""
+
+    __slots__ = ("_bounds", "counts", "exemplars", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.exemplars: list[tuple[str, float, float] | None] = [None] * (len(bounds) + 1)
+        """Trace id, value and time in seconds since 1970 of the newest observation in each bucket."""
+        self.total = 0.0
+
+    def observe(self, value: float, trace_id: str, at: float) -> None:
+        """Count one value, of a trace, at a time in seconds since 1970."""
+        bucket = bisect_left(self._bounds, value)
+        self.counts[bucket] += 1
+        self.exemplars[bucket] = (trace_id, value, at)
+        self.total += value
 
 
 class Distribution(Collector):
@@ -43,27 +54,25 @@ class Distribution(Collector):
         self._labels = tuple(labels)
         self._bounds = tuple(bounds)
         self._written = [*(str(float(bound)) for bound in bounds), "+Inf"]
-        self._series: dict[tuple[str, ...], _Series] = {}
+        self._series: dict[tuple[str, ...], Series] = {}
 
-    def observe(self, labels: tuple[str, ...], value: float, trace_id: str, at: float) -> None:
-        """Count one value, of a trace, at a time in seconds since 1970."""
-        series = self._series.get(labels)
-        if series is None:
-            buckets = len(self._written)
-            series = self._series[labels] = _Series([0] * buckets, [None] * buckets)
-        bucket = bisect_left(self._bounds, value)
-        series.counts[bucket] += 1
-        series.exemplars[bucket] = (trace_id, value, at)
-        series.total += value
+    def series(self, *labels: str) -> Series:
+        """Give what observes values with these labels."""
+        found = self._series.get(labels)
+        if found is None:
+            found = self._series[labels] = Series(self._bounds)
+        return found
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """Give the metric as it is now."""
         family = HistogramMetricFamily(self._name, self._about, labels=self._labels, unit=self._unit)
         for labels, series in self._series.items():
+            if not any(series.counts):
+                continue
             family.add_metric(labels, self._buckets(series), series.total)
         yield family
 
-    def _buckets(self, series: _Series) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    def _buckets(self, series: Series) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
         found: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
         below = 0
         for bound, count, seen in zip(self._written, series.counts, series.exemplars, strict=True):

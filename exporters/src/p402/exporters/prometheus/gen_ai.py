@@ -7,14 +7,15 @@ Source: semantic-conventions-genai, ``gen_ai.client.token.usage``, ``gen_ai.clie
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from p402.exporters.prometheus.distribution import Distribution
+from p402.exporters.prometheus.distribution import Distribution, Series
 from p402.exporters.prometheus.series import Ceiling
 from p402.vocabulary import Charge
 
-__all__ = ["GEN_AI_METRICS", "GenAiMetrics"]
+__all__ = ["GEN_AI_METRICS", "CallSeries", "GenAiMetrics"]
 
 GEN_AI_METRICS: Mapping[str, str] = {
     "gen_ai_client_token_usage": "Tokens of a call, by direction.",
@@ -29,6 +30,24 @@ _FIRST_CHUNK = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75
 _MOST_MODELS = 100  # operation, provider and model together; a series of a histogram has 16 samples or so
 
 
+@dataclass(frozen=True, slots=True)
+class CallSeries:
+    """What observes the calls of one operation, provider and model."""
+
+    input: Series
+    output: Series
+    duration: Series
+
+    def called(self, charge: Charge, at: float) -> None:
+        """Observe a call that was charged at a time in seconds since 1970."""
+        trace_id, usage = charge.trace_id, charge.usage
+        self.input.observe(max(usage.input_tokens, 0), trace_id, at)
+        self.output.observe(max(usage.output_tokens, 0), trace_id, at)
+        seconds = (charge.ended_at - charge.started_at).total_seconds()
+        if seconds > 0:  # a settlement without its span knows no duration
+            self.duration.observe(seconds, trace_id, at)
+
+
 class GenAiMetrics:
     """The three histograms, in a registry."""
 
@@ -41,17 +60,13 @@ class GenAiMetrics:
         for distribution in (self._tokens, self._duration, self._first_chunk):
             registry.register(distribution)
 
-    def called(self, charge: Charge, at: float) -> None:
-        """Observe a call that was charged at a time in seconds since 1970."""
-        series = self._ceiling.series(charge.operation, charge.provider, charge.model)
-        trace_id, usage = charge.trace_id, charge.usage
-        self._tokens.observe((*series, "input"), max(usage.input_tokens, 0), trace_id, at)
-        self._tokens.observe((*series, "output"), max(usage.output_tokens, 0), trace_id, at)
-        seconds = (charge.ended_at - charge.started_at).total_seconds()
-        if seconds > 0:  # a settlement without its span knows no duration
-            self._duration.observe(series, seconds, trace_id, at)
+    def call(self, charge: Charge) -> CallSeries:
+        """Give what observes calls of a charge's operation, provider and model."""
+        labels = self._ceiling.series(charge.operation, charge.provider, charge.model)
+        tokens_in, tokens_out = self._tokens.series(*labels, "input"), self._tokens.series(*labels, "output")
+        return CallSeries(tokens_in, tokens_out, self._duration.series(*labels))
 
     def first_chunk(self, charge: Charge, seconds: float, at: float) -> None:
         """Observe how long a streamed call took to its first chunk."""
-        series = self._ceiling.series(charge.operation, charge.provider, charge.model)
-        self._first_chunk.observe(series, seconds, charge.trace_id, at)
+        labels = self._ceiling.series(charge.operation, charge.provider, charge.model)
+        self._first_chunk.series(*labels).observe(seconds, charge.trace_id, at)

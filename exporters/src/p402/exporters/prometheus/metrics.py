@@ -46,8 +46,8 @@ class CollectorMetrics:
 
     def __init__(self, most_nodes: int = MOST_NODES) -> None:
         self._registry = CollectorRegistry()
-        self._spend = SpendMetrics(self._registry, most_nodes)
         self._gen_ai = GenAiMetrics(self._registry)
+        self._spend = SpendMetrics(self._registry, self._gen_ai, most_nodes)
         self._spans = self._counter("p402_spans_total", "outcome")
         self._requests = self._counter("p402_otlp_requests_total", "signal", "status")
         self._evaluations = self._counter("p402_evaluations_total")
@@ -103,10 +103,7 @@ class CollectorMetrics:
 
     def charged(self, charges: Sequence[Charge], at: datetime) -> None:
         """Count new charges, which were recorded at a time."""
-        self._spend.charged(charges)
-        seconds = at.timestamp()
-        for charge in charges:
-            self._gen_ai.called(charge, seconds)
+        self._spend.charged(charges, at.timestamp())
 
     def first_chunk(self, charge: Charge, seconds: float, at: datetime) -> None:
         """Count how long a streamed call, charged at a time, took to its first chunk."""
@@ -194,6 +191,7 @@ class CollectorMetrics:
 
     def exposition(self) -> bytes:
         """Write all metrics in Prometheus' text format."""
+        self._spend.tell()
         return generate_latest(self._registry)
 
     def negotiated(self, accept: str) -> tuple[bytes, str]:
@@ -201,6 +199,7 @@ class CollectorMetrics:
 
         OpenMetrics has exemplars.
         """
+        self._spend.tell()
         write, media_type = choose_encoder(accept)
         return write(self._registry), media_type
 
