@@ -1,0 +1,7 @@
+"""Every test of what is behind runs on both databases."""
+
+from __future__ import annotations
+
+from support.databases import each_database
+
+__all__ = ["each_database"]
