@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import traceback
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from eth_account import Account
 from pytempo import CallScope, KeyRestrictions, SignatureType, TempoTransaction, TokenLimit
 from pytempo.contracts import AccountKeychain
 
-from p402.receipts import TRANSFER_WITH_MEMO, Anchor
+from p402.receipts import TRANSFER_WITH_MEMO, Anchor, ChainReader
 from p402.receipts.errors import ChainUnavailable, Malformed, WrongChain
 from p402.receipts.settlement import (
     LOCAL,
@@ -259,6 +260,21 @@ async def test_a_node_that_is_away_is_transient(settler: TempoSettler) -> None:
     with pytest.raises(ChainUnavailable):
         await away.head()
     await away.close()
+
+
+async def test_a_node_that_refuses_is_told_by_status_and_never_by_its_address() -> None:
+    with answering_node({}, status=429) as url:
+        address = f"{url}/v3/SECRETKEY"
+        settler, reader = TempoSettler(replace(LOCAL, rpc_url=address), DEV_KEYS[0]), ChainReader(address)
+        with pytest.raises(ChainUnavailable, match=r"ClientResponseError \(HTTP 429\)") as refused:
+            await settler.head()
+        with pytest.raises(ChainUnavailable, match=r"HTTPError \(HTTP 429\)") as read:
+            reader.chain_id()
+        complaint = await settler.send(b"\x76")
+        await settler.close()
+    for told in (refused, read):
+        assert "SECRETKEY" not in "".join(traceback.format_exception(told.value)) + repr(told.value)
+    assert "SECRETKEY" not in str(complaint)
 
 
 async def test_a_transaction_in_a_discarded_block_is_not_final() -> None:

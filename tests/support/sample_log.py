@@ -248,7 +248,7 @@ def chain_answers(statement: SettlementStatement, anchor: Anchor = SAMPLE_ANCHOR
 
 
 @contextmanager
-def answering_node(answers: dict[str, Any]) -> Iterator[str]:
+def answering_node(answers: dict[str, Any], status: int = 200) -> Iterator[str]:
     """Serve fixed answers over HTTP, as a node would; give the address. Changes to `answers` take effect at once."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -260,7 +260,7 @@ def answering_node(answers: dict[str, Any]) -> Iterator[str]:
                 if isinstance(answer, bytes)
                 else json.dumps({"jsonrpc": "2.0", "id": 1, "result": answer}).encode()
             )
-            self.send_response(200)
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
 

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 from p402.receipts._transfer import TransactionReceipt
 from p402.receipts.errors import ChainUnavailable, Malformed
 
-__all__ = ["Block", "ChainReader", "parse_block"]
+__all__ = ["Block", "ChainReader", "kind_of_failure", "parse_block"]
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -63,8 +63,8 @@ class ChainReader:
                 answer = json.loads(response.read(_MAX_ANSWER_BYTES))
         except (OSError, http.client.HTTPException) as error:
             raise ChainUnavailable(
-                f"The chain's node did not answer {method}: {error}. Check --rpc, or try later."
-            ) from error
+                f"The chain's node did not answer {method}: {kind_of_failure(error)}. Check --rpc, or try later."
+            ) from None  # the cause may have the node's address, and that a key
         except (ValueError, RecursionError) as error:
             raise ChainUnavailable(f"The chain's node answered {method} with something that is not JSON.") from error
         if not isinstance(answer, dict) or "result" not in answer:
@@ -80,6 +80,14 @@ def parse_block(raw: Mapping[str, Any]) -> Block:
         return Block(_number(raw["number"]), str(raw["hash"]).lower(), _number(raw["timestamp"]), base_fee)
     except (AttributeError, KeyError, TypeError) as error:
         raise ChainUnavailable("The node's block lacks its number, hash or timestamp.") from error
+
+
+def kind_of_failure(error: Exception) -> str:
+    """Name what a node's client raised, with the HTTP status if there is one; never its text, which may have the address."""
+    cause = getattr(error, "reason", None)  # of urllib's URLError
+    kind = type(cause if isinstance(cause, Exception) else error).__name__
+    status = getattr(error, "status", None)  # of aiohttp and urllib
+    return f"{kind} (HTTP {status})" if status else kind
 
 
 def _number(value: object) -> int:

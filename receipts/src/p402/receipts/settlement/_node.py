@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from p402.receipts._chain import Block, parse_block
+from p402.receipts._chain import Block, kind_of_failure, parse_block
 from p402.receipts._transfer import TransactionReceipt
 from p402.receipts.errors import ChainUnavailable, WrongChain
 from p402.receipts.settlement._extra import AsyncHTTPProvider, AsyncWeb3, RPCEndpoint
@@ -98,7 +98,8 @@ class TempoNode:
             answer = await self._web3.provider.make_request(RPCEndpoint(method), list(params))
         except Exception as error:  # whatever web3's HTTP client raises, which is not ours to import
             self._checked = False  # another node may answer at this address when there is one again
-            raise ChainUnavailable(f"The chain's node did not answer {method}: {error!r}.") from error
+            # Its type and status only, and no cause: the rest has the node's address, and that mostly a key.
+            raise ChainUnavailable(f"The chain's node did not answer {method}: {kind_of_failure(error)}.") from None
         if "error" in answer or "result" not in answer:
             raise ChainUnavailable(f"The chain's node refused {method}: {str(answer.get('error'))[:300]}.")
         return answer["result"]
