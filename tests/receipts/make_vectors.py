@@ -225,7 +225,32 @@ def _bundles_of_version_2() -> dict[str, Any]:
             {"change": "a proof of consistency", "broken": "consistency", "bundle": forked},
             {"change": "an entry twice", "broken": "inclusion", "bundle": later},
         ],
+        "unchecked": [{"change": "two branches, each with a proof from before the fork", **_fork()}],
     }
+
+
+def _fork() -> dict[str, Any]:
+    """Give two states, of 7 and of 9 entries, that only share one of 5; the one of 7 is pinned and anchored."""
+    one, other = sample_log(7), sample_log(6)
+    for number in range(6, 9):
+        other.add_receipt(sample_charge(number + 100))
+    note = _signed_by_old(other)
+    receipts = [
+        BundledReceipt(
+            body=other.entries[8].body,
+            proof=format_proof(8, inclusion_proof(8, 9, other.get), note),
+            anchor=None,
+        )
+    ]
+    ties = [BundledConsistency.of(5, size, consistency_proof(5, size, log.get)) for size, log in ((7, one), (9, other))]
+    anchors = [BundledAnchor.of(sample_statement(one), SAMPLE_ANCHOR)]
+    five = sign_checkpoint(one.checkpoint(5), [OLD])
+    bundle = make_bundle(receipts, anchors, checkpoints=[five, _signed_by_old(one)], consistency=ties)
+    return {"unchecked": "consistency", "pinned_checkpoint": str(one.checkpoint()), "bundle": bundle}
+
+
+def _signed_by_old(log: SampleLog) -> str:
+    return sign_checkpoint(log.checkpoint(), [OLD])
 
 
 def main() -> None:

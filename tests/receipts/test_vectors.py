@@ -21,6 +21,7 @@ from p402.receipts import (
     Link,
     Outcome,
     PinnedKey,
+    Status,
     Trust,
     open_checkpoint,
     parse_checkpoint,
@@ -173,6 +174,16 @@ def test_the_good_bundle_of_version_2_is_verified_to_the_last_link() -> None:
 def test_a_broken_bundle_of_version_2_fails_at_the_link_that_the_vector_names(case: dict[str, Any]) -> None:
     report = verify(json.dumps(case["bundle"]).encode(), pinning(load("bundles-2.json")))
     assert (report.outcome, report.broken) == (Outcome.FAILED, case["broken"])
+
+
+@pytest.mark.parametrize("case", load("bundles-2.json")["unchecked"], ids=lambda case: case["change"])
+def test_a_bundle_of_version_2_that_proves_too_little_is_not_verified(case: dict[str, Any]) -> None:
+    trust = pinning(load("bundles-2.json"))
+    for pins in ((), (Checkpoint.parse(case["pinned_checkpoint"]),)):
+        report = verify(json.dumps(case["bundle"]).encode(), replace(trust, checkpoints=pins, complete=False))
+        assert report.outcome is Outcome.INCOMPLETE
+        found = [check.status for check in report.checks if check.link == case["unchecked"]]
+        assert found == [Status.NOT_CHECKED] * (1 + len(pins))
 
 
 def test_the_specification_shows_the_vectors_checkpoint() -> None:

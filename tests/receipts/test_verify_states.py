@@ -51,9 +51,9 @@ OFFLINE = Trust((OLD.verifier_key,))
 
 def forked_log(size: int, changed: int) -> SampleLog:
     """A log whose entries differ from the sample's from one on."""
-    log = SampleLog()
-    for number in range(size):
-        log.add_receipt(sample_charge(number if number < changed else number + 100))
+    log = sample_log(changed)
+    for number in range(changed, size):
+        log.add_receipt(sample_charge(number + 100))
     return log
 
 
@@ -125,11 +125,68 @@ def test_a_fork_is_found_by_a_pinned_checkpoint(changed: int) -> None:
     assert "forked" in found(same_size, Link.CONSISTENCY)[0][1]
 
 
-def test_a_log_that_was_cut_is_found_by_a_pinned_checkpoint() -> None:
+def fork_at_seven_and_nine() -> tuple[dict[str, Any], SampleLog]:
+    """A bundle of two states that only share an ancestor, each with an honest proof from it; and the first one's log."""
+    log, forked = sample_log(9), forked_log(9, 6)
+    ties = [*proofs(log, (5, 7)), *proofs(forked, (5, 9))]
+    early = [sign_checkpoint(log.checkpoint(size), [OLD]) for size in (5, 7)]
+    return make_bundle(items(forked, 1, 8), [], checkpoints=early, consistency=ties), log
+
+
+def test_two_states_that_share_only_an_earlier_one_are_not_one_log(node: Callable[[SampleLog], Trust]) -> None:
+    bundle, log = fork_at_seven_and_nine()
+    for pins in ((), (log.checkpoint(5),), (log.checkpoint(7),)):
+        report = check(bundle, replace(OFFLINE, checkpoints=pins))
+        assert report.outcome is Outcome.INCOMPLETE
+        assert found(report, Link.CONSISTENCY)[0][0] is Status.NOT_CHECKED
+    assert all(status is Status.NOT_CHECKED for status, _ in found(report, Link.CONSISTENCY))
+    early = sample_log(7)
+    anchors = [BundledAnchor.of(sample_statement(early), SAMPLE_ANCHOR)]
+    forked = forked_log(9, 6)
+    ties = [*proofs(log, (5, 7)), *proofs(forked, (5, 9))]
+    five = sign_checkpoint(log.checkpoint(5), [OLD])
+    anchored = make_bundle(items(forked, 1, 6, anchor=0), anchors, checkpoints=[five], consistency=ties)
+    assert check(anchored, node(early)).broken is Link.STATEMENT
+
+
+def test_two_states_that_share_a_later_one_are_one_log() -> None:
     log = sample_log(9)
-    cut = check(make_bundle(items(log, 3, size=6), []), replace(OFFLINE, checkpoints=(log.checkpoint(9),)))
-    assert cut.broken is Link.CONSISTENCY
-    assert "the log was cut" in found(cut, Link.CONSISTENCY)[0][1]
+    notes = [sign_checkpoint(log.checkpoint(size), [OLD]) for size in (5, 7)]
+    bundle = make_bundle(items(log, 1), [], checkpoints=notes, consistency=proofs(log, (5, 9), (7, 9)))
+    report = check(bundle, replace(OFFLINE, checkpoints=(log.checkpoint(5), log.checkpoint(7))))
+    assert [status for status, _ in found(report, Link.CONSISTENCY)] == [Status.OK] * 3
+
+
+def test_a_proof_between_logs_of_two_names_ties_nothing() -> None:
+    log = sample_log(9)
+    other = replace(log.checkpoint(5), origin="receipts.example.com/org/other")
+    bundle = make_bundle(items(log, 7), [], consistency=proofs(log, (5, 9)))
+    assert check(bundle, replace(OFFLINE, checkpoints=(other,))).broken is Link.CONSISTENCY
+
+
+def test_a_bundle_of_version_1_hides_no_fork() -> None:
+    """Its two states have no proof, and one of them is the pinned one."""
+    log, forked = sample_log(5), forked_log(9, 3)
+    bundle = make_bundle([*items(log, 1), *items(forked, 7)], [])
+    assert bundle["format"] == "p402-bundle/1"
+    for pins in ((), (log.checkpoint(),)):
+        report = check(bundle, replace(OFFLINE, checkpoints=pins))
+        assert report.outcome is Outcome.INCOMPLETE
+        assert all(status is Status.NOT_CHECKED for status, _ in found(report, Link.CONSISTENCY))
+        assert len(found(report, Link.CONSISTENCY)) == 1 + len(pins)
+
+
+def test_a_bundle_that_is_older_than_the_pinned_checkpoint_says_how_to_compare_them() -> None:
+    log = sample_log(9)
+    pins = replace(OFFLINE, checkpoints=(log.checkpoint(9),))
+    cut = check(make_bundle(items(log, 3, size=6), []), pins)
+    assert cut.outcome is Outcome.INCOMPLETE
+    [_, (status, sentence)] = found(cut, Link.CONSISTENCY)
+    assert status is Status.NOT_CHECKED
+    assert "older than your checkpoint, or the log was cut" in sentence
+    assert "/v1/consistency?from=6&to=9" in sentence
+    contradicted = check(make_bundle(items(log, 3, size=6), [], consistency=proofs(forked_log(9, 2), (6, 9))), pins)
+    assert contradicted.broken is Link.CONSISTENCY
     older = make_bundle(items(log, 3, size=6), [], consistency=proofs(log, (6, 9)))
     assert check(older, replace(OFFLINE, checkpoints=(log.checkpoint(9),))).broken is None
 

@@ -138,7 +138,7 @@ def _check_states(
     for pinned in trust.checkpoints:
         states.add(pinned, f"pinned checkpoint of {pinned.size} entries", signed=False)
     states.tie()
-    yield from states.checks(can_be_tied=bundle.version > 1)
+    yield from states.checks()
     yield from map(states.check_pinned, trust.checkpoints)
 
 
