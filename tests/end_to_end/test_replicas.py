@@ -22,9 +22,13 @@ BATCHES = [[number + at for at in range(10)] for number in range(1, 301, 10)]
 
 @contextmanager
 def replica(folder: Path, name: str, server: PostgresqlServer, **settings: str) -> Iterator[RunningCollector]:
-    """One of several collectors: a folder of its own, but the same database and the same signing key."""
+    """One of several collectors: a folder of its own, but the same database and the same keys."""
     keep_in(folder / name, server.url("books"))
-    shared = {"P402_SIGNING_KEY_FILE": str(folder / "log.pem"), "P402_SESSION_IDLE_SECONDS": "0"}
+    shared = {
+        "P402_SIGNING_KEY_FILE": str(folder / "log.pem"),
+        "P402_VAULT_KEY_FILE": str(folder / "vault.key"),
+        "P402_SESSION_IDLE_SECONDS": "0",
+    }
     with running_collector(folder / name, shared | settings) as collector:
         yield collector
 

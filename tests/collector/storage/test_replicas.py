@@ -76,7 +76,7 @@ async def test_the_same_calls_sent_to_two_collectors_at_once_are_charged_once(tm
             NO_PREVIOUS.hex(),
             *(leaf_hash(body).hex() for body in bodies[:-1]),
         ]
-        assert one.value("SELECT count(*) FROM checkpoints") == len(entries)
+        assert one.value("SELECT max(size) FROM checkpoints") == len(entries)
 
 
 async def test_a_key_that_one_collector_revokes_is_useless_at_the_other_at_once(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from aiohttp.typedefs import Handler
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from p402.collector.privacy.suppression_file import SuppressionFileUnusable
+from p402.collector.privacy.vault_keys import VaultKeyUnusable
 from p402.vocabulary import P402Error, Permanent, Transient
 
 __all__ = [
@@ -111,6 +113,8 @@ _STATUS: dict[type[P402Error], int] = {
     NotFound: 404,
     Conflict: 409,
     PreconditionFailed: 412,
+    VaultKeyUnusable: 500,
+    SuppressionFileUnusable: 500,
     TooManyRequests: 429,
 }
 
