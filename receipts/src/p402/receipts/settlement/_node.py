@@ -96,7 +96,7 @@ class TempoNode:
     async def _request(self, method: str, *params: Any) -> Any:
         try:
             answer = await self._web3.provider.make_request(RPCEndpoint(method), list(params))
-        except Exception as error:  # whatever web3's HTTP client raises, which is not ours to import
+        except Exception as error:  # noqa: BLE001 - whatever web3's HTTP client raises, which is not ours to import
             self._checked = False  # another node may answer at this address when there is one again
             # Its type and status only, and no cause: the rest has the node's address, and that mostly a key.
             raise ChainUnavailable(f"The chain's node did not answer {method}: {kind_of_failure(error)}.") from None
