@@ -104,6 +104,8 @@ def test_an_access_key_is_set_up_pays_and_is_seen_to_have_paid(
         assert (code, "were compared through block" in said, errors) == (0, True, "")
         code, _, errors = p402("settle", "resolve", "stl_nobody", "paid", "--reason", "seen")
         assert (code, "There is no settlement 'stl_nobody'" in errors) == (1, True)
+        code, _, errors = p402("settle", "flush", "--wait", "0.01")
+        assert (code, "Nothing was final in time" in errors) == (1, True)
 
 
 def test_a_key_file_is_never_overwritten_and_a_wrong_root_key_never_shown(p402: Command, tmp_path: Path) -> None:

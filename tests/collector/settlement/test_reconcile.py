@@ -8,15 +8,18 @@ from datetime import timedelta
 
 import pytest
 
+from p402.collector.settlement.ports import FailureKind, Settlement, SettlementState
 from p402.collector.settlement.reconcile import Checked, DiscrepancyKind, SettlementReconciler
 from p402.collector.settlement.rules import SettlementRules
-from p402.collector.storage.chain_checks import SqlChainChecks, discrepancies_page, last_check
+from p402.collector.storage.chain_checks import KeptDiscrepancy, SqlChainChecks, discrepancies_page, last_check
 from p402.collector.storage.leaders import Leadership
+from p402.collector.storage.settlement_requests import Outcome, resolve_settlement
 from p402.receipts.errors import ChainUnavailable
 from p402.receipts.settlement import Lane, MemoOnChain, Transfer
 from support.chain_twin import ChainTwin, SettlerTwin
 from support.settling import PAY, PAYEE, Settling
 
+COST = 264_235  # µUSD, of one receipt
 STRANGERS_MEMO = bytes(range(32))
 
 
@@ -35,6 +38,19 @@ def reconciler(at_work: Settling, settler: SettlerTwin | None = None) -> Settlem
 
 async def check(at_work: Settling) -> Checked:
     return await reconciler(at_work).check()
+
+
+async def kept_for(at_work: Settling, *, with_nobodys: bool) -> list[KeptDiscrepancy]:
+    return await at_work.books.database.read(
+        lambda connection: discrepancies_page(connection, "acme", 10, with_nobodys=with_nobodys)
+    )
+
+
+async def resolve(at_work: Settling, settlement: Settlement, outcome: Outcome) -> None:
+    now = at_work.books.clock.now()
+    await at_work.books.database.write(
+        lambda connection: resolve_settlement(connection, settlement, outcome, None, "seen", now)
+    )
 
 
 def told(at_work: Settling) -> list[dict[str, str]]:
@@ -75,8 +91,9 @@ async def test_a_transfer_that_no_settlement_asked_for_is_told_once(paying: Sett
     await paying.books.database.write(lambda connection: connection.exec_driver_sql("DELETE FROM chain_checks"))
     assert (await check(paying)).found == ()
     assert len(told(paying)) == 1
-    [kept] = await paying.books.database.read(lambda connection: discrepancies_page(connection, "acme", 10))
+    [kept] = await kept_for(paying, with_nobodys=True)
     assert (kept.kind, kept.settlement_id) == ("unknown_memo", None)
+    assert await kept_for(paying, with_nobodys=False) == []
     assert 'discrepancies_total{kind="unknown_memo"} 1.0' in paying.books.metrics.exposition().decode()
 
 
@@ -99,6 +116,48 @@ async def test_a_failed_settlement_that_is_on_the_chain_is_found(paying: Settlin
     paying.chain.refused = set()
     await transfer_by_hand(paying, (await paying.only()).transfer)
     assert [it.kind for it in (await check(paying)).found] == [DiscrepancyKind.NOT_FINAL]
+    doubtful = await paying.only()
+    assert (doubtful.in_doubt, doubtful.tx_hash) == (True, paying.chain.landed[-1].tx_hash)
+    paying.books.clock.advance(minutes=10)
+    await paying.settle()
+    *_, successor = await paying.settlements()
+    assert (successor.state, successor.statement.amount_micro_usd) == (SettlementState.FINAL, 0)
+    await resolve(paying, doubtful, Outcome.PAID)
+    await paying.receipt()
+    await paying.settle()
+    *_, next_one = await paying.settlements()
+    assert [str(it.amount) for it in next_one.statement.paid_elsewhere] == ["0.264235"]
+    assert paying.chain.paid() == 2 * COST
+
+
+async def test_what_was_said_to_be_paid_is_not_doubted_again(paying: Settling) -> None:
+    paying.chain.refused = {PAYEE}
+    await paying.settle()
+    paying.chain.refused = set()
+    await paying.books.database.write(
+        lambda connection: connection.exec_driver_sql("UPDATE settlements SET in_doubt = 1")
+    )
+    failed = await paying.only()
+    await resolve(paying, failed, Outcome.PAID)
+    await transfer_by_hand(paying, failed.transfer)
+    assert [it.kind for it in (await check(paying)).found] == [DiscrepancyKind.NOT_FINAL]
+    assert not (await paying.only()).in_doubt
+
+
+async def test_a_planned_settlement_that_is_on_the_chain_is_not_signed(paying: Settling) -> None:
+    await paying.settle()
+    await paying.receipt()
+    paying.chain.away = True
+    with pytest.raises(ChainUnavailable):
+        await paying.step()
+    paying.chain.away = False
+    _, planned = await paying.settlements()
+    await transfer_by_hand(paying, planned.transfer)
+    assert [it.kind for it in (await check(paying)).found] == [DiscrepancyKind.NOT_FINAL]
+    await paying.step()
+    _, failed = await paying.settlements()
+    assert (failed.state, failed.failure, failed.in_doubt) == (SettlementState.FAILED, FailureKind.SUPERSEDED, True)
+    assert paying.chain.paid() == 2 * COST
 
 
 async def test_a_final_settlement_that_the_chain_does_not_have_is_found(paying: Settling) -> None:

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from p402.collector.settlement.ports import SettlementState
+from p402.collector.settlement.rules import SettlementRules
 from p402.collector.storage.receipts import receipts_page
 from p402.receipts import open_checkpoint, parse_checkpoint
 from p402.receipts.errors import ChainUnavailable
 from p402.receipts.settlement import MODERATO
 from p402.vocabulary import Attribution, Money
-from support.settling import Settling
+from support.settling import REFERENCE, TRIGGERS, Settling
 
 NOBODY = Attribution()
 
@@ -186,6 +187,26 @@ async def test_a_clock_that_was_set_back_holds_nothing_up(at_work: Settling) -> 
     assert (await at_work.only()).state is SettlementState.FINAL
     [planned] = await at_work.settlements("initech")
     assert planned.statement.period_from == planned.statement.period_to > planned.planned_at
+
+
+async def test_what_came_before_is_known_by_the_log_and_not_by_clocks_that_differ(at_work: Settling) -> None:
+    at_work.rules = SettlementRules(REFERENCE)
+    at_work.triggers = replace(TRIGGERS, receipts=1)
+    for hours in (0, 5, -9):
+        at_work.books.clock.advance(hours=hours)
+        await at_work.receipt()
+        await at_work.settle()
+    first, second, third = sorted(await at_work.settlements(), key=lambda settlement: settlement.checkpoint_size)
+    assert third.planned_at < second.planned_at
+    assert [second.statement.prev_settlement, third.statement.prev_settlement] == [
+        first.settlement_id,
+        second.settlement_id,
+    ]
+    assert third.statement.carry_in == second.statement.carry_out
+    await at_work.receipt()
+    await at_work.settle()
+    *_, fourth = sorted(await at_work.settlements(), key=lambda settlement: settlement.checkpoint_size)
+    assert fourth.statement.prev_settlement == third.settlement_id
 
 
 @pytest.mark.parametrize("change", ["network", "payer"])

@@ -78,7 +78,7 @@ class ReconciliationView(TypedDict):
     checked_at: Time | None
     """Null: never yet."""
     discrepancies: list[DiscrepancyView]
-    """The newest first; those without a settlement belong to no organisation that is known."""
+    """The newest first; those without a settlement belong to nobody that is known, and the default organisation sees them."""
 
 
 def payment_view(payment: NotedPayment) -> PaymentView:

@@ -264,7 +264,8 @@ class SettlementsApi:
 
     async def _reconciliation(self, organisation: str, limit: int) -> ReconciliationView:
         def query(connection: Connection) -> tuple[LastCheck | None, list[KeptDiscrepancy]]:
-            return last_check(connection), discrepancies_page(connection, organisation, limit)
+            is_default = organisation == self.default_organisation
+            return last_check(connection), discrepancies_page(connection, organisation, limit, with_nobodys=is_default)
 
         last, found = await self.database.read(query)
         return {

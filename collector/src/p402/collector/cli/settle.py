@@ -212,7 +212,7 @@ def _flush(remote: Remote, patience: float) -> int:
             return 0
         time.sleep(_POLL_SECONDS)
     if patience > 0:
-        print("Nothing was settled in time: `p402 settle status` says what is under way.")
+        raise NotSettled("Nothing was final in time: `p402 settle status` says what is under way.")
     return 0
 
 

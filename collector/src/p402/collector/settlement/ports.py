@@ -164,7 +164,6 @@ class Standing:
     """How many of them are receipts."""
     accrued: Money
     """What those came to."""
-    under_way: bool
     last_planned_at: datetime | None
     last_failed: bool
     flush_at: datetime | None

@@ -42,7 +42,7 @@ class DiscrepancyKind(StrEnum):
     PAID_TWICE = "paid_twice"
     """The settlement's transfer stands on the chain more than once."""
     NOT_FINAL = "not_final"
-    """The chain has a settlement's transfer, and the ledger says that it failed."""
+    """The chain has a settlement's transfer, and the ledger does not know: it is in doubt from then on."""
     MISSING = "missing"
     """The ledger calls a settlement final, and the chain does not have it."""
 
@@ -190,10 +190,11 @@ def _on_chain(found: MemoOnChain, settlement: Settlement | None) -> Discrepancy 
     elif settlement.transfer != transfer:
         kind = DiscrepancyKind.DIFFERENT
         problem = f"The payer made {what} with the memo of {settlement.settlement_id}, which says otherwise."
-    elif settlement.state is SettlementState.FAILED:
+    elif settlement.state is not SettlementState.FINAL:
         kind = DiscrepancyKind.NOT_FINAL
         problem = (
-            f"{settlement.settlement_id} failed by the ledger, but the payer made {what}: tell it with settle resolve."
+            f"{settlement.settlement_id} is {settlement.state} by the ledger, but the payer made {what}: "
+            "say with `p402 settle resolve` that it was paid."
         )
     elif settlement.anchor is not None and (settlement.anchor.tx_hash, settlement.anchor.log_index) != (
         anchor.tx_hash,

@@ -66,7 +66,7 @@ class Triggers:
         Receipts are settled soon. Whatever else stands in the log, a settlement's own entry included, waits for them, or a
         day.
         """
-        if standing.under_way or not standing.new_entries:
+        if not standing.new_entries:
             return False
         last = standing.last_planned_at
         if standing.flush_at is not None and (last is None or standing.flush_at > last):

@@ -17,6 +17,7 @@ from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import upsert
 from p402.collector.storage.outbox import publish
+from p402.collector.storage.settlement_requests import doubt_settlement
 from p402.collector.storage.settlement_rows import settlements_of
 from p402.collector.storage.settlement_tables import chain_checks, discrepancies, settlement_transactions, settlements
 from p402.receipts.settlement import MemoOnChain
@@ -76,6 +77,8 @@ class SqlChainChecks:
             final = [it for it in _final_between(connection, first_block, last_block) if _is_at(it, place)]
             found = compare(transfers, _by_memo(connection, transfers), final)
             new = [it for it in found if self._keep(connection, it, at)]
+            for it in new:
+                doubt_settlement(connection, it, at)
             connection.execute(
                 insert(chain_checks).values(
                     id=new_id("chk", at),
@@ -144,12 +147,13 @@ def last_check(connection: Connection) -> LastCheck | None:
     )
 
 
-def discrepancies_page(connection: Connection, organisation: str, limit: int) -> list[KeptDiscrepancy]:
-    """Give what differs for an organisation, and what belongs to nobody that we know; the newest first."""
-    query = select(discrepancies).where(
-        or_(discrepancies.c.organisation == organisation, discrepancies.c.organisation.is_(None))
-    )
-    newest = query.order_by(discrepancies.c.found_at.desc(), discrepancies.c.id.desc()).limit(limit)
+def discrepancies_page(
+    connection: Connection, organisation: str, limit: int, *, with_nobodys: bool
+) -> list[KeptDiscrepancy]:
+    """Give what differs for an organisation, or also what belongs to nobody that we know; the newest first."""
+    its = discrepancies.c.organisation == organisation
+    shown = or_(its, discrepancies.c.organisation.is_(None)) if with_nobodys else its
+    newest = select(discrepancies).where(shown).order_by(discrepancies.c.found_at.desc(), discrepancies.c.id.desc())
     return [
         KeptDiscrepancy(
             discrepancy_id=row.id,
@@ -160,7 +164,7 @@ def discrepancies_page(connection: Connection, organisation: str, limit: int) ->
             problem=row.problem,
             found_at=from_millis(row.found_at),
         )
-        for row in connection.execute(newest)
+        for row in connection.execute(newest.limit(limit))
     ]
 
 

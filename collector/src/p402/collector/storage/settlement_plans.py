@@ -25,7 +25,7 @@ SELECT logs.organisation, logs.size, flushes.asked_at,
   (SELECT planned_at FROM settlements WHERE organisation = logs.organisation ORDER BY planned_at DESC LIMIT 1),
   (SELECT state FROM settlements WHERE organisation = logs.organisation ORDER BY planned_at DESC LIMIT 1),
   (SELECT checkpoint_size FROM settlements WHERE organisation = logs.organisation AND state = 'final'
-     ORDER BY planned_at DESC LIMIT 1),
+     ORDER BY checkpoint_size DESC LIMIT 1),
   EXISTS (SELECT 1 FROM receipts WHERE organisation = logs.organisation AND settlement_id IS NULL)
 FROM logs LEFT JOIN flushes ON flushes.organisation = logs.organisation ORDER BY logs.organisation
 """
@@ -42,7 +42,10 @@ def plan_settlement(connection: Connection, organisation: str, make: MakeStateme
     assert note is not None, "a log with an entry has a checkpoint"
     checkpoint = parse_checkpoint(note)
     final = select(settlements).where(settlements.c.organisation == organisation, settlements.c.state == "final")
-    previous = next(iter(settlements_of(connection, final.order_by(settlements.c.planned_at.desc()).limit(1))), None)
+    newest = final.order_by(
+        settlements.c.checkpoint_size.desc()
+    )  # it grows with each, whatever the clocks of collectors say
+    previous = next(iter(settlements_of(connection, newest.limit(1))), None)
     count, accrued, first = _not_anchored(connection, organisation)
     since = previous.statement.period_to if previous else from_millis(first) if count else at
     statement = make(
@@ -95,7 +98,6 @@ def _standings(connection: Connection) -> list[Standing]:
                 new_entries=size > (anchored or 0),
                 receipts=count,
                 accrued=accrued,
-                under_way=False,
                 last_planned_at=None if planned_at is None else from_millis(planned_at),
                 last_failed=state == SettlementState.FAILED.value,
                 flush_at=None if flush_at is None else from_millis(flush_at),

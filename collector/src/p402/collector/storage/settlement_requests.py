@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, insert, select, update
 
-from p402.collector.settlement.ports import Settlement
+from p402.collector.settlement.ports import FailureKind, Settlement, SettlementState
+from p402.collector.settlement.reconcile import Discrepancy
 from p402.collector.storage.audit import record_audit
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import driver, upsert
@@ -24,11 +25,15 @@ __all__ = [
     "Outcome",
     "PaidOtherwise",
     "ask_for_settlement",
+    "doubt_settlement",
     "find_settlement",
     "note_payment",
     "payments_page",
     "resolve_settlement",
 ]
+
+
+_TEMPO = "tempo"  # how a settlement's own payment is named where it counts as paid elsewhere
 
 
 class PaidOtherwise(Exception):
@@ -121,6 +126,30 @@ def find_settlement(connection: Connection, organisation: str, settlement_id: st
     return next(iter(settlements_of(connection, query)), None)
 
 
+def doubt_settlement(connection: Connection, found: Discrepancy, at: datetime) -> None:
+    """Put a settlement that is not final into doubt because the chain has its transfer, unless it was said to be paid.
+
+    What was planned fails, so that it is not signed; what is under way comes to its end by itself.
+    """
+    settlement = found.settlement
+    if settlement is None or settlement.state is SettlementState.FINAL or not settlement.statement.amount_micro_usd:
+        return
+    said = select(payments_elsewhere.c.id).where(
+        payments_elsewhere.c.organisation == settlement.organisation,
+        payments_elsewhere.c.kind == _TEMPO,
+        payments_elsewhere.c.reference.in_({settlement.settlement_id, settlement.tx_hash, found.tx_hash} - {None}),
+    )
+    if connection.execute(said).first() is not None:
+        return
+    values: dict[str, Any] = {"in_doubt": 1}
+    if settlement.state is not SettlementState.SIGNED:
+        values |= {"tx_hash": found.tx_hash, "problem": found.problem}
+    if settlement.state is SettlementState.PLANNED:
+        ended = {"state": SettlementState.FAILED.value, "failure": FailureKind.SUPERSEDED.value}
+        values |= {**ended, "fee_micro_usd": 0, "ended_at": to_millis(at)}
+    connection.execute(update(settlements).where(settlements.c.id == settlement.settlement_id).values(values))
+
+
 def resolve_settlement(
     connection: Connection, settlement: Settlement, outcome: Outcome, actor: str | None, reason: str, at: datetime
 ) -> Settlement:
@@ -134,7 +163,7 @@ def resolve_settlement(
         raise NotInDoubt
     if outcome is Outcome.PAID:
         amount = Money(settlement.statement.amount_micro_usd * NANO_PER_MICRO)
-        found = PaidElsewhere(kind="tempo", id=settlement.tx_hash or settlement.settlement_id, amount=amount)
+        found = PaidElsewhere(kind=_TEMPO, id=settlement.tx_hash or settlement.settlement_id, amount=amount)
         note_payment(connection, settlement.organisation, found, actor, at)
     record_audit(
         driver(connection),
