@@ -46,3 +46,21 @@ def test_names_in_the_resource_go_too() -> None:
     body = without_names(request_of([ASpan()], {"service.name": "tests", "user.id": "e-1042"}), NAMES, "acme")
     assert b"e-1042" not in body
     assert b"review-7" not in body
+
+
+def test_names_in_lists_and_maps_go_too() -> None:
+    request = ExportTraceServiceRequest.FromString(request_of([ASpan.of({"app.users": ("e-1042", "e-7")})]))
+    made = request.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="app.context")
+    inner = made.value.kvlist_value.values.add(key="who")
+    inner.value.array_value.values.add(string_value="review-7")
+    inner = made.value.kvlist_value.values.add(key="p402.project")
+    inner.value.string_value = "e-1042"
+    body = without_names(request.SerializeToString(), NAMES, "acme")
+    found = {
+        pair.key: pair.value
+        for pair in ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans[0].attributes
+    }
+    assert [item.string_value for item in found["app.users"].array_value.values] == ["erased-e", "e-7"]
+    who, project = found["app.context"].kvlist_value.values
+    assert who.value.array_value.values[0].string_value == "erased-s"
+    assert project.value.string_value == "e-1042", "a project is a project"

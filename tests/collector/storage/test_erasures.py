@@ -190,6 +190,108 @@ async def test_exports_that_disclose_people_expire(personal: PersonalBooks) -> N
     assert personal.books.rows("SELECT state FROM exports ORDER BY id") == [("done",), ("expired",)]
 
 
+# --- what is others'
+
+
+async def written_about(personal: PersonalBooks, employee: str, session: str, key: str) -> None:
+    """A lease, a decision and an event about somebody."""
+    levels = json.dumps({"employee": employee, "session": session})
+    payload = json.dumps({"employee": employee, "session": session, "summary": f"A call of {session}, a legal hold."})
+    for statement in (
+        (
+            "INSERT INTO leases (id, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at, changed_at)"
+            f" VALUES ('{key}', 'lease', 'open', '', 'acme', '{levels}', 0, 0, 0, 0)"
+        ),
+        (
+            "INSERT INTO decisions (id, organisation, key_id, idempotency_key, decided_at, question, verdict, code, rationale,"
+            f" model) VALUES ('{key}', 'acme', '{key}', '{session}', 0, '{levels}', 'allow', 'ok', 'About {session}.', 'm')"
+        ),
+        (
+            "INSERT INTO events (id, organisation, type, dedupe_key, payload, at)"
+            f" VALUES ('{key}', 'acme', 't', '{key}', '{payload}', 0)"
+        ),
+    ):
+        personal.books.kept.run(statement)
+
+
+def written_with(personal: PersonalBooks, key: str) -> str:
+    return json.dumps(
+        [
+            personal.books.rows(f"SELECT {columns} FROM {table} WHERE id = '{key}'")
+            for table, columns in (
+                ("leases", "attribution"),
+                ("decisions", "question, rationale, idempotency_key"),
+                ("events", "payload"),
+            )
+        ]
+    )
+
+
+async def test_what_is_written_about_others_who_use_a_session_of_that_name_stays(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "stand-up"), call("bob", "stand-up"))
+    await written_about(personal, "ada.l", "stand-up", "x_1")
+    await written_about(personal, "bob", "stand-up", "x_2")
+    for span in (call("ada.l", "stand-up"), call("bob", "stand-up")):
+        waiting = Forwarded(request_of([span]), 1)
+        await personal.books.database.write(lambda sql, body=waiting: keep_for_forwarding(driver(sql), body, NOW))  # type: ignore[misc]
+    before = written_with(personal, "x_2")
+    erasure = await personal.erase("ada.l")
+    assert written_with(personal, "x_2") == before
+    assert "stand-up" not in (hers := written_with(personal, "x_1"))
+    assert erasure.pseudonym in hers
+    [(of_ada,), (of_bob,)] = personal.books.rows("SELECT body FROM forward_batches ORDER BY seq")
+    assert b"stand-up" not in bytes(of_ada)
+    assert (b"stand-up" in bytes(of_bob), b"bob" in bytes(of_bob)) == (True, True)
+
+
+async def test_a_session_that_is_called_like_a_word_is_not_taken_out_of_sentences_about_others(
+    personal: PersonalBooks,
+) -> None:
+    await personal.sealed(call("ada.l", "legal"), call("bob", "b.1"))
+    await written_about(personal, "ada.l", "legal", "x_1")
+    await written_about(personal, "bob", "b.1", "x_2")
+    before = written_with(personal, "x_2")
+    await personal.erase("ada.l")
+    assert written_with(personal, "x_2") == before
+    assert "legal" not in written_with(personal, "x_1")
+
+
+async def test_late_spans_that_are_no_calls_are_sent_on_without_names(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"), call("bob", "a.2"), call("ada.l", "a.2"))
+    await personal.erase("ada.l")
+    root = {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.usage.input_tokens": None,
+        "gen_ai.usage.output_tokens": None,
+    }
+    silent = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
+    for extra in (root, silent):
+        span = ASpan.of({"p402.employee": "ada.l", "p402.session": "a.1", **extra})
+        bobs = ASpan.of({"p402.employee": "bob", "p402.session": "a.2", **extra})
+        ours = ASpan.of({"p402.employee": "ada.l", "p402.session": "a.2", **extra})
+        body = request_of([span, bobs, ours])
+        await personal.books.ingest.ingest(decode_traces(body).spans, Attribution(), None, Forwarded(body, 3))
+    assert personal.books.value("SELECT COUNT(*) FROM set_aside WHERE reason = 'no_usage'") == 3
+    assert tables_with(personal.books.kept, ["ada.l", "a.1"]) == {}
+    for (body,) in personal.books.rows("SELECT body FROM forward_batches"):
+        assert (bytes(body).count(b"a.2"), bytes(body).count(b"bob")) == (1, 1)
+
+
+async def test_names_go_from_what_was_reconciled_too(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"))
+    parts = json.dumps({"key-1": {"organisation": "acme", "employee": "ada.l"}, "key-2": {"employee": "bob"}})
+    personal.books.kept.run(
+        'INSERT INTO reconciliations (id, organisation, provider, "begin", "end", time_zone, keys, documents, totals, "rows",'
+        f" created_at, created_by) VALUES ('rec_1', 'acme', 'openai', '', '', 'UTC', '{parts}', '[]', '{{}}', '[]', 0, '')"
+    )
+    erasure = await personal.erase("ada.l")
+    [(keys,)] = personal.books.rows("SELECT keys FROM reconciliations")
+    assert json.loads(keys) == {
+        "key-1": {"organisation": "acme", "employee": erasure.pseudonym},
+        "key-2": {"employee": "bob"},
+    }
+
+
 # --- holds
 
 

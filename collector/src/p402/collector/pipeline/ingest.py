@@ -80,12 +80,14 @@ class Ingest:
                 continue
             if isinstance(read, NotCharged) and read.reason is not SkipReason.NO_USAGE:
                 counts[read.reason] += 1
-                others.append(OtherSpan(span, key_id))
+                sent_on = forwarded is not None
+                owner_of_it = attribute(span, bound_to, self._default_organisation).attribution if sent_on else None
+                others.append(OtherSpan(span, key_id, owner_of_it))
                 continue
             owner = attribute(span, bound_to, self._default_organisation)
             if isinstance(read, NotCharged):
                 organisation = owner.attribution.organisation or self._default_organisation
-                without_usage.append(WithoutUsage(span, organisation, key_id))
+                without_usage.append(WithoutUsage(span, organisation, key_id, owner.attribution))
             else:
                 calls.append(charge(read, owner, self._prices, key_id, now))
         if calls or without_usage or others or refused:

@@ -134,6 +134,8 @@ class WithoutUsage:
     span: SpanRecord
     organisation: str
     key_id: str | None = None
+    attribution: Attribution | None = None
+    """Looked at when spans are sent on; None where they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class OtherSpan:
 
     span: SpanRecord
     key_id: str | None
+    attribution: Attribution | None = None
+    """As in `WithoutUsage.attribution`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,12 @@ class Names:
     sessions: Mapping[str, str] = field(default_factory=dict)
     phrases: Mapping[str, str] = field(default_factory=dict)
     """Names of sessions that are replaced in sentences even if they have spaces."""
+    words: bool = True
+    """Whether all names of sessions are replaced in sentences: a session may be called like a word that others use."""
+
+    def are_of(self, employee: str | None) -> bool:
+        """Tell whether an employee is the person, under their name or under the pseudonym already."""
+        return employee in self.employees or employee in self.employees.values()
 
     def in_json(self, value: Any, level: str | None = None) -> Any:
         """Replace names in JSON values; what holds none comes back equal."""
@@ -57,12 +63,12 @@ class Names:
 
     def in_text(self, text: str) -> str:
         """Replace names in a sentence, where they stand as words of their own."""
-        for names in (self.employees, self.sessions):
+        for names in (self.employees, self.sessions if self.words else self.phrases):
             if (whole := names.get(text)) is not None:
                 return whole
         for name, pseudonym in (*self.phrases.items(), *self.employees.items()):
             text = _replace_word(text, name, pseudonym)
-        if self.sessions:
+        if self.sessions and self.words:
             text = _WORD.sub(self._session_word, text)
         return text
 

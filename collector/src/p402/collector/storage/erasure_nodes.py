@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -86,7 +88,8 @@ def replace_nodes(
                 "UPDATE closings SET session = ? WHERE organisation = ? AND session = ?", (new, organisation, old)
             )
     if extent.whole:
-        _rename_in_rules(sql, organisation, employee, Names({employee: pseudonym}, sessions))
+        own = {name: new for name, new in sessions.items() if name not in extent.shared}
+        _rename_in_rules(sql, organisation, employee, Names({employee: pseudonym}, own, words=False))
 
 
 def _rename_scopes(
@@ -180,14 +183,16 @@ def _rename_in_rules(sql: Driver, organisation: str, employee: str, names: Names
     for id_, name, definition in sql.execute(
         "SELECT id, name, definition FROM budgets WHERE organisation = ?", (organisation,)
     ).fetchall():
-        renamed, written = names.in_text(name), names.in_json(json.loads(definition))
-        if (renamed, written) != (name, json.loads(definition)):
+        said = json.loads(definition)
+        of_it = replace(names, words=_is_about(said, names))
+        renamed, written = of_it.in_text(name), of_it.in_json(said)
+        if (renamed, written) != (name, said):
             values = (renamed, json.dumps(written, sort_keys=True), id_)
             sql.execute("UPDATE budgets SET name = ?, definition = ? WHERE id = ?", values)
         for override_id, owner, reason in sql.execute(
             "SELECT id, owner, reason FROM overrides WHERE budget_id = ?", (id_,)
         ).fetchall():
-            texts = (names.in_text(owner), names.in_text(reason))
+            texts = (of_it.in_text(owner), of_it.in_text(reason))
             if texts != (owner, reason):
                 sql.execute("UPDATE overrides SET owner = ?, reason = ? WHERE id = ?", (*texts, override_id))
     for department, version, definition, reason in sql.execute(
@@ -196,15 +201,23 @@ def _rename_in_rules(sql: Driver, organisation: str, employee: str, names: Names
         written = (
             None if definition is None else json.dumps(names.in_json(json.loads(definition)), separators=(",", ":"))
         )
-        said = None if reason is None else names.in_text(reason)
-        if (written, said) != (definition, reason):
+        why = None if reason is None else names.in_text(reason)
+        if (written, why) != (definition, reason):
             sql.execute(
                 "UPDATE policies SET definition = ?, reason = ? WHERE organisation = ? AND department = ? AND version = ?",
-                (written, said, organisation, department, version),
+                (written, why, organisation, department, version),
             )
     for key_id, bound_to, name in sql.execute(
         "SELECT id, employee, name FROM api_keys WHERE organisation = ? OR organisation IS NULL", (organisation,)
     ).fetchall():
-        now = names.employees[employee] if bound_to == employee else bound_to, names.in_text(name)
+        of_it = replace(names, words=bound_to == employee)
+        now = names.employees[employee] if bound_to == employee else bound_to, of_it.in_text(name)
         if now != (bound_to, name):
             sql.execute("UPDATE api_keys SET employee = ?, name = ? WHERE id = ?", (*now, key_id))
+
+
+def _is_about(budget: Mapping[str, Any], names: Names) -> bool:
+    """Tell whether a budget is the person's, or that of one of their sessions."""
+    theirs = {Level.EMPLOYEE: names.employees, Level.SESSION: names.sessions}
+    within = budget.get("within", {}).get("employee")
+    return budget["node"] in theirs.get(Level(budget["level"]), {}) or within in names.employees

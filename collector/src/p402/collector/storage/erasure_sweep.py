@@ -49,6 +49,7 @@ _TABLES = (
     _Table("events", "seq", "at", json=("payload",), texts=("dedupe_key",), whose="payload"),
     _Table("forward_batches", "seq", "recorded_at", spans="body", which="body IS NOT NULL AND ? <> ''", most=50),
     _Table("exports", "id", "created_at", json=("request",)),
+    _Table("reconciliations", "id", "created_at", json=("keys",)),
     _Table("audit", "id", "at", json=("detail",), texts=("subject",)),
     _Table("alerts", "seq", "raised_at", texts=("note",)),
     _Table(
@@ -70,6 +71,8 @@ class SweepWork:
     sessions: Mapping[str, str]
     whole: bool
     """Whether nothing of the person is held: then their name goes from sentences too."""
+    shared: Sequence[str] = ()
+    """Names of their sessions that other people's calls carry too."""
     table: int = 0
     after: str | int | None = None
 
@@ -97,7 +100,8 @@ def sweep_some(
         f"SELECT {table.key}, {table.at}, {', '.join(columns)} FROM {table.name} WHERE {where} ORDER BY {table.key} LIMIT ?",
         (organisation, *(() if work.after is None else (work.after,)), limit),
     ).fetchall()
-    everywhere = Names({work.employee: work.pseudonym} if work.whole else {}, work.sessions)
+    own = {name: pseudonym for name, pseudonym in work.sessions.items() if name not in work.shared}
+    everywhere = Names({work.employee: work.pseudonym} if work.whole else {}, own, words=False)
     about_them = Names({work.employee: work.pseudonym}, work.sessions)
 
     def held(whose: Attribution, at: int) -> bool:
@@ -130,16 +134,19 @@ def _replaced(
     names = everywhere
     if table.whose is not None:
         whose = _levels(documents[table.whose], organisation)
-        if whose.employee in about_them.employees or whose.session in about_them.sessions:
+        theirs = about_them.are_of(whose.employee)
+        if theirs or (whose.employee is None and whose.session in everywhere.sessions):
             if held(whose, at):
                 return found
-            names = about_them
+            names = about_them if theirs else replace(everywhere, employees=about_them.employees, words=True)
     replaced = dict(found)
     for name, document in documents.items():
         if (written := names.in_json(document)) != document:
             replaced[name] = json.dumps(written, sort_keys=True)
     if table.spans is not None and found[table.spans] is not None:
-        replaced[table.spans] = without_names(bytes(found[table.spans]), about_them, organisation)
+        elsewhere = replace(everywhere, employees=about_them.employees)
+        body = bytes(found[table.spans])
+        replaced[table.spans] = without_names(body, about_them, organisation, of_nobody=elsewhere, of_others=elsewhere)
     for name in table.texts:
         if found[name] is not None:
             replaced[name] = names.in_text(found[name])

@@ -204,7 +204,7 @@ class Erasures:
         }
         if employee is not None:
             replace_nodes(connection, organisation, employee, row.pseudonym, sessions, extent)
-            work = SweepWork(employee, row.pseudonym, sessions, extent.whole)
+            work = SweepWork(employee, row.pseudonym, sessions, extent.whole, sorted(extent.shared & sessions.keys()))
             values |= {"work": self._wrapped(work, erasure_id), "state": ErasureState.SWEEPING.value}
         else:
             values["state"] = _end_state(held_back, whole=True).value

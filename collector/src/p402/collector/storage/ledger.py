@@ -73,6 +73,9 @@ class SqlLedger:
         def change(connection: Connection) -> list[Outcome]:
             sql = driver(connection)
             owners = [*(call.charge.attribution for call in calls), *(call.attribution for call in refused)]
+            if forwarded is not None:  # what is not recorded is sent on all the same
+                around: list[OtherSpan | WithoutUsage] = [*others, *without_usage]
+                owners += (span.attribution for span in around if span.attribution is not None)
             erased = self._suppressions.among(sql, owners, at)
             if erased:  # as nearly never
                 record_refusals(sql, [_refused(call, erased) for call in refused], at)
@@ -81,7 +84,7 @@ class SqlLedger:
                 record_refusals(sql, refused, at)
                 known = list(calls)
             if forwarded is not None:
-                keep_for_forwarding(sql, _forwarded(forwarded, erased), at)
+                keep_for_forwarding(sql, _forwarded(forwarded, erased, owners), at)
             return self._record(connection, known, without_usage, others, at)
 
         return await self._database.write(change)
@@ -176,12 +179,17 @@ def _refused(call: Refused, erased: Mapping[Attribution, Attribution]) -> Refuse
     return call if whose is None else replace(call, attribution=whose)
 
 
-def _forwarded(forwarded: Forwarded, erased: Mapping[Attribution, Attribution]) -> Forwarded:
+def _forwarded(
+    forwarded: Forwarded, erased: Mapping[Attribution, Attribution], owners: Sequence[Attribution]
+) -> Forwarded:
     body = forwarded.body
     for said, known_as in erased.items():
         employees = {said.employee: known_as.employee} if said.employee and known_as.employee else {}
         sessions = {said.session: known_as.session} if said.session and known_as.session else {}
-        body = without_names(body, Names(employees, sessions), said.organisation or "")
+        names = Names(employees, sessions)
+        shared = any(other.session == said.session and other.employee not in {None, said.employee} for other in owners)
+        of_others = Names(employees) if shared else names
+        body = without_names(body, names, said.organisation or "", of_others=of_others)
     return replace(forwarded, body=body)
 
 
