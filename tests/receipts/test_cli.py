@@ -99,6 +99,17 @@ def test_sizes_after_a_key_say_what_it_may_sign(
     assert "a replaced key was used again" in capsys.readouterr().out
 
 
+def test_a_key_may_be_longer_than_a_files_name(tmp_path: Path) -> None:
+    key = fixed_signer(origin="a" * 300).verifier_key
+    with pytest.raises(OSError, match="too long"):
+        Path(key).is_file()
+    bundle = str(write(tmp_path, sample_bundle(LOG, 1)))
+    assert main([bundle, "--key", key, "--key", KEY]) == 3
+    assert main([bundle, "--key", f"{key} 1 5", "--key", KEY]) == 3
+    with pytest.raises(SystemExit):
+        main([bundle, "--key", key[:-1]])
+
+
 def test_a_checkpoint_that_was_kept_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept, bundle = tmp_path / "kept.txt", write(tmp_path, sample_bundle(LOG, 1))
     for text in (str(LOG.checkpoint()), LOG.proof(0).partition("\n\n")[2]):

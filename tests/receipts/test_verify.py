@@ -154,7 +154,6 @@ RECEIPT = "eth_getTransactionReceipt"
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("eth_chainId", "0x1079"),
         (RECEIPT, None),
         (f"{RECEIPT}/status", "0x0"),
         (f"{RECEIPT}/blockNumber", "0x63"),
@@ -185,6 +184,7 @@ def test_what_the_chain_says_otherwise_breaks_the_anchor(
         ("eth_getBlockByNumber/number", "0x63"),  # finalized is the block before
         ("eth_getBlockByNumber", None),
         ("eth_getBlockByNumber", {}),
+        ("eth_chainId", "0x1079"),  # it serves another chain
         ("eth_chainId", "many"),
         ("eth_chainId", b"<html>"),
         ("eth_chainId", b"[]"),
@@ -360,3 +360,13 @@ def test_a_disclosure_cannot_take_the_name_of_a_member_of_the_receipt() -> None:
     changed["receipts"][0]["body"] = canonical(body).decode()
     changed["receipts"][0]["disclosures"] = [commitment.disclosure]
     assert Link.DISCLOSURES in links(check(changed), Status.FAILED)
+
+
+@pytest.mark.parametrize("kind", ["session-receipt", "something-new"])
+@pytest.mark.parametrize("digests", [[{}], [["x"]], [1], 5, "x", {"x": 1}], ids=str)
+def test_digests_that_are_no_texts_are_refused(kind: str, digests: Any) -> None:
+    changed = copy.deepcopy(BUNDLE)
+    body = json.loads(changed["receipts"][0]["body"]) | {"type": kind, "_sd": digests}
+    changed["receipts"][0]["body"] = canonical(body).decode()
+    report = check(changed)
+    assert links(report, Status.FAILED) & {Link.BODY, Link.DISCLOSURES}

@@ -45,7 +45,7 @@ from support.sample_log import (
     sample_statement,
 )
 
-OLD, NEW = fixed_signer(), fixed_signer("successor")
+OLD, NEW, THIRD = fixed_signer(), fixed_signer("successor"), fixed_signer("third")
 OFFLINE = Trust((OLD.verifier_key,))
 
 
@@ -229,9 +229,8 @@ def test_states_that_no_proof_ties_are_not_called_one_log() -> None:
 def test_a_whole_range_is_complete() -> None:
     log = sample_log(9)
     report = check(make_bundle(items(log, 2, 3, 4), [], whole=(2, 4)))
-    assert found(report, Link.COMPLETE) == [
-        (Status.OK, "Entries 2 to 4 are all here, and each names the one before it.")
-    ]
+    sentence = "Entries 2 to 4 are all here, and each names the one before it. The signed log has 9 entries."
+    assert found(report, Link.COMPLETE) == [(Status.OK, sentence)]
     assert [len(found(report, link)) for link in (Link.BODY, Link.INCLUSION)] == [3, 3]
 
 
@@ -258,27 +257,61 @@ def test_a_selection_is_not_complete_when_the_auditor_asks_for_that() -> None:
     assert [status for status, _ in found(report, Link.COMPLETE)] == [Status.NOT_CHECKED]
 
 
+@pytest.mark.parametrize(
+    ("first", "pins", "status"),
+    [
+        (5, (5,), Status.OK),
+        (3, (5,), Status.OK),
+        (6, (5,), Status.NOT_CHECKED),
+        (6, (5, 7), Status.OK),
+        (6, (), Status.OK),
+    ],
+)
+def test_a_range_has_no_gap_to_what_the_auditor_pinned(first: int, pins: tuple[int, ...], status: Status) -> None:
+    log = sample_log(9)
+    trust = replace(OFFLINE, checkpoints=tuple(map(log.checkpoint, pins)), complete=True)
+    ties = proofs(log, *((size, 9) for size in pins))
+    report = check(make_bundle(items(log, *range(first, 9)), [], consistency=ties, whole=(first, 8)), trust)
+    [(is_status, sentence)] = found(report, Link.COMPLETE)
+    assert is_status is status
+    if status is Status.NOT_CHECKED:
+        assert "from entry 5 on" in sentence
+
+
 # --- keys that were replaced
 
 
 def rotated_log() -> SampleLog:
     """Two receipts, a rotation as entry 2, and three more receipts."""
     log = sample_log(2)
+    rotate(log, OLD, NEW)
+    for number in range(3, 6):
+        log.add_receipt(sample_charge(number))
+    return log
+
+
+def twice_rotated_log() -> SampleLog:
+    """That log, a second rotation as entry 6, and two more receipts."""
+    log = rotated_log()
+    rotate(log, NEW, THIRD)
+    for number in range(7, 9):
+        log.add_receipt(sample_charge(number))
+    return log
+
+
+def rotate(log: SampleLog, old: Signer, new: Signer) -> None:
     log.append(
         key_rotation_entry(
             organisation="acme",
-            seq=2,
+            seq=len(log.entries),
             prev=log.prev,
             issued_at=NINE,
-            old_key=OLD.verifier_key,
-            new_key=NEW.verifier_key,
+            old_key=old.verifier_key,
+            new_key=new.verifier_key,
             reason=RotationReason.SCHEDULED,
             overlap_until=NINE + timedelta(days=1),
         )
     )
-    for number in range(3, 6):
-        log.add_receipt(sample_charge(number))
-    return log
 
 
 def signed_by(log: SampleLog, size: int, *signers: Signer) -> str:
@@ -333,3 +366,26 @@ def test_a_rotation_in_the_bundle_asks_for_the_new_keys_signature() -> None:
     stolen = check(under(rotated_log(), 6, OLD, indexes=(1, 2, 5)), both)
     assert stolen.broken is Link.CHECKPOINT
     assert "has a new key" in next(text for status, text in found(stolen, Link.CHECKPOINT) if status is Status.FAILED)
+
+
+ALL_KEYS = Trust(tuple(signer.verifier_key for signer in (OLD, NEW, THIRD)))
+
+
+@pytest.mark.parametrize(
+    ("indexes", "signers", "broken"),
+    [
+        ((1, 2, 6, 8), (THIRD,), None),
+        ((1, 2, 6, 8), (NEW, THIRD), None),
+        ((1, 2, 6, 8), (NEW,), Link.CHECKPOINT),
+        ((1, 2, 6, 8), (OLD,), Link.CHECKPOINT),
+        ((1, 2, 8), (THIRD,), None),
+        ((1, 2, 8), (OLD,), Link.CHECKPOINT),
+        ((1, 6, 8), (THIRD,), None),
+        ((1, 6, 8), (NEW,), Link.CHECKPOINT),
+    ],
+)
+def test_only_the_last_rotation_before_a_checkpoint_says_who_signs_it(
+    indexes: tuple[int, ...], signers: tuple[Signer, ...], broken: Link | None
+) -> None:
+    """A selection may lack the last rotation: then its key counts if it was pinned, the replaced one never."""
+    assert check(under(twice_rotated_log(), 9, *signers, indexes=indexes), ALL_KEYS).broken is broken

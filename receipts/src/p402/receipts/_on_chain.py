@@ -26,11 +26,11 @@ def check_on_chain(
 
     Raises:
         AnchorRefuted: if the chain says something else, or payer or token are not those that the caller pins.
-        ChainUnavailable: if the node does not answer, or the block is not finalized yet.
+        ChainUnavailable: if the node does not answer or serves another chain, or the block is not finalized yet.
     """
     if (chain_id := chain.chain_id()) != statement.chain_id:
-        raise AnchorRefuted(
-            f"The settlement is for chain {statement.chain_id}, the node serves {chain_id}: check --rpc."
+        raise ChainUnavailable(
+            f"The settlement is for chain {statement.chain_id}, the node serves {chain_id}: give a node of that chain (--rpc)."
         )
     if payer is not None and statement.payer != payer:
         raise AnchorRefuted(f"The payer is {statement.payer}, not the pinned {payer}.")

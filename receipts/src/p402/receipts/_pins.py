@@ -21,7 +21,7 @@ def read_keys(text: str) -> list[PinnedKey]:
         Malformed: if there is no key, or something else.
         OSError: if it is a file that cannot be read.
     """
-    content = text if "+" in text and not Path(text).is_file() else Path(text).read_text(encoding="utf-8")
+    content = text if _is_key(text) else Path(text).read_text(encoding="utf-8")
     if content.lstrip().startswith("{"):
         keys = _published_keys(content)
     else:
@@ -43,6 +43,20 @@ def read_checkpoint(file: Path) -> Checkpoint:
         return parse_checkpoint(text) if "\n\n" in text else Checkpoint.parse(text)
     except Malformed as error:
         raise Malformed(f"{file} holds no checkpoint. {error}") from error
+
+
+def _is_key(text: str) -> bool:
+    """Tell a key from a file's name, which may look like one: a key first, since it may be longer than any name of a file."""
+    if "+" not in text:
+        return False
+    try:
+        VerifierKey.parse(text.split()[0])
+    except Malformed:
+        try:
+            return not Path(text).is_file()
+        except OSError:
+            return True
+    return True
 
 
 def _read_key(words: Sequence[str]) -> PinnedKey:

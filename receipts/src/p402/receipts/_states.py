@@ -61,6 +61,11 @@ class States:
             else:
                 self._grown_to[old.size].add(new.size)
 
+    @property
+    def signed_size(self) -> int:
+        """Of the largest signed state; 0 if none is."""
+        return max(self._signed, default=0)
+
     def are_one_log(self, one: int, other: int) -> bool:
         """Tell whether states of two sizes are proved to be of one log: some state begins with both.
 
@@ -105,7 +110,7 @@ class States:
         elif not untied:
             sentence = f"The log that you pinned at {pinned.size} entries is this one, and only grew."
             return Check(Link.CONSISTENCY, subject, Status.OK, sentence)
-        elif pinned.size > (newest := max(self._signed)):
+        elif pinned.size > (newest := self.signed_size):
             sentence = (
                 f"You pinned a log of {pinned.size} entries, this bundle knows {newest} and proves nothing about the others: it "
                 f"is older than your checkpoint, or the log was cut. {_ask(newest, pinned.size).capitalize()}. "

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from p402.receipts._bundle import Bundle, BundledAnchor, BundledReceipt, parse_bundle
-from p402.receipts._canonical import parse_canonical
+from p402.receipts._canonical import member, parse_canonical
 from p402.receipts._chain import ChainReader
 from p402.receipts._commitment import open_disclosure
 from p402.receipts._describe import describe
@@ -88,14 +88,14 @@ def _check_bundle(bundle: Bundle, trust: Trust) -> Iterator[Check]:
         yield from found.checks
     yield from _check_rotations(bodies, opener)
     if bundle.whole is not None or trust.complete:
-        yield _check_complete(bundle, bodies)
+        yield _check_complete(bundle, bodies, trust, states)
 
 
 class _Opener:
     """Opens signed checkpoints with the pinned keys, each once however many receipts share it."""
 
     def __init__(self, verifier_keys: Sequence[str | PinnedKey]) -> None:
-        self._keys = verifier_keys
+        self.keys = verifier_keys
         self.opened: dict[str, Checkpoint | Permanent] = {}
 
     def open(self, note: str) -> Checkpoint:
@@ -103,7 +103,7 @@ class _Opener:
         found = self.opened.get(note)
         if found is None:
             try:
-                found = open_checkpoint(note, self._keys)
+                found = open_checkpoint(note, self.keys)
             except Permanent as error:
                 found = error
             self.opened[note] = found
@@ -143,40 +143,63 @@ def _check_states(
 
 
 def _check_rotations(bodies: Sequence[dict[str, Any] | None], opener: _Opener) -> Iterator[Check]:
-    """Check that from a rotation in the bundle on every checkpoint has the signature of the new key."""
-    for body in bodies:
-        if body is None or body["type"] != "key-rotation":
+    """Check that no checkpoint is vouched for by nothing but a key that a rotation in the bundle had replaced by then."""
+    known = (body for body in bodies if body is not None and body["type"] == "key-rotation")
+    rotations = sorted(known, key=lambda body: body["seq"])
+    for note, checkpoint in opener.opened.items():
+        if isinstance(checkpoint, Permanent):
             continue
-        for note, checkpoint in opener.opened.items():
-            if isinstance(checkpoint, Permanent) or checkpoint.size <= body["seq"]:
-                continue
-            found = _Findings(f"rotation at entry {body['seq']}")
-            found.run(Link.CHECKPOINT, _check_successor, note, body["new_key"])
+        before = [rotation for rotation in rotations if rotation["seq"] < checkpoint.size]
+        if before:
+            found = _Findings(f"rotation at entry {before[-1]['seq']}")
+            found.run(Link.CHECKPOINT, _check_successor, note, before, opener.keys)
             yield from found.checks
 
 
-def _check_successor(note: str, new_key: str) -> tuple[bool, str]:
+def _check_successor(
+    note: str, rotations: Sequence[dict[str, Any]], keys: Sequence[str | PinnedKey]
+) -> tuple[bool, str]:
+    """Check that the key of the last rotation before a checkpoint signed it, or a pinned key that none of them replaced.
+
+    The latter may have come by a rotation that is not in the bundle.
+    """
+    with suppress(CheckpointUntrusted):
+        checkpoint = open_checkpoint(note, [rotations[-1]["new_key"]])
+        return True, f"The new key signed the checkpoint of {checkpoint.size} entries, as it must."
+    replaced = {rotation["old_key"] for rotation in rotations}
+    others = [key for key in keys if (key if isinstance(key, str) else key.vkey) not in replaced]
     try:
-        checkpoint = open_checkpoint(note, [new_key])
+        checkpoint = open_checkpoint(note, others)
     except CheckpointUntrusted as error:
         raise CheckpointUntrusted(
             "The log says itself that it has a new key, and a later checkpoint lacks its signature: a replaced key was used again."
         ) from error
-    return True, f"The new key signed the checkpoint of {checkpoint.size} entries, as it must."
+    return (
+        True,
+        f"A pinned key that the rotations here did not replace signed the checkpoint of {checkpoint.size} entries.",
+    )
 
 
-def _check_complete(bundle: Bundle, bodies: Sequence[dict[str, Any] | None]) -> Check:
+def _check_complete(bundle: Bundle, bodies: Sequence[dict[str, Any] | None], trust: Trust, states: States) -> Check:
     if bundle.whole is None:
         sentence = "The bundle is a selection and does not say that nothing is missing: ask for a bundle of a range."
         return Check(Link.COMPLETE, "range", Status.NOT_CHECKED, sentence)
     first, last = bundle.whole
+    known = max((pinned.size for pinned in trust.checkpoints), default=first)
     found = _Findings("range")
-    found.run(Link.COMPLETE, _check_range, first, last, [receipt.body for receipt in bundle.receipts], bodies)
+    data = [receipt.body for receipt in bundle.receipts]
+    found.run(Link.COMPLETE, _check_range, first, last, data, bodies, states.signed_size)
+    if trust.complete and first > known and found.checks[0].status is Status.OK:
+        sentence = (
+            f"Entries {first} to {last} are all here, but you pinned {known}, and the entries between are not: ask for a "
+            f"bundle from entry {known} on."
+        )
+        return Check(Link.COMPLETE, "range", Status.NOT_CHECKED, sentence)
     return found.checks[0]
 
 
 def _check_range(
-    first: int, last: int, data: Sequence[bytes], bodies: Sequence[dict[str, Any] | None]
+    first: int, last: int, data: Sequence[bytes], bodies: Sequence[dict[str, Any] | None], signed: int
 ) -> tuple[bool, str]:
     if len(bodies) != last - first + 1:
         raise Malformed(
@@ -189,7 +212,8 @@ def _check_range(
         if previous not in (None, body["prev"]):
             raise Malformed(f"Entry {seq} names another entry before it than the one that is here.")
         previous = leaf_hash(item).hex()
-    return True, f"Entries {first} to {last} are all here, and each names the one before it."
+    named = f"Entries {first} to {last} are all here, and each names the one before it."
+    return True, f"{named} The signed log has {signed} entries." if signed else named
 
 
 class _Findings:
@@ -297,7 +321,10 @@ def _check_inclusion(data: bytes, body: dict[str, Any], proof: LogProof, checkpo
 
 
 def _open_disclosures(disclosures: Sequence[str], body: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    digests = set(body.get("_sd") or ())
+    listed = member(body, "_sd", list) if "_sd" in body else []
+    if not all(isinstance(item, str) for item in listed):
+        raise Malformed("The digests of an entry's commitments are texts; these are not.")
+    digests = set(listed)
     opened = [open_disclosure(digests, disclosure) for disclosure in disclosures]
     values = dict(opened)
     if len(values) != len(opened) or values.keys() & body.keys():

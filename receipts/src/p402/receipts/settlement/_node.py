@@ -73,8 +73,10 @@ class TempoNode:
         request = {"to": to, "data": data} | ({"from": sender} if sender else {})
         return str(await self.ask("eth_call", request, block))
 
-    async def logs(self, address: str, topics: Sequence[str | None], first: int, last: int) -> list[dict[str, Any]]:
-        """Give the logs of a contract in a range of blocks, both ends included."""
+    async def logs(
+        self, address: str, topics: Sequence[str | list[str] | None], first: int, last: int
+    ) -> list[dict[str, Any]]:
+        """Give the logs of a contract in a range of blocks, both ends included; of a list of topics any will do."""
         window = {"fromBlock": hex(first), "toBlock": hex(last)}
         found: list[dict[str, Any]] = await self.ask("eth_getLogs", {**window, "address": address, "topics": [*topics]})
         return found

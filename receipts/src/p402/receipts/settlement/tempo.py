@@ -136,7 +136,7 @@ class TempoSettler:
         nonce = await self._node.nonce(self._payer, signed.nonce_key, hex(finalized.number))
         receipt = await self._node.receipt(signed.tx_hash)
         if receipt is None:
-            receipt = await self._receipt_by_memo(wanted[0], from_block)
+            receipt = await self._receipt_by_memo(transfers, from_block)
         if receipt is not None:
             return await self._judge(receipt, wanted, finalized)
         if nonce > signed.nonce:
@@ -229,12 +229,14 @@ class TempoSettler:
             log_index=log.index,
         )
 
-    async def _receipt_by_memo(self, transfer: MemoTransfer, from_block: int) -> TransactionReceipt | None:
-        """Find the transaction by a transfer's log, in case another version of it carried that."""
+    async def _receipt_by_memo(self, transfers: Sequence[Transfer], from_block: int) -> TransactionReceipt | None:
+        """Find the transaction by the log of any of its transfers, in case another version of it carried them."""
+        memos = ["0x" + transfer.memo.hex() for transfer in transfers]
+        topics = (TRANSFER_WITH_MEMO, address_topic(self._payer), None, memos)
         last = min((await self.head()).number, from_block + _LOG_RANGE)
         for begin in range(from_block, last + 1, _BLOCKS_AT_ONCE):
             end = min(begin + _BLOCKS_AT_ONCE - 1, last)
-            for log in await self._node.logs(transfer.token, transfer.topics, begin, end):
+            for log in await self._node.logs(self._network.token, topics, begin, end):
                 return await self._node.receipt(log["transactionHash"])
         return None
 
