@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from p402.collector.exports import sections
 from p402.collector.exports.folder import ExportFolder
+from p402.collector.storage.export_pages import ExportPages
 from p402.collector.storage.exports import forget_disclosing
+from p402.collector.storage.sealed_charges import SealedCharges
 from support.databases import kept_in
-from support.exporting import ask, exported, finished, sealed_sessions
+from support.exporting import ask, exported, finished, rows, sealed_sessions
+from support.otlp import ASpan
 from support.server import Server, serving
 
 
@@ -92,6 +98,37 @@ async def test_who_loses_the_race_for_a_part_changes_nothing(tmp_path: Path) -> 
             assert await worker._store.commit(second, part.progress) is None
 
 
+async def test_others_write_while_an_export_is_counted_and_one_given_up_meanwhile_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting, go_on, begun = threading.Event(), threading.Event(), ExportPages.begun
+
+    def slowly(pages: ExportPages) -> Any:
+        counting.set()
+        assert go_on.wait(20)
+        return begun(pages)
+
+    monkeypatch.setattr(ExportPages, "begun", slowly)
+    async with serving(tmp_path) as server:
+        worker = server.collector.exports
+        with worker._folder.alone():
+            export_id = (await ask(server, None, format="csv")).json["export_id"]
+            [queued] = kept_in(tmp_path).rows("SELECT id FROM exports")
+            beginning = asyncio.create_task(worker._store.next(server.clock.now()))
+            try:
+                assert await asyncio.to_thread(counting.wait, 20)
+                async with asyncio.timeout(10):
+                    await server.collector.database.write(lambda connection: forget(connection, queued[0]))
+            finally:
+                go_on.set()
+            assert await beginning is None
+        assert (await state_of(server, export_id))["state"] == "failed"
+
+
+def forget(connection: Connection, export_id: str) -> None:
+    connection.exec_driver_sql(f"UPDATE exports SET state = 'failed' WHERE id = '{export_id}'")
+
+
 async def test_an_export_of_a_revoked_key_is_given_up(tmp_path: Path) -> None:
     async with serving(tmp_path, require_key=True) as server:
         await sealed_sessions(server)
@@ -119,6 +156,17 @@ async def test_the_oldest_exports_make_room_and_one_that_is_too_large_says_so(tm
         assert not worker._folder.file(failed["export_id"], "receipts.csv").exists()
 
 
+async def test_what_nobody_knows_any_more_is_removed_before_an_export_is_given_up(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        await sealed_sessions(server)
+        worker = server.collector.exports
+        worker._tidy_at = float("inf")
+        worker._folder.write("exp_of_nobody", "receipts.csv", b"x" * 1_000_000)
+        worker._most_bytes = 1_000_000
+        await exported(server, None, format="csv")
+        assert not worker._folder.file("exp_of_nobody", "receipts.csv").exists()
+
+
 async def test_what_was_disclosed_is_taken_back_when_somebody_is_erased(tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
         await sealed_sessions(server)
@@ -142,9 +190,37 @@ async def test_a_request_that_names_a_person_is_forgotten_with_the_person(tmp_pa
         assert not any("e-7" in row[0] for row in kept_in(tmp_path).rows("SELECT request FROM exports"))
 
 
+async def test_a_session_over_many_pages_is_laid_along_its_receipts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    parts = SealedCharges._parts
+
+    def noted(sealed: SealedCharges, scope_id: int) -> Any:
+        looked_at.append(scope_id)
+        return parts(sealed, scope_id)
+
+    monkeypatch.setattr(SealedCharges, "_parts", noted)
+    monkeypatch.setattr(sections, "_AT_ONCE", 2)
+    async with serving(tmp_path) as server:
+        for _ in range(3):
+            await server.send(*(ASpan.of({"p402.session": "s-1"}) for _ in range(3)))
+            await server.seal("s-1")
+        _, receipts = await exported(server, None, format="csv")
+        ids = [row["receipt_id"] for row in rows(receipts["receipts.csv"])]
+        for kind in ("charges-csv", "focus"):
+            looked_at.clear()
+            _, files = await exported(server, None, format=kind)
+            assert len(looked_at) == 1, kind
+            if kind == "charges-csv":
+                assert [row["receipt_id"] for row in rows(files["charges.csv"])] == [id_ for id_ in ids for _ in "123"]
+
+
 async def test_pages_of_any_size_give_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(tmp_path) as server:
         await sealed_sessions(server)
+        await server.send(ASpan.of({"p402.session": "s-1"}))  # the last charge is of the first session
+        await server.seal("s-1")
         whole = {kind: (await exported(server, None, format=kind))[1] for kind in ("charges-csv", "ndjson", "focus")}
         monkeypatch.setattr(sections, "_AT_ONCE", 2)
         for kind, files in whole.items():

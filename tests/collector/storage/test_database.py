@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from p402.collector.storage.connections import LONG_READERS, READERS
 from p402.collector.storage.database import Database, StorageUnavailable
 from p402.collector.storage.driver import driver
 from p402.collector.storage.interned import Interned
@@ -111,3 +112,36 @@ async def test_a_query_sees_one_moment(database: Database) -> None:
     go_on.set()
     assert await looking == (0, 0)
     assert await kept(database) == ["a"]
+
+
+async def test_who_reads_little_waits_neither_for_long_reads_nor_for_other_threads(database: Database) -> None:
+    go_on = threading.Event()
+    held = [asyncio.create_task(asyncio.to_thread(go_on.wait, 20)) for _ in range(64)]
+    held += [asyncio.create_task(database.read(lambda _: go_on.wait(20), long=True)) for _ in range(64)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(10):
+            assert await kept(database) == []
+    finally:
+        go_on.set()
+    assert all(await asyncio.gather(*held))
+
+
+async def test_all_readers_and_the_writer_have_a_connection_at_once(database: Database) -> None:
+    meeting = threading.Barrier(READERS + LONG_READERS + 1, timeout=20)
+
+    def meet(connection: Connection) -> int:
+        connection.exec_driver_sql("SELECT 1")
+        return meeting.wait()
+
+    reads = [database.read(meet) for _ in range(READERS)] + [
+        database.read(meet, long=True) for _ in range(LONG_READERS)
+    ]
+    assert len(set(await asyncio.gather(database.write(meet), *reads))) == meeting.parties
+
+
+async def test_nothing_is_read_after_closing(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        await database.close()
+        with pytest.raises(StorageUnavailable, match="closed"):
+            await kept(database)

@@ -156,7 +156,7 @@ class PoliciesApi:
         within = principal.within(organisation).over(Attribution(department=department))
         period = body.history.begin, body.history.end
         answer = await self.database.read(
-            lambda connection: self._test_history(connection, within, period, organisation, body.policy)
+            lambda connection: self._test_history(connection, within, period, organisation, body.policy), long=True
         )
         return web.json_response(answer)
 

@@ -196,7 +196,9 @@ class ReconciliationsApi:
             time_zone=documents.time_zone,
             parts={key: Attribution(**part.model_dump()) for key, part in body.keys.items()},
         )
-        made = await self.database.read(lambda connection: self._compare(connection, documents, compared, caller))
+        made = await self.database.read(
+            lambda connection: self._compare(connection, documents, compared, caller), long=True
+        )
         await self.database.write(lambda connection: record_reconciliation(connection, made))
         return web.json_response({**_view(made), "rows": made.rows}, status=201)
 
@@ -230,7 +232,7 @@ class ReconciliationsApi:
             raise NotFound(f"The comparison has rows 0 to {len(made.rows) - 1}; there is no row {query.row}.")
         place = place_of(made.rows[query.row])
         found = await self.database.read(
-            lambda connection: charges_of_place(connection, made.compared, place, query.after, query.limit)
+            lambda connection: charges_of_place(connection, made.compared, place, query.after, query.limit), long=True
         )
         return web.json_response(
             {

@@ -195,7 +195,9 @@ class StatementsApi:
         within = caller.principal.within(caller.organisation)
         if within.employee is not None:
             raise Forbidden("The API key is bound to an employee; statements are of departments, projects and clients.")
-        month = await self.database.read(lambda connection: posted_month(connection, caller.organisation, query.period))
+        month = await self.database.read(
+            lambda connection: posted_month(connection, caller.organisation, query.period), long=True
+        )
         return month, make_statement(month.usages, self.markups, query.by, within)
 
 

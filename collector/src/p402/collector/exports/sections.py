@@ -91,8 +91,8 @@ def next_part(export: Export, pages: Pages) -> Part:
         files[file] = Written(
             bytes=before.bytes + len(data),
             rows=before.rows + rows,
-            first_seq=first if before.first_seq is None else before.first_seq,
-            last_seq=before.last_seq if last is None else last,
+            first_seq=min((seq for seq in (before.first_seq, first) if seq is not None), default=None),
+            last_seq=max((seq for seq in (before.last_seq, last) if seq is not None), default=None),
         )
         appends[file] = data
     counts = {name: at.counts.get(name, 0) + page.counts.get(name, 0) for name in {**at.counts, **page.counts}}

@@ -149,8 +149,13 @@ class ExportWorker:
 
     async def _make_room(self, export: Export, more: int) -> None:
         """Expire other exports, the oldest first, until there is room for more bytes."""
+        tidied = False
         while await asyncio.to_thread(self._folder.bytes_used) + more > self._most_bytes:
             oldest = await self._store.expire_oldest(export.id)
+            if oldest is None and not tidied:  # what takes the room may be of no export any more
+                await self.tidy()
+                tidied = True
+                continue
             if oldest is None:
                 raise ExportTooLarge(
                     f"The export is larger than the {self._most_bytes} bytes that P402_EXPORT_MAX_BYTES leaves to exports: "

@@ -11,8 +11,10 @@ import asyncio
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, event
@@ -20,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from p402.collector.storage.backend import Backend
+from p402.collector.storage.connections import LONG_READERS, READERS
 from p402.collector.storage.driver import TRANSACTION
 from p402.collector.storage.signals import Hub, Stream, pending
 from p402.collector.storage.transaction import Transaction, write_before
@@ -59,8 +62,9 @@ class Database:
         self._hub = Hub()
         self._watcher: threading.Thread | None = None
         self._stopped = threading.Event()
-        self._reads = 0
-        self._read_ended = threading.Condition()
+        self._readers = ThreadPoolExecutor(READERS, "p402-reader")
+        self._long_readers = ThreadPoolExecutor(LONG_READERS, "p402-long-reader")
+        self._reads: set[Future[Any]] = set()
 
     def start(self) -> None:
         """Start the writer."""
@@ -75,20 +79,34 @@ class Database:
             await asyncio.to_thread(self._watcher.join)
         self._changes.put(None)
         await asyncio.to_thread(self._writer.join)
-        await asyncio.to_thread(self._wait_for_reads)
+        for readers in (self._readers, self._long_readers):
+            readers.shutdown(wait=False)  # which takes no more reads
+        # The thread of a read goes on when whoever waited for it was cancelled, and its connection must come back.
+        await asyncio.to_thread(wait, list(self._reads), _LONGEST_READ_AT_END)
         self._engine.dispose()
 
     def on_rollback(self, forget: Callable[[], None]) -> None:
         """Register what must be forgotten when a change is undone, such as ids that were given out in it."""
         self._on_rollback.append(forget)
 
-    async def read(self, query: Callable[[Connection], T]) -> T:
+    async def read(self, query: Callable[[Connection], T], *, long: bool = False) -> T:
         """Run a query on a snapshot of its own, in a thread.
+
+        Args:
+            query: what is run.
+            long: whether it may look at much of the ledger. Such queries wait for one another, and nobody else for them.
 
         Raises:
             StorageUnavailable: when the database cannot be read.
         """
-        return await asyncio.to_thread(self._read, query)
+        readers = self._long_readers if long else self._readers
+        try:
+            reading = readers.submit(copy_context().run, self._read, query)
+        except RuntimeError as error:
+            raise StorageUnavailable("The database is closed; this collector is stopping.") from error
+        self._reads.add(reading)
+        reading.add_done_callback(self._reads.discard)
+        return await asyncio.wrap_future(reading)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Run a change in the writer; returns after the commit is on disk.
@@ -124,32 +142,15 @@ class Database:
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         try:
-            with self._reading():
-                connection = self._begin(self._backend.begin_query, None)
-                try:
-                    return query(connection)
-                finally:
-                    connection.close()
+            connection = self._begin(self._backend.begin_query, None)
+            try:
+                return query(connection)
+            finally:
+                connection.close()
         except Exception as error:
             if (reason := self._unavailable(error)) is not None:
                 raise StorageUnavailable(f"The database could not be read: {reason}. Try again.") from error
             raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Count a read: its thread goes on when whoever waited for it was cancelled, and its connection must come back."""
-        with self._read_ended:
-            self._reads += 1
-        try:
-            yield
-        finally:
-            with self._read_ended:
-                self._reads -= 1
-                self._read_ended.notify_all()
-
-    def _wait_for_reads(self) -> None:
-        with self._read_ended:
-            self._read_ended.wait_for(lambda: self._reads == 0, _LONGEST_READ_AT_END)
 
     def _begin(self, begin: Callable[[Connection], None], connection: Connection | None) -> Connection:
         """Begin on a connection, a new one if it died while nobody used it."""

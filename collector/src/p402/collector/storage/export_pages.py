@@ -17,7 +17,7 @@ from p402.collector.storage.charges import charges_joined, within_scope
 from p402.collector.storage.export_records import records_page
 from p402.collector.storage.log import checkpoint_of_size, consistency_hashes, log_size, proofs_hashes
 from p402.collector.storage.periods import ClosedPeriod, closed_periods_of, period_bounds, posting_of
-from p402.collector.storage.sealed_charges import SealedCharges
+from p402.collector.storage.sealed_charges import KnownParts, SealedCharges
 from p402.collector.storage.settlement_rows import settlement_by_id
 from p402.collector.storage.settlement_tables import settlements
 from p402.collector.storage.tables import charges, log_entries, models, receipts, scopes
@@ -41,7 +41,15 @@ _PERSONAL_LEVELS = {"employee": "employee", "session": "session_id"}
 
 def export_pages(vault: Vault, find_card: FindCard, markups: Sequence[MarkupRule]) -> MakePages:
     """Give what makes the pages of an export inside a query."""
-    return lambda connection, export: ExportPages(connection, export, vault, find_card, markups)
+    known: dict[tuple[str, int], KnownParts] = {}
+
+    def make(connection: Connection, export: Export) -> ExportPages:
+        place = export.id, export.log_size
+        if place not in known:  # one export is made at a time
+            known.clear()
+        return ExportPages(connection, export, vault, find_card, markups, known.setdefault(place, KnownParts()))
+
+    return make
 
 
 class ExportPages:
@@ -54,6 +62,7 @@ class ExportPages:
         vault: Vault,
         find_card: FindCard,
         markups: Sequence[MarkupRule],
+        known: KnownParts,
     ) -> None:
         self._connection = connection
         self._export = export
@@ -62,6 +71,7 @@ class ExportPages:
         self._vault = vault
         self._find_card = find_card
         self._markups = markups
+        self._known = known
         self._closed = closed_periods_of(connection, export.organisation)
         self._settlements: dict[str, Settlement] = {}
         self._final: list[tuple[int, str]] | None = None
@@ -266,7 +276,7 @@ class ExportPages:
         return or_(and_(in_period(charges.c.started_at), not_(late)), and_(in_period(charges.c.recorded_at), late))
 
     def _posted(self, rows: Sequence[RowMapping]) -> list[PostedCharge]:
-        sealed = SealedCharges(self._connection, self._export.log_size, self._settlement)
+        sealed = SealedCharges(self._connection, self._export.log_size, self._settlement, self._known)
         shown = set(self._request.disclose)
         found = []
         for row in rows:

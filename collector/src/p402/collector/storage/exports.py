@@ -46,31 +46,33 @@ class SqlExports:
             1
         )  # running ones first
 
-        def change(connection: Connection) -> Export | None:
+        def read(connection: Connection) -> tuple[Export, bool] | None:
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None
-            if row.key_id is not None and not _is_valid(connection, row.key_id):
-                problem = "The API key that asked for it was revoked."
-                _settle(connection, row.id, state=ExportState.FAILED.value, problem=problem, finished_at=to_millis(at))
-                return None
-            export = _export(row)
-            if export.state is ExportState.RUNNING:
-                return export
-            begun = self._make_pages(connection, export).begun()
-            values = {
-                "state": begun.state.value,
-                "charges_through": begun.charges_through,
-                "log_size": begun.log_size,
-                "checkpoint": begun.checkpoint,
-                "total": begun.total,
-            }
-            _settle(connection, row.id, **values)
-            return begun
+            return _export(row), row.key_id is None or _is_valid(connection, row.key_id)
 
-        if not await self._database.read(lambda connection: connection.execute(query).first()):
-            return None  # as nearly always: then nothing is written
-        return await self._database.write(change)
+        found = await self._database.read(read)
+        if found is None:
+            return None  # as nearly always
+        export, may_go_on = found
+        if not may_go_on:
+            await self.fail(export, "The API key that asked for it was revoked.", at)
+            return None
+        return export if export.state is ExportState.RUNNING else await self._begin(export)
+
+    async def _begin(self, export: Export) -> Export | None:
+        """Count what an export covers, beside the writer; None if it is not waiting any more."""
+        begun = await self._database.read(lambda connection: self._make_pages(connection, export).begun(), long=True)
+        change = update(exports).where(exports.c.id == export.id, exports.c.state == ExportState.QUEUED.value)
+        change = change.values(
+            state=begun.state.value,
+            charges_through=begun.charges_through,
+            log_size=begun.log_size,
+            checkpoint=begun.checkpoint,
+            total=begun.total,
+        )
+        return begun if await self._database.write(lambda connection: connection.execute(change).rowcount) else None
 
     async def make(self, export: Export, make: Callable[[Pages], Part]) -> Part:
         """Make a part from one snapshot of the database; what it discloses is noted before it is given away."""
@@ -79,7 +81,7 @@ class SqlExports:
             pages = self._make_pages(connection, export)
             return make(pages), pages
 
-        part, pages = await self._database.read(query)
+        part, pages = await self._database.read(query, long=True)
         reader = Reader(export.key_id, None, "POST /v1/exports")
         await self._disclosures.note(reader, export.organisation, pages.disclosed)
         return part

@@ -18,6 +18,7 @@ from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import QueuePool
 
+from p402.collector.storage.connections import CONNECTIONS
 from p402.vocabulary import Permanent
 
 __all__ = ["DatabaseUrlInvalid", "PostgresqlBackend"]
@@ -26,7 +27,6 @@ _TURN = 402_402_402
 """The advisory lock of whoever writes; the same in all versions, since they may run side by side during an upgrade."""
 
 _CHANNEL = "p402"
-_CONNECTIONS = 8  # at most, at once: the writer's and some readers'
 _WAIT_SECONDS = 10  # for a connection of the pool
 _PAUSE_SECONDS = 0.5
 
@@ -73,7 +73,7 @@ class PostgresqlBackend:
             "postgresql+psycopg://",
             creator=self._connect,
             poolclass=QueuePool,
-            pool_size=_CONNECTIONS,
+            pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=_WAIT_SECONDS,
             pool_use_lifo=True,

@@ -8,6 +8,7 @@ receipts may have been pruned while their charges are kept.
 from __future__ import annotations
 
 import json
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,14 +21,16 @@ from p402.collector.storage.driver import driver
 from p402.exporters.documents.posted import ReceiptReference
 from p402.receipts import leaf_hash
 
-__all__ = ["SealedCharges"]
+__all__ = ["KnownParts", "SealedCharges"]
 
+_MOST_KNOWN = 50_000  # receipts
 
 _RECEIPTS = (
     "SELECT receipts.id, receipts.seq, receipts.settlement_id, body FROM receipts JOIN log_entries"
     " ON log_entries.organisation = receipts.organisation AND log_entries.seq = receipts.seq"
     " WHERE receipts.scope_id = ? ORDER BY receipts.seq DESC"
 )
+_SEALED = "SELECT seq FROM charges WHERE scope_id = ? AND seq <= ? ORDER BY seq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +44,48 @@ class _Part:
     """None: it is not yet in the log that is looked at."""
 
 
+class KnownParts:
+    """The receipts of sessions that were looked at last, as a log of one size has them; bounded by their number."""
+
+    def __init__(self, most: int = _MOST_KNOWN) -> None:
+        self._most = most
+        self._known: dict[int, list[_Part]] = {}
+        self._count = 0
+
+    def get(self, scope_id: int) -> list[_Part] | None:
+        """Give what is known of a session."""
+        return self._known.get(scope_id)
+
+    def add(self, scope_id: int, parts: list[_Part]) -> None:
+        """Remember a session; those that were added first are forgotten when there are too many."""
+        while self._known and self._count + len(parts) + 1 > self._most:
+            self._count -= 1 + len(self._known.pop(next(iter(self._known))))
+        self._known[scope_id] = parts
+        self._count += 1 + len(parts)
+
+
 class SealedCharges:
-    """Finds receipts of charges in one query of the database; remembers what it saw of a session."""
+    """Finds receipts of charges in one query of the database."""
 
     def __init__(
-        self, connection: Connection, log_size: int, settlement_of: Callable[[Mapping[str, Any]], Settlement | None]
+        self,
+        connection: Connection,
+        log_size: int,
+        settlement_of: Callable[[Mapping[str, Any]], Settlement | None],
+        known: KnownParts,
     ) -> None:
-        """Look at a log of so many entries, with what anchored a row of ``receipts``."""
+        """Look at a log of so many entries, with what anchored a row of ``receipts`` and what is known of that log."""
         self._sql = driver(connection)
         self._log_size = log_size
         self._settlement_of = settlement_of
-        self._known: dict[int, list[_Part]] = {}
+        self._known = known
 
     def receipt_of(self, scope_id: int, seq: int) -> ReceiptReference | None:
         """Give the receipt of a charge; None while it is not sealed, and where its receipt was pruned."""
-        if scope_id not in self._known:
-            self._known[scope_id] = self._parts(scope_id)
-        parts = self._known[scope_id]
+        parts = self._known.get(scope_id)
+        if parts is None:
+            parts = self._parts(scope_id)
+            self._known.add(scope_id, parts)
         number = bisect_left(parts, seq, key=lambda part: part.last_seq)
         if number == len(parts) or seq < parts[number].first_seq:
             return None
@@ -71,9 +99,9 @@ class SealedCharges:
         if session is None:
             return []
         number, sealed_through = session
-        [(end,)] = self._sql.execute(
-            "SELECT count(*) FROM charges WHERE scope_id = ? AND seq <= ?", (scope_id, sealed_through)
-        ).fetchall()
+        sealed = self._sql.execute(_SEALED, (scope_id, sealed_through)).fetchall()
+        seqs = array("q", (seq for (seq,) in sealed))
+        end = len(seqs)
         found: list[_Part] = []
         for id_, seq, settlement_id, body in self._sql.execute(_RECEIPTS, (scope_id,)).fetchall():
             said = json.loads(body)
@@ -81,7 +109,7 @@ class SealedCharges:
             if said["session"]["part"] != number or begin < 0:
                 break
             reference = self._reference(id_, seq, settlement_id, body) if seq < self._log_size else None
-            found.append(_Part(self._seq_at(scope_id, begin), self._seq_at(scope_id, end - 1), reference))
+            found.append(_Part(seqs[begin], seqs[end - 1], reference))
             end, number = begin, number - 1
         return (
             [] if number == 0 and end != 0 else found[::-1]
@@ -91,9 +119,3 @@ class SealedCharges:
         settlement = self._settlement_of({"seq": seq, "settlement_id": settlement_id})
         anchor = settlement.anchor if settlement else None
         return ReceiptReference(receipt_id, leaf_hash(body).hex(), anchor.tx_hash if anchor else None)
-
-    def _seq_at(self, scope_id: int, number: int) -> int:
-        [(found,)] = self._sql.execute(
-            "SELECT seq FROM charges WHERE scope_id = ? ORDER BY seq LIMIT 1 OFFSET ?", (scope_id, number)
-        ).fetchall()
-        return int(found)

@@ -12,18 +12,19 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
+from p402.collector.storage.connections import CONNECTIONS
 from p402.vocabulary import Transient
 
 __all__ = ["SqliteBackend", "open_engine"]
 
 _POLL_SECONDS = 0.2
-_KEPT_OPEN = 8  # opening one and reading the schema costs more than a millisecond, and a request asks for its key
 _LARGEST_TO_REWRITE = 1 << 30  # bytes
 
 
 def open_engine(file: Path) -> Engine:
     """Open the file."""
-    engine = create_engine(f"sqlite:///{file}", poolclass=QueuePool, pool_size=_KEPT_OPEN, max_overflow=-1)
+    # Kept open: opening one and reading the schema costs more than a millisecond, and a request asks for its key.
+    engine = create_engine(f"sqlite:///{file}", poolclass=QueuePool, pool_size=CONNECTIONS, max_overflow=-1)
 
     def prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
