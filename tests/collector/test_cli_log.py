@@ -10,6 +10,7 @@ import pytest
 
 from p402.collector.cli import main
 from p402.receipts import open_checkpoint, read_keys
+from p402.receipts.errors import CheckpointUntrusted
 from support.open_books import open_books
 from support.otlp import ASpan
 
@@ -91,9 +92,12 @@ def test_a_rotation_gives_every_log_the_new_key(folder: Path, capsys: pytest.Cap
     pinned = folder / "acme.vkey"
     pinned.write_text(capsys.readouterr().out)
     old, new = read_keys(str(pinned))
-    assert ((old.first_size, old.last_size), (new.first_size, new.last_size)) == ((1, None), (2, None))
-    for key in (old, new):
-        assert open_checkpoint(asyncio.run(newest(folder)), [key]).size == 2
+    assert ((old.first_size, old.last_size), (new.first_size, new.last_size)) == ((1, 1), (2, None))
+    note = asyncio.run(newest(folder))
+    for keys in ([old, new], [old.vkey], [new]):
+        assert open_checkpoint(note, keys).size == 2
+    with pytest.raises(CheckpointUntrusted):  # who keeps this list needs no more of the old key, and trusts it no more
+        open_checkpoint(note, [old])
     assert main(["log", "check", "--organisation", "acme", "--key", str(pinned)]) == 0
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from p402.collector.sessions.signing import LogSigners
-from p402.collector.storage.log_keys import LogOfAnotherKey
+from p402.collector.storage.log_keys import LogOfAnotherKey, keys_of_log
 from p402.collector.storage.log_upkeep import SqlLogs
-from p402.receipts import RotationReason, open_checkpoint
+from p402.receipts import PinnedKey, RotationReason, open_checkpoint
 from p402.receipts.errors import CheckpointUntrusted
 from support.clock import FakeClock
 from support.open_books import OpenBooks, open_books
@@ -83,6 +83,21 @@ async def test_both_keys_sign_until_the_overlap_is_over_and_then_the_new_one_alo
         new,
         "scheduled",
     )
+
+
+async def test_whoever_keeps_the_list_of_keys_trusts_a_key_no_further_than_to_its_successor(books: OpenBooks) -> None:
+    """Also while they overlap: the old key's signature is then for those who have only the old key."""
+    await receipt(books)
+    await rotate(books)
+    await receipt(books)
+    await rotate(books)
+    await receipt(books)
+    keys = await books.database.read(lambda connection: keys_of_log(connection, "acme"))
+    assert [(key.since_size, key.last_size) for key in keys] == [(1, 1), (2, 3), (4, None)]
+    pinned = [PinnedKey(key.vkey, key.since_size, key.last_size) for key in keys]
+    for (note,) in books.rows("SELECT note FROM checkpoints WHERE organisation = 'acme'"):
+        size = open_checkpoint(note, pinned).size
+        assert [key.may_sign(size) for key in pinned].count(True) == 1
 
 
 async def test_a_compromised_key_signs_nothing_any_more(books: OpenBooks) -> None:

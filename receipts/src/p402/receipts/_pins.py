@@ -50,7 +50,7 @@ def _is_key(text: str) -> bool:
     if "+" not in text:
         return False
     try:
-        VerifierKey.parse(text.split()[0])
+        VerifierKey.parse(text.split(maxsplit=1)[0])
     except Malformed:
         try:
             return not Path(text).is_file()

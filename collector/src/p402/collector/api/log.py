@@ -58,16 +58,16 @@ class ConsistencyQuery(Query):
 
 @shape
 class VerifierKey(TypedDict):
-    """A key, and the checkpoints that it signs."""
+    """A key, and the checkpoints for which it is needed."""
 
     vkey: Annotated[str, Field(examples=["p402.local/org/acme+1a2b3c4d+AZ…"])]
     """As C2SP signed-note writes it."""
     first_size: Annotated[int, Field(ge=1, examples=[1])]
     """Size of the first checkpoint that it signs."""
     last_size: Annotated[int | None, Field(examples=[None])]
-    """Size of the last one; null while it signs."""
+    """Size of the last one, before those that its successor signs; null for the current key."""
     signs_until: Time | None
-    """When a key that has a successor stops to sign; null for the current key."""
+    """When a key that has a successor stops to sign beside it, for those who have it alone; null for the current key."""
 
 
 @shape
@@ -150,7 +150,7 @@ class LogApi:
                 {
                     "vkey": key.vkey,
                     "first_size": key.since_size,
-                    "last_size": key.until_size,
+                    "last_size": key.last_size,
                     "signs_until": None if key.sign_until is None else rfc3339(key.sign_until),
                 }
                 for key in keys

@@ -110,7 +110,7 @@ async def _organisations(database: Database, only: str | None) -> Sequence[str]:
 async def _keys(parsed: argparse.Namespace, database: Database, _: LogSigners) -> int:
     for organisation in await _organisations(database, parsed.organisation):
         for key in await database.read(partial(keys_of_log, organisation=organisation)):
-            last = () if key.until_size is None else (key.until_size,)
+            last = () if key.last_size is None else (key.last_size,)
             print(key.vkey, key.since_size, *last)
     return 0
 

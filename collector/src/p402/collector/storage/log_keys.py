@@ -55,19 +55,25 @@ class LogKey:
     """The last size; None while it signs."""
     sign_until: datetime | None
     """When a key that has a successor stops to sign."""
+    last_size: int | None = None
+    """Of the last checkpoint for which whoever has all keys needs this one: the last without its successor's signature.
+    Larger ones it signs for those who have it alone. None for the current key."""
 
 
 def keys_of_log(connection: Connection, organisation: str) -> list[LogKey]:
     """Give all keys of a log, the oldest first; none before its first entry."""
     query = select(log_keys).where(log_keys.c.organisation == organisation).order_by(log_keys.c.since_size)
+    rows = connection.execute(query).all()
+    ends = [*(row.since_size - 1 for row in rows[1:]), None]
     return [
         LogKey(
             row.vkey,
             row.since_size,
             row.until_size,
             None if row.sign_until is None else from_millis(row.sign_until),
+            end,
         )
-        for row in connection.execute(query)
+        for row, end in zip(rows, ends, strict=False)  # there may be none
     ]
 
 
