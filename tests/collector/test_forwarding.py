@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from p402.collector.forward_settings import ForwardSettings
-from support.databases import each_database
+from support.databases import each_database, kept_in
 from support.otlp import ASpan, request_of
 from support.server import Server, serving
 
@@ -232,6 +232,18 @@ async def test_what_waits_survives_a_restart(tmp_path: Path) -> None:
             await arrived(lambda: len(backend.spans) == 1)
 
 
+async def test_what_waits_is_forgotten_when_no_backend_is_configured_any_more(tmp_path: Path) -> None:
+    async with http_viewer() as backend:
+        backend.answers = [503] * 1000
+        async with serving(tmp_path, forward_otlp_url=backend.url) as server:
+            await server.send(ASpan())
+            await arrived(lambda: bool(backend.headers))
+    count = "SELECT count(*) FROM forward_batches"
+    assert kept_in(tmp_path).rows(count) == [(1,)]
+    async with serving(tmp_path):
+        await arrived(lambda: kept_in(tmp_path).rows(count) == [(0,)])
+
+
 async def test_a_batch_that_its_sender_repeats_is_sent_on_once(tmp_path: Path) -> None:
     async with http_viewer() as backend, serving(tmp_path, forward_otlp_url=backend.url) as server:
         body = request_of([ASpan()])
@@ -278,18 +290,28 @@ async def test_what_is_too_large_for_a_backend_is_sent_in_smaller_pieces(tmp_pat
     async with http_viewer(largest=100_000) as backend:
         backend.answers = [503]
         async with serving(tmp_path, forward_otlp_url=backend.url) as server:
-            spans = [ASpan.of({"app.note": f"{number}" + "x" * 40_000}) for number in range(8)]
+            spans = [ASpan.of({f"app.note.{part}": "x" * 1_900 for part in range(20)}) for _ in range(8)]
             for span in spans:
                 await server.send(span)
             await arrived(lambda: len(backend.spans) == 8)
+
+
+async def test_one_request_that_is_too_large_is_sent_in_halves_and_only_what_never_fits_is_refused(
+    tmp_path: Path,
+) -> None:
+    async with http_viewer(largest=4_000) as backend, serving(tmp_path, forward_otlp_url=backend.url) as server:
+        spans = [ASpan.of({"app.note": "x" * 1_000}) for _ in range(7)]
+        never = ASpan.of({f"app.note.{number}": "x" * 1_900 for number in range(3)})
+        assert (await server.send(*spans, never)).status == 200
+        await arrived(lambda: metric(server, 'p402_forwarded_spans_total{backend="default",outcome="refused"} 1.0'))
+        assert set(backend.spans) == {span.trace_id + span.span_id for span in spans}
 
 
 async def test_a_full_queue_gives_up_the_oldest_and_counts_them(tmp_path: Path) -> None:
     async with http_viewer() as backend:
         backend.answers = [503] * 10_000
         async with serving(tmp_path, forward_otlp_url=backend.url, forward_max_bytes=1 << 20) as server:
-            large = "x" * 200_000
-            spans = [ASpan.of({"app.note": f"{number}{large}"}) for number in range(8)]
+            spans = [ASpan.of({f"app.note.{part}": "x" * 1_900 for part in range(105)}) for _ in range(8)]
             for span in spans:
                 assert (await server.send(span)).status == 200
             await arrived(lambda: metric(server, 'p402_forwarded_spans_total{backend="default",outcome="lost"} 3.0'))

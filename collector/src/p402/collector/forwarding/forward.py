@@ -7,15 +7,16 @@ way; a backend that is away gets everything when it is back, as far as the queue
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from p402.collector.forwarding.ports import Batch, ForwardQueue, SpanPlace
-from p402.exporters.otlp import Backend, Facts, Sender, Verdict, enrich
+from p402.exporters.otlp import Answer, Backend, Facts, Sender, Verdict, enrich
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, Transient
 
@@ -71,7 +72,10 @@ class Forwarder:
             metrics.forwarded(name, "refused", 0)
 
     async def run(self) -> None:
-        """Forward until cancelled."""
+        """Forward until cancelled; without a backend, what waited for one is forgotten."""
+        if not self._routes:
+            await self._queue.clear()
+            await asyncio.Event().wait()
         async with asyncio.TaskGroup() as group:
             for route in self._routes:
                 group.create_task(self._follow(route))
@@ -94,12 +98,17 @@ class Forwarder:
         batches = await self._queue.next(name, self._largest[name])
         if not batches:
             return _PAUSE_SECONDS
-        body = await self._written(batches, route.backend)
-        answer = await route.sender.send(body)
         spans = sum(batch.spans for batch in batches)
+        request = await asyncio.to_thread(_merged, batches)
+        facts = await self._queue.facts(await asyncio.to_thread(_places, request))
+        body = await asyncio.to_thread(_written, request, facts, route.backend)
+        answer = await route.sender.send(body)
         if answer.verdict is Verdict.SPLIT and len(batches) > 1:
             self._largest[name] = len(body) // 2
             return None
+        self._largest[name] = min(_LARGEST, self._largest[name] * 2)
+        if answer.verdict is Verdict.SPLIT and spans > 1:
+            answer = await self._send_in_halves(route, request)
         if answer.verdict is Verdict.RETRY:
             log.warning("forwarding_waits", backend=name, problem=answer.problem)
             self._metrics.forwarded(name, "retried", spans)
@@ -129,14 +138,18 @@ class Forwarder:
         for name, spans in (await self._queue.waiting(self._names)).items():
             self._metrics.forward_backlog(name, spans)
 
-    async def _written(self, batches: Sequence[Batch], backend: Backend) -> bytes:
-        request = ExportTraceServiceRequest()
-        for batch in batches:
-            request.MergeFromString(batch.body)
-        facts = await self._queue.facts(list(_places(request)))
-        _enrich_all(request, facts)
-        backend.policy.apply(request)
-        return request.SerializeToString()
+    async def _send_in_halves(self, route: Route, request: ExportTraceServiceRequest) -> Answer:
+        """Send what is too large in one piece; a piece that must be sent again has all of them sent again."""
+        rejected, problem = 0, None
+        for half in _halves(request):
+            answer = await route.sender.send(half.SerializeToString())
+            if answer.verdict is Verdict.SPLIT and _count(half) > 1:
+                answer = await self._send_in_halves(route, half)
+            if answer.verdict is Verdict.RETRY:
+                return answer
+            refused = _count(half) if answer.verdict is not Verdict.TAKEN else answer.rejected_spans
+            rejected, problem = rejected + refused, answer.problem or problem
+        return Answer(Verdict.TAKEN, problem, rejected_spans=rejected)
 
     async def _follow(self, route: Route) -> None:
         tries = 0
@@ -166,19 +179,54 @@ class Forwarder:
             await asyncio.sleep(_TIDY_SECONDS)
 
 
+def _merged(batches: Sequence[Batch]) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    for batch in batches:
+        request.MergeFromString(batch.body)
+    return request
+
+
+def _written(request: ExportTraceServiceRequest, facts: Mapping[bytes, Facts], backend: Backend) -> bytes:
+    """Add what is known, take away what may not leave; the request is changed."""
+    for span in _spans(request):
+        known = facts.get(span.trace_id + span.span_id)
+        if known is not None:
+            enrich(span, known)
+    backend.policy.apply(request)
+    return request.SerializeToString()
+
+
 def _places(request: ExportTraceServiceRequest) -> list[SpanPlace]:
-    return [
-        SpanPlace(span.trace_id + span.span_id, not span.parent_span_id)
-        for resource_spans in request.resource_spans
-        for scope_spans in resource_spans.scope_spans
-        for span in scope_spans.spans
-    ]
+    return [SpanPlace(span.trace_id + span.span_id, not span.parent_span_id) for span in _spans(request)]
 
 
-def _enrich_all(request: ExportTraceServiceRequest, facts: Mapping[bytes, Facts]) -> None:
+def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
+    for resource_spans in request.resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            yield from scope_spans.spans
+
+
+def _count(request: ExportTraceServiceRequest) -> int:
+    return sum(1 for _ in _spans(request))
+
+
+def _halves(request: ExportTraceServiceRequest) -> tuple[ExportTraceServiceRequest, ExportTraceServiceRequest]:
+    """Divide a request by its spans; each half has the resources and scopes of its own."""
+    middle = _count(request) // 2
+    halves = ExportTraceServiceRequest(), ExportTraceServiceRequest()
+    number = 0
     for resource_spans in request.resource_spans:
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
-                known = facts.get(span.trace_id + span.span_id)
-                if known is not None:
-                    enrich(span, known)
+                half = halves[number >= middle]
+                target = half.resource_spans[-1] if half.resource_spans else None
+                if target is None or target.resource != resource_spans.resource:
+                    target = half.resource_spans.add(
+                        resource=resource_spans.resource, schema_url=resource_spans.schema_url
+                    )
+                scope = target.scope_spans[-1] if target.scope_spans else None
+                if scope is None or scope.scope != scope_spans.scope:
+                    scope = target.scope_spans.add(scope=scope_spans.scope, schema_url=scope_spans.schema_url)
+                scope.spans.append(span)
+                number += 1
+    return halves

@@ -51,6 +51,10 @@ class ForwardQueue(Protocol):
         """Forget what every backend has, and the oldest if the queue is too large; gives the spans lost to each."""
         ...
 
+    async def clear(self) -> None:
+        """Forget everything: no backend is configured any more."""
+        ...
+
     async def waiting(self, backends: Sequence[str]) -> Mapping[str, int]:
         """Count the spans that wait for each backend."""
         ...

@@ -71,6 +71,12 @@ class SqlForwardQueue:
             return {}
         return await self._database.write(lambda connection: _tidy(connection, backends, at_most_bytes, at))
 
+    async def clear(self) -> None:
+        """Forget everything; nothing is written when there is nothing."""
+        query = select(forward_batches.c.seq).limit(1)
+        if await self._database.read(lambda connection: connection.execute(query).first()) is not None:
+            await self._database.write(lambda connection: connection.execute(delete(forward_batches)).rowcount)
+
     async def waiting(self, backends: Sequence[str]) -> Mapping[str, int]:
         """Count what waits."""
 

@@ -24,8 +24,6 @@ class Facts:
     """Of the charge, or of a call that was refused."""
     duplicate_of: bytes | None = None
     """Trace id and span id of the charged span of the same call."""
-    retry_of: bytes | None = None
-    """Trace id and span id of the attempt before."""
     trace_total: Money | None = None
     """What all charged calls of the trace cost so far; for the span at its root."""
 
@@ -47,8 +45,6 @@ def enrich(span: Span, facts: Facts) -> None:
     if facts.duplicate_of is not None:
         _text(span, "p402.duplicate_of", facts.duplicate_of[16:].hex())
         _link(span, facts.duplicate_of, "duplicate_of")
-    if facts.retry_of is not None:
-        _link(span, facts.retry_of, "retry_of")
 
 
 def cost_bucket(cost: Money) -> str:

@@ -6,15 +6,17 @@ Source: opentelemetry-proto ``docs/specification.md``, "OTLP/gRPC": which codes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from p402.exporters.otlp.sender import Answer, Backend, Verdict
+from p402.exporters.otlp.sender import Answer, Backend, Verdict, taken
 
 __all__ = ["GrpcSender"]
 
@@ -51,10 +53,7 @@ class GrpcSender:
             answer: bytes = await export(body, timeout=_TIMEOUT, metadata=metadata, compression=compression)
         except grpc.aio.AioRpcError as error:
             return _refused(error)
-        partial = ExportTraceServiceResponse.FromString(answer).partial_success
-        if partial.rejected_spans:
-            return Answer(Verdict.TAKEN, partial.error_message[:200], rejected_spans=partial.rejected_spans)
-        return Answer(Verdict.TAKEN)
+        return taken(answer)
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -82,8 +81,15 @@ def _refused(error: grpc.aio.AioRpcError) -> Answer:
 def _retry_info(error: grpc.aio.AioRpcError) -> float | None:
     for name, value in error.trailing_metadata() or ():
         if name == _DETAILS and isinstance(value, bytes):
-            for detail in Status.FromString(value).details:
+            for detail in _details(value):
                 info = RetryInfo()
                 if detail.Unpack(info):
                     return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
     return None
+
+
+def _details(value: bytes) -> Iterable[AnyMessage]:
+    try:
+        return list(Status.FromString(value).details)
+    except DecodeError:
+        return ()

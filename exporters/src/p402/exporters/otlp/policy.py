@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -25,6 +26,7 @@ class AttributePolicy:
         for resource_spans in request.resource_spans:
             self._keep(resource_spans.resource.attributes)
             for scope_spans in resource_spans.scope_spans:
+                self._keep(scope_spans.scope.attributes)
                 for span in scope_spans.spans:
                     self._keep(span.attributes)
                     for event in span.events:
@@ -34,5 +36,10 @@ class AttributePolicy:
 
     def _keep(self, attributes: MutableSequence[KeyValue]) -> None:
         for place in reversed(range(len(attributes))):
-            if any(fnmatchcase(attributes[place].key, pattern) for pattern in self.drop):
+            if _is_dropped(attributes[place].key, self.drop):
                 del attributes[place]
+
+
+@lru_cache(maxsize=8192)
+def _is_dropped(key: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)

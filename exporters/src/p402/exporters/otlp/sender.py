@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from p402.exporters.otlp.policy import AttributePolicy
 
-__all__ = ["Answer", "Backend", "HttpSender", "Sender", "Verdict"]
+__all__ = ["Answer", "Backend", "HttpSender", "Sender", "Verdict", "taken"]
 
 _RETRIED = frozenset({429, 502, 503, 504})
 _TOO_LARGE = 413
@@ -109,7 +109,7 @@ class HttpSender:
 
 def _judge(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP
-        return _partial(body)
+        return taken(body)
     problem = f"the backend answered {status}"
     if status in _RETRIED:
         return Answer(Verdict.RETRY, problem, _retry_after(headers.get("Retry-After")))
@@ -118,7 +118,8 @@ def _judge(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     return Answer(Verdict.DROP, problem)
 
 
-def _partial(body: bytes) -> Answer:
+def taken(body: bytes) -> Answer:
+    """Read an answer to a request that was accepted, perhaps in part."""
     try:
         partial = ExportTraceServiceResponse.FromString(body).partial_success
     except DecodeError:
