@@ -49,7 +49,7 @@ def test_openai_usage_counts_cached_input_apart() -> None:
         "api_key_id": "key_1",
     }
     export = read(page(result))
-    assert (export.provider, export.shape, export.names_models, export.names_keys) == ("openai", "usage", True, True)
+    assert (export.provider, export.shape, export.names_models) == ("openai", "usage", True)
     assert export.lines == (
         line("gpt-4o", LineKind.INPUT, tokens=200, requests=5, key="key_1"),
         line("gpt-4o", LineKind.CACHE_READ, tokens=800, key="key_1"),
@@ -206,6 +206,9 @@ def test_google_s_csv_has_days_of_the_pacific() -> None:
         ('{"data": [', "cannot be read as JSON"),
         (OPENAI_CSV + f"{BEGUN},,,,0.5,eur,,,gpt-4o,,,,\n", "line 2: the amount is in eur"),
         (OPENAI_CSV + f"{BEGUN},,,,NaN,usd,,,gpt-4o,,,,\n", "line 2: amount is no amount that can be: 'NaN'"),
+        (OPENAI_CSV + f"{BEGUN},,,,1e-99999999,usd,,,gpt-4o,,,,\n", "line 2: amount is no amount"),
+        (OPENAI_CSV + f"{BEGUN},,,,1e99999999,usd,,,gpt-4o,,,,\n", "line 2: amount is no amount"),
+        (OPENAI_CSV + "9999-12-31,,,,0.5,usd,,,gpt-4o,,,,\n", "line 2: start_time is a time of the year 9999"),
         (OPENAI_CSV + "soon,,,,0.5,usd,,,gpt-4o,,,,\n", "line 2: start_time is no time: 'soon'"),
         (ANTHROPIC_CSV + "2026-10-03,M,,,,,output,much,0,token,,,,\n", "line 2: cost_usd is no amount: 'much'"),
     ],

@@ -66,7 +66,6 @@ def _export(shape: str, lines: list[InvoiceLine], digits: list[int]) -> Provider
         shape=shape,
         lines=tuple(lines),
         names_models=all(line.model is not None for line in lines if line.kind is not LineKind.OTHER),
-        names_keys=any(line.key is not None for line in lines),
         quantum_nano_usd=finest_nano_usd(digits),
     )
 

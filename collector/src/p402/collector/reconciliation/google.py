@@ -52,7 +52,6 @@ def _export(shape: str, lines: list[InvoiceLine], digits: list[int], time_zone: 
         lines=tuple(lines),
         time_zone=time_zone,
         names_models=True,
-        names_keys=any(line.key is not None for line in lines),
         quantum_nano_usd=finest_nano_usd(digits),
     )
 

@@ -28,6 +28,8 @@ __all__ = [
 _DATE_AT_THE_END = re.compile(r"(-20\d\d-?[01]\d-?[0-3]\d|@20\d{6}|-latest)$")
 _NOT_OF_A_NAME = re.compile(r"[^a-z0-9]+")
 _MOST_USD = Decimal(9_000_000_000)
+_FINEST = -40  # power of ten of an amount's last digit: exact arithmetic with finer ones takes for ever
+_YEARS = range(2000, 2200)
 
 
 class ExportUnreadable(Permanent):
@@ -79,7 +81,6 @@ class ProviderExport:
     time_zone: str = "UTC"
     """What its days are days of."""
     names_models: bool = True
-    names_keys: bool = False
     quantum_nano_usd: int = 1
     """The last digit that its amounts have: they may be rounded to it."""
 
@@ -120,12 +121,21 @@ def read_amount(value: Any, where: str, *, per_usd: int = 1) -> tuple[Money, int
         amount = Decimal(str(value).strip().replace(",", "") or "0")
     except InvalidOperation as error:
         raise ExportUnreadable(f"{where} is no amount: {str(value)[:40]!r}.") from error
-    if not amount.is_finite() or abs(amount) > _MOST_USD * per_usd:
+    exponent = _last_digit(amount)
+    if exponent is None or not _FINEST <= exponent <= -_FINEST or abs(amount) > _MOST_USD * per_usd:
         raise ExportUnreadable(f"{where} is no amount that can be: {str(value)[:40]!r}.")
     nano = (Fraction(amount) * NANO_PER_USD) / per_usd
-    exponent = amount.normalize().as_tuple().exponent
-    digit = Fraction(10) ** min(0, int(exponent)) * NANO_PER_USD / per_usd
+    digit = Fraction(10) ** min(0, exponent) * NANO_PER_USD / per_usd
     return Money(round(nano)), max(1, round(digit))  # a Fraction is rounded half-even
+
+
+def _last_digit(amount: Decimal) -> int | None:
+    """Give the power of ten of the last digit that is not a zero; None for what is no number."""
+    _, digits, exponent = amount.as_tuple()
+    if not isinstance(exponent, int):
+        return None
+    zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+    return 0 if zeros == len(digits) else exponent + zeros
 
 
 def read_count(value: Any, where: str) -> int:
@@ -158,8 +168,12 @@ def day_of(value: Any, where: str) -> date:
     text = str(value if value is not None else "").strip()
     try:
         if text.isascii() and text.isdigit():
-            return datetime.fromtimestamp(int(text), UTC).date()
-        moment = datetime.fromisoformat(text.removesuffix(" UTC"))
+            moment = datetime.fromtimestamp(int(text), UTC)
+        else:
+            moment = datetime.fromisoformat(text.removesuffix(" UTC"))
     except (ValueError, OverflowError, OSError) as error:
         raise ExportUnreadable(f"{where} is no time: {text[:40]!r}.") from error
-    return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+    day = (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+    if day.year not in _YEARS:
+        raise ExportUnreadable(f"{where} is a time of the year {day.year}.")
+    return day

@@ -53,7 +53,6 @@ def _export(shape: str, lines: list[InvoiceLine], quantum: int = 1) -> ProviderE
         shape=shape,
         lines=tuple(lines),
         names_models=all(line.model is not None for line in lines if line.kind is not LineKind.OTHER),
-        names_keys=any(line.key is not None for line in lines),
         quantum_nano_usd=quantum,
     )
 

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, not_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, literal, not_, select
 
 from p402.collector.reconciliation.lines import LineKind, model_key
 from p402.collector.reconciliation.match import LedgerSum, Place
@@ -184,9 +184,11 @@ def reconciliation_by_id(connection: Connection, organisation: str, id_: str) ->
 
 
 def reconciliations_page(connection: Connection, organisation: str, limit: int) -> list[Reconciliation]:
-    """Give the comparisons of an organisation, the newest first."""
+    """Give the comparisons of an organisation without their rows, the newest first."""
     newest = reconciliations.c.created_at.desc(), reconciliations.c.id.desc()
-    return [_reconciliation(row) for row in connection.execute(_of(organisation).order_by(*newest).limit(limit))]
+    without_rows = [column for column in reconciliations.c if column.name != "rows"]
+    query = select(*without_rows, literal("[]").label("rows")).where(reconciliations.c.organisation == organisation)
+    return [_reconciliation(row) for row in connection.execute(query.order_by(*newest).limit(limit))]
 
 
 def _of(organisation: str) -> Select[Any]:
