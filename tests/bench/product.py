@@ -27,8 +27,8 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.postings import Postings
-from p402.collector.storage.suppressions import Suppressions
 from p402.collector.storage.sqlite import SqliteBackend
+from p402.collector.storage.suppressions import Suppressions
 from p402.receipts import (
     BundledReceipt,
     Checkpoint,

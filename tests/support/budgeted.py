@@ -188,4 +188,6 @@ async def budgeted(folder: Path) -> AsyncIterator[Budgeted]:
     async with open_database(folder) as database:
         rules = BudgetRules()
         database.on_rollback(rules.forget)
-        yield Budgeted(kept_in(folder), database, rules, SqlLedger(database, Postings(rules), Suppressions(vault_keys(folder))))
+        yield Budgeted(
+            kept_in(folder), database, rules, SqlLedger(database, Postings(rules), Suppressions(vault_keys(folder)))
+        )
