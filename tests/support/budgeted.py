@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -107,7 +107,7 @@ class Budgeted:
         """Take charges in."""
         await self.ledger.record(calls, [], at)
 
-    async def path(self, who: Mapping[str, str] = LEGAL, at: datetime = NOW) -> list[OnPath]:
+    async def path(self, who: Mapping[str, str] = LEGAL, at: datetime = NOW) -> Sequence[OnPath]:
         """The budgets on a path of acme's."""
         attribution = Attribution(**{"organisation": "acme", **who})
         return await self.write(lambda connection: self.rules.of(driver(connection), "acme", at).on_path(attribution))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -202,6 +203,10 @@ STEPS = st.builds(
 CHANGES = st.lists(st.tuples(st.lists(STEPS, max_size=5), st.booleans()), min_size=1, max_size=8)
 
 
+def _open_accounts(path: Sequence[OnPath], connection: Connection) -> None:
+    balances_of(driver(connection), path, NOW)
+
+
 def test_changes_that_share_a_transaction_do_what_they_do_one_after_the_other(tmp_path: Path) -> None:
     """The last budget rolls; an account of it is a sum."""
     with asyncio.Runner() as runner:
@@ -212,7 +217,7 @@ def test_changes_that_share_a_transaction_do_what_they_do_one_after_the_other(tm
         paths = [runner.run(books.path({"employee": f"e-{number}"})) for number in range(3)]
 
         for path in paths:  # open their accounts
-            runner.run(books.write(lambda connection, path=path: balances_of(driver(connection), path, NOW)))
+            runner.run(books.write(partial(_open_accounts, path)))
 
         @given(CHANGES)
         @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
