@@ -253,7 +253,7 @@ def test_changes_that_share_a_transaction_do_what_they_do_one_after_the_other(tm
 
 
 def _several(
-    paths: list[list[OnPath]], steps: list[Step], *, fails: bool
+    paths: list[Sequence[OnPath]], steps: list[Step], *, fails: bool
 ) -> Callable[[Connection], list[tuple[int, int]]]:
     def change(connection: Connection) -> list[tuple[int, int]]:
         sql, seen = driver(connection), []
