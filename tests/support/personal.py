@@ -70,10 +70,11 @@ class PersonalBooks:
     async def release(self, hold: StoredHold) -> None:
         """Release a hold, and let erase what it kept."""
         now = self.books.clock.now()
+        people = await self.erasures.held_people("acme")
 
         def change(connection: Any) -> None:
             self.holds.release(connection, "acme", hold.hold.id, "counsel", None, now)
-            self.erasures.complete(connection, "acme", now)
+            self.erasures.complete(connection, "acme", people, now)
 
         await self.books.database.write(change)
         await self.erasures.catch_up()
@@ -97,7 +98,7 @@ async def personal_books(folder: Path, clock: FakeClock | None = None) -> AsyncI
         yield PersonalBooks(
             books,
             changes,
-            ErasureRuns(books.database, changes, books.kept.backend().scrub, books.clock),
+            ErasureRuns(books.database, changes, books.kept.backend(), books.clock),
             Holds(books.vault, books.signers),
             access_log,
             Disclosures(books.database, books.vault, access_log, books.clock),

@@ -30,6 +30,13 @@ def test_what_was_added_is_read_in_its_order(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "erasures" / "suppressed.jsonl").stat().st_mode) == 0o600
 
 
+def test_a_place_has_one_line_whoever_adds_it(tmp_path: Path) -> None:
+    SuppressionFile(tmp_path).add([a_name(2), a_name(1), a_name(2)])
+    SuppressionFile(tmp_path).add([a_name(1), a_name(3)])
+    SuppressionFile(tmp_path).add([a_name(3)])
+    assert SuppressionFile(tmp_path).read() == [a_name(2), a_name(1), a_name(3)]
+
+
 def test_without_a_list_nothing_is_suppressed(tmp_path: Path) -> None:
     assert SuppressionFile(tmp_path / "erasures").read() == []
     SuppressionFile(tmp_path / "erasures").add([])
@@ -57,8 +64,8 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
 def test_collectors_of_one_folder_do_not_write_into_each_others_lines(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: SuppressionFile(tmp_path).add([a_name(number)] * 5), range(20)))
-    assert sorted(name.at for name in SuppressionFile(tmp_path).read()) == sorted(list(range(20)) * 5)
+        list(pool.map(lambda number: SuppressionFile(tmp_path).add(map(a_name, range(number, number + 5))), range(20)))
+    assert sorted(name.at for name in SuppressionFile(tmp_path).read()) == list(range(24))
 
 
 def test_a_list_that_cannot_be_written_is_told(tmp_path: Path) -> None:

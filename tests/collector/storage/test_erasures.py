@@ -17,13 +17,15 @@ from p402.collector.pipeline.records import Forwarded
 from p402.collector.privacy.holds import Held
 from p402.collector.receiver.otlp_decode import decode_traces
 from p402.collector.storage.driver import driver
+from p402.collector.storage.erasure_people import people_of
 from p402.collector.storage.erasure_rows import ErasureState
+from p402.collector.storage.erasure_runs import ErasureRuns
 from p402.collector.storage.forwards import keep_for_forwarding
 from p402.collector.storage.receipts import receipts_page
 from p402.receipts import ReviewAction, leaf_hash
 from p402.vocabulary import Attribution
 from support.otlp import ASpan, request_of
-from support.personal import PersonalBooks, files_with, personal_books, tables_with
+from support.personal import BASIS, PersonalBooks, files_with, personal_books, tables_with
 
 NOW = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
 COST = 264_235_000  # nano-USD of one worked example
@@ -277,19 +279,65 @@ async def test_late_spans_that_are_no_calls_are_sent_on_without_names(personal: 
         assert (bytes(body).count(b"a.2"), bytes(body).count(b"bob")) == (1, 1)
 
 
-async def test_names_go_from_what_was_reconciled_too(personal: PersonalBooks) -> None:
-    await personal.sealed(call("ada.l", "a.1"))
-    parts = json.dumps({"key-1": {"organisation": "acme", "employee": "ada.l"}, "key-2": {"employee": "bob"}})
+def reconciled(personal: PersonalBooks, keys: dict[str, dict[str, str]]) -> None:
     personal.books.kept.run(
         'INSERT INTO reconciliations (id, organisation, provider, "begin", "end", time_zone, keys, documents, totals, "rows",'
-        f" created_at, created_by) VALUES ('rec_1', 'acme', 'openai', '', '', 'UTC', '{parts}', '[]', '{{}}', '[]', 0, '')"
+        f" created_at, created_by) VALUES ('rec_1', 'acme', 'openai', '', '', 'UTC', '{json.dumps(keys)}', '[]', '{{}}', '[]',"
+        " 0, '')"
     )
+
+
+async def test_names_go_from_what_was_reconciled_too(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "a.1"))
+    reconciled(personal, {"key-1": {"organisation": "acme", "employee": "ada.l"}, "key-2": {"employee": "bob"}})
     erasure = await personal.erase("ada.l")
     [(keys,)] = personal.books.rows("SELECT keys FROM reconciliations")
     assert json.loads(keys) == {
         "key-1": {"organisation": "acme", "employee": erasure.pseudonym},
         "key-2": {"employee": "bob"},
     }
+
+
+async def test_people_who_are_named_in_rules_events_and_comparisons_only_are_found(personal: PersonalBooks) -> None:
+    budget = json.dumps({"level": "department", "node": "legal", "owner": "in.budget"})
+    policy = json.dumps({"rules": [{"within": {"employee": "in.policy"}}]})
+    event = json.dumps({"level": "employee", "node": "in.event", "detail": {"employee": {"before": "was.in.event"}}})
+    for statement in (
+        (
+            "INSERT INTO budgets (id, organisation, name, definition, made_at, changed_at)"
+            f" VALUES (7, 'acme', 'b', '{budget}', 0, 0)"
+        ),
+        (
+            "INSERT INTO overrides (id, budget_id, amount, owner, reason, created_at, expires_at)"
+            " VALUES ('ovr_1', 7, 1, 'in.override', '', 0, 0)"
+        ),
+        (
+            "INSERT INTO policies (organisation, department, version, definition, created_at)"
+            f" VALUES ('acme', '', 1, '{policy}', 0)"
+        ),
+        f"INSERT INTO events (id, organisation, type, dedupe_key, payload, at) VALUES ('e', 'acme', 't', 'k', '{event}', 0)",
+    ):
+        personal.books.kept.run(statement)
+    reconciled(personal, {"key-1": {"employee": "in.comparison"}})
+    await written_about(personal, "in.lease", "s", "x_1")
+    found = await personal.books.database.read(lambda connection: people_of(connection, "acme"))
+    named = {"in.budget", "in.override", "in.policy", "in.event", "was.in.event", "in.comparison", "in.lease"}
+    assert named <= found
+    assert await personal.books.database.read(lambda connection: people_of(connection, "initech")) == set()
+
+
+async def test_closing_a_session_closes_the_erased_ones_and_those_of_others_who_took_the_name(
+    personal: PersonalBooks,
+) -> None:
+    await personal.sealed(call("ada.l", "daily"))
+    await personal.erase("ada.l")
+    assert await personal.books.sealer.close("acme", "daily") == 0
+    assert tables_with(personal.books.kept, ["daily"]) == {}, "nobody has a session of that name"
+    await personal.books.send(call("bob", "daily"), call("ada.l", "daily"))
+    await personal.books.sealer.catch_up()
+    assert await personal.books.sealer.close("acme", "daily") == 2
+    closed = {name for (name,) in personal.books.rows("SELECT session FROM closings")}
+    assert closed == {name for (name,) in personal.books.rows("SELECT session FROM scopes")}
 
 
 # --- holds
@@ -402,3 +450,41 @@ async def test_a_collector_learns_the_list_from_the_database(personal: PersonalB
     list_.unlink()
     await personal.erasures.write_missing_lines()
     assert sorted(json.loads(line)["place"] for line in list_.read_text().splitlines()) == sorted(before)
+
+
+# --- freed pages
+
+
+class Busy:
+    """A database whose write-ahead log a reader is in."""
+
+    def __init__(self) -> None:
+        self.rewritten = self.asked = 0
+        self.free = False
+
+    def rewrite(self) -> bool:
+        self.rewritten += 1
+        return True
+
+    def empty_log(self) -> bool:
+        self.asked += 1
+        return self.free
+
+
+async def test_a_log_that_cannot_be_emptied_is_tried_again_later_and_later_without_a_rewrite(
+    personal: PersonalBooks,
+) -> None:
+    busy = Busy()
+    runs = ErasureRuns(personal.books.database, personal.changes, busy, personal.books.clock)
+    await runs.erase("acme", "ada.l", BASIS, "dpo", None)
+    for seconds, asked in ((0, 1), (59, 1), (1, 2), (60, 2), (60, 3), (239, 3)):
+        personal.books.clock.advance(seconds=seconds)
+        await runs.catch_up()
+        assert (busy.asked, busy.rewritten) == (asked, 1)
+    await runs.erase("acme", "bob", BASIS, "dpo", None)
+    assert (busy.asked, busy.rewritten) == (4, 2), "what was freed since is another matter"
+    busy.free = True
+    personal.books.clock.advance(seconds=60)
+    await runs.catch_up()
+    assert personal.books.value("SELECT COUNT(*) FROM erasures WHERE scrubbed_at IS NULL") == 0
+    assert (busy.asked, busy.rewritten) == (5, 2)

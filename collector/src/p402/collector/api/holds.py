@@ -187,11 +187,12 @@ class HoldsApi:
         """
         caller.principal.require_whole_organisation()
         organisation, now = caller.organisation, self.clock.now()
+        people = await self.erasures.held_people(organisation)
 
         def change(connection: Connection) -> StoredHold | None:
             found = self.store.release(connection, organisation, hold_id, body.by, body.reason, now)
             if found is not None:
-                self.erasures.complete(connection, organisation, now)
+                self.erasures.complete(connection, organisation, people, now)
             return found
 
         try:

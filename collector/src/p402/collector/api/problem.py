@@ -177,5 +177,6 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
             raise
         return _problem(error.status, error.reason.replace(" ", ""), error.text or error.reason)
     except Exception:
-        log.exception("request_failed", method=request.method, path=request.path)
+        resource = request.match_info.route.resource
+        log.exception("request_failed", method=request.method, route=None if resource is None else resource.canonical)
         return _problem(500, "InternalError", "The collector failed at this request; its log has the details.")

@@ -52,6 +52,9 @@ class SuppressionFile:
             text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
         except (OSError, ValueError) as error:
             raise SuppressionFileUnusable(f"The list of erased names {self._file} cannot be read: {error}.") from error
+        return self._parsed(text)
+
+    def _parsed(self, text: str) -> list[SuppressedName]:
         whole = text[: text.rfind("\n") + 1]
         found = []
         for number, line in enumerate(whole.splitlines(), start=1):
@@ -67,13 +70,15 @@ class SuppressionFile:
         return found
 
     def add(self, names: Iterable[SuppressedName]) -> None:
-        """Add lines, on disk when this returns.
+        """Add a line for each place that has none, on disk when this returns.
 
         Raises:
             SuppressionFileUnusable: if they cannot be written.
         """
-        lines = "".join(json.dumps({**asdict(name), "place": name.place.hex()}) + "\n" for name in names)
-        if not lines:
+        by_place: dict[bytes, SuppressedName] = {}
+        for name in names:
+            by_place.setdefault(name.place, name)
+        if not by_place:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -83,7 +88,13 @@ class SuppressionFile:
                 size = os.fstat(descriptor).st_size
                 if size and os.pread(descriptor, 1, size - 1) != b"\n":
                     os.ftruncate(descriptor, size - len(os.pread(descriptor, size, 0).rpartition(b"\n")[2]))
-                os.write(descriptor, lines.encode())
+                known = {name.place for name in self._parsed(os.pread(descriptor, size, 0).decode("utf-8", "replace"))}
+                lines = [
+                    json.dumps({**asdict(name), "place": place.hex()}) + "\n"
+                    for place, name in by_place.items()
+                    if place not in known
+                ]
+                os.write(descriptor, "".join(lines).encode())
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

@@ -57,11 +57,19 @@ class Backend(Protocol):
         ...
 
     def scrub(self, *, whole: bool = False) -> bool:
-        """Overwrite what was deleted, as far as this kind of database can; tells whether it could do that now.
+        """Overwrite what was deleted, as far as this kind of database can: `rewrite`, and `empty_log`.
 
         Args:
             whole: do all that can be done, however long others have to wait meanwhile.
         """
+        ...
+
+    def rewrite(self, *, whole: bool = False) -> bool:
+        """Write anew what has room that was freed; tells whether it could do that now."""
+        ...
+
+    def empty_log(self) -> bool:
+        """Empty the write-ahead log, where that is ours to do; tells whether it could do that now."""
         ...
 
     def risks(self) -> list[str]:

@@ -8,11 +8,11 @@ rows at a time; names that this still needs are kept encrypted until it is done.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from p402.collector.privacy.holds import Held
 from p402.collector.privacy.pseudonyms import new_pseudonym
@@ -20,7 +20,7 @@ from p402.collector.privacy.suppression_file import SuppressedName, SuppressionF
 from p402.collector.privacy.vault_keys import PERSON, SESSION
 from p402.collector.storage.audit import record_audit
 from p402.collector.storage.charge_rows import from_millis, to_millis
-from p402.collector.storage.driver import Driver, driver
+from p402.collector.storage.driver import driver
 from p402.collector.storage.erasure_entries import record_erased
 from p402.collector.storage.erasure_extent import Extent, extent_of
 from p402.collector.storage.erasure_nodes import replace_nodes
@@ -97,22 +97,42 @@ class Erasures:
         connection.execute(update(erasures).where(erasures.c.id == row.id).values(values))
         return True
 
-    def complete(self, connection: Connection, organisation: str, at: datetime) -> int:
-        """Erase what holds kept and no hold keeps any more; returns in how many erasures there was something."""
-        query = select(erasures).where(
-            erasures.c.organisation == organisation, erasures.c.state == ErasureState.HELD.value
-        )
+    def held_people(self, connection: Connection, organisation: str) -> Mapping[bytes, str | None]:
+        """Give the names of those of whom holds keep something, by their place; None: there are disclosures at most.
+
+        This reads much, so it belongs into a query before the change. What it gives stays true: nothing new comes under
+        these names.
+        """
+        places = [
+            bytes(place) for place in connection.execute(select(erasures.c.place).where(_held(organisation))).scalars()
+        ]
+        people = self._people(connection, organisation) if places else {}
+        return {place: people.get(place) for place in places}
+
+    def complete(
+        self, connection: Connection, organisation: str, people: Mapping[bytes, str | None], at: datetime
+    ) -> int:
+        """Erase what holds kept and no hold keeps any more; returns in how many erasures there was something.
+
+        Args:
+            connection: of the change that released a hold.
+            organisation: whose hold it was.
+            people: what `held_people` gave.
+            at: now.
+        """
+        query = select(erasures).where(_held(organisation))
         done = 0
         for row in connection.execute(query.order_by(erasures.c.requested_at)).all():
-            for employee in self._found(driver(connection), organisation, row.place):
-                try:
-                    extent = (
-                        _NOTHING if employee is None else self._extent(connection, organisation, employee, row.place)
-                    )
-                except Held:
-                    continue
-                self._carry_out(connection, organisation, employee, extent, row.id, None, at, first=False)
-                done += 1
+            place = bytes(row.place)
+            if place not in people:  # held since the query
+                people = self.held_people(connection, organisation)
+            employee = people[place]
+            try:
+                extent = _NOTHING if employee is None else self._extent(connection, organisation, employee, row.place)
+            except Held:
+                continue
+            self._carry_out(connection, organisation, employee, extent, row.id, None, at, first=False)
+            done += 1
         return done
 
     def replay(self, connection: Connection, at: datetime) -> int:
@@ -121,12 +141,16 @@ class Erasures:
         So a restored backup loses again what was erased since it was made.
         """
         sql = driver(connection)
-        unknown = [name for name in self._file.read() if pseudonym_of(sql, name.place) is None]
+        listed: dict[bytes, SuppressedName] = {}
+        for name in self._file.read():
+            listed.setdefault(name.place, name)  # an old list may have a place twice
+        unknown = [name for name in listed.values() if pseudonym_of(sql, name.place) is None]
         for name in unknown:
             suppress_name(
                 sql, name.organisation, name.kind, name.place, name.pseudonym, name.erasure_id, from_millis(name.at)
             )
         people = [name for name in unknown if name.kind == PERSON]
+        known = {whose: self._people(connection, whose) for whose in {name.organisation for name in people}}
         for name in people:
             row = {
                 "id": name.erasure_id,
@@ -138,8 +162,7 @@ class Erasures:
                 "state": ErasureState.SWEEPING.value,
             }
             connection.execute(insert(erasures).values(**row, erased=0, held_back=0, matters="[]"))
-            for employee in self._found(sql, name.organisation, name.place):
-                self._again(connection, name, employee, at)
+            self._again(connection, name, known[name.organisation].get(name.place), at)
         return len(people)
 
     def write_missing_lines(self, connection: Connection) -> None:
@@ -235,18 +258,14 @@ class Erasures:
             detail=detail,
             at=at,
         )
-        listed = {name.place for name in self._file.read()}
         self._file.add(
             _line((organisation, kind, place, pseudonym, erasure_id, row.legal_basis, to_millis(at)))
             for kind, place, pseudonym in lines
-            if bytes(place) not in listed
         )
 
-    def _found(self, sql: Driver, organisation: str, place: bytes) -> list[str | None]:
-        """Find whom a place belongs to; None stands for somebody of whom there is nothing but disclosures."""
-        names = people_of(sql, organisation)
-        found = [name for name in names if self._vault.place(organisation, person(name)) == bytes(place)]
-        return [*found] or [None]
+    def _people(self, connection: Connection, organisation: str) -> Mapping[bytes, str]:
+        """Give the names in an organisation's records by their place; who has none there has disclosures at most."""
+        return {self._vault.place(organisation, person(name)): name for name in people_of(connection, organisation)}
 
     def _wrapped(self, work: SweepWork, erasure_id: str) -> bytes:
         return self._vault.keys.wrap(work.to_bytes(), erasure_id.encode())
@@ -263,6 +282,10 @@ def _line(row: Sequence[Any]) -> SuppressedName:
         legal_basis=legal_basis,
         at=at,
     )
+
+
+def _held(organisation: str) -> ColumnElement[bool]:
+    return (erasures.c.organisation == organisation) & (erasures.c.state == ErasureState.HELD.value)
 
 
 def _end_state(held_back: int, *, whole: bool) -> ErasureState:

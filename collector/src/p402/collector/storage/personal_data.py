@@ -69,7 +69,7 @@ def build_privacy(
     suppressions = Suppressions(keys)
     database.on_rollback(suppressions.forget)
     access_log = AccessLog(vault, signers)
-    runs = ErasureRuns(database, erasures, backend.scrub, clock)
+    runs = ErasureRuns(database, erasures, backend, clock)
     keeper = PrivacyKeeper(
         runs,
         AccessLogSealing(database, access_log),

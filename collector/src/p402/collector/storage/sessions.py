@@ -56,17 +56,15 @@ class SqlSessions:
         """Note that a session is over."""
 
         def change(connection: Connection) -> int:
-            known_as = self._suppressions.session(driver(connection), organisation, session)
-            key = {"organisation": organisation, "session": known_as}
-            closing = upsert(connection, closings).values(**key, requested_at=to_millis(at))
-            latest = {"requested_at": closing.excluded.requested_at}
-            connection.execute(closing.on_conflict_do_update(index_elements=list(key), set_=latest))
+            known_as = self._suppressions.sessions(driver(connection), organisation, session)
+            for name in known_as:
+                key = {"organisation": organisation, "session": name}
+                closing = upsert(connection, closings).values(**key, requested_at=to_millis(at))
+                latest = {"requested_at": closing.excluded.requested_at}
+                connection.execute(closing.on_conflict_do_update(index_elements=list(key), set_=latest))
+            of_them = scopes.c.organisation == organisation, scopes.c.session.in_(known_as)
             open_parts = connection.execute(
-                select(sessions)
-                .join(scopes)
-                .where(
-                    scopes.c.organisation == organisation, scopes.c.session == known_as, sessions.c.due_at.is_not(None)
-                )
+                select(sessions).join(scopes).where(*of_them, sessions.c.due_at.is_not(None))
             ).all()
             for part in open_parts:
                 due = due_at(rules, from_millis(part.opened_at), from_millis(part.last_seen_at), at)

@@ -24,7 +24,9 @@ _LARGEST_TO_REWRITE = 1 << 30  # bytes
 def open_engine(file: Path) -> Engine:
     """Open the file."""
     # Kept open: opening one and reading the schema costs more than a millisecond, and a request asks for its key.
-    engine = create_engine(f"sqlite:///{file}", poolclass=QueuePool, pool_size=CONNECTIONS, max_overflow=-1)
+    engine = create_engine(
+        f"sqlite:///{file}", poolclass=QueuePool, pool_size=CONNECTIONS, max_overflow=-1, hide_parameters=True
+    )
 
     def prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
@@ -79,9 +81,13 @@ class SqliteBackend:
         connection.exec_driver_sql("PRAGMA wal_checkpoint")
 
     def scrub(self, *, whole: bool = False) -> bool:
-        """Write the file anew without free pages, and empty the write-ahead log.
+        """Write the file anew without free pages, and empty the write-ahead log."""
+        return self.rewrite(whole=whole) and self.empty_log()
 
-        Every byte is copied, and writers wait meanwhile. So a file above `_LARGEST_TO_REWRITE` only has its log emptied
+    def rewrite(self, *, whole: bool = False) -> bool:
+        """Write the file anew without free pages.
+
+        Every byte is copied, and writers wait meanwhile. So a file above `_LARGEST_TO_REWRITE` is left as it is
         unless ``whole`` is said: deleted content was overwritten where it stood (``secure_delete``).
         """
         try:
@@ -89,6 +95,14 @@ class SqliteBackend:
                 connection.execute("PRAGMA secure_delete=ON")
                 if whole or self.file.stat().st_size <= _LARGEST_TO_REWRITE:
                     connection.execute("VACUUM")
+        except (OSError, sqlite3.OperationalError):
+            return False
+        return True
+
+    def empty_log(self) -> bool:
+        """Write the log back and cut it to nothing, for which no reader may be in it."""
+        try:
+            with closing(sqlite3.connect(self.file, isolation_level=None, timeout=self._scrub_patience)) as connection:
                 busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except (OSError, sqlite3.OperationalError):
             return False

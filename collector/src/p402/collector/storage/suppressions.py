@@ -91,12 +91,15 @@ class Suppressions:
                 found |= {whose: known_as for whose in theirs if (known_as := self.apply(sql, whose, at)) != whose}
         return found
 
-    def session(self, sql: Driver, organisation: str, session: str) -> str:
-        """Give a session's pseudonym if its name was erased, else the name."""
+    def sessions(self, sql: Driver, organisation: str, session: str) -> list[str]:
+        """Give what sessions of a name are called: its pseudonym if it was erased, and the name if somebody uses it."""
         if not self.any(sql, organisation):
-            return session
+            return [session]
         found = pseudonym_of(sql, self._keys.locate(SESSION, organisation, session))
-        return session if found is None else found[0]
+        if found is None:
+            return [session]
+        used = "SELECT 1 FROM scopes WHERE organisation = ? AND session = ? LIMIT 1"
+        return [found[0], *([session] if sql.execute(used, (organisation, session)).fetchone() else ())]
 
     def _of(self, sql: Driver, organisation: str) -> _Known:
         version = rules_version(sql, organisation)
