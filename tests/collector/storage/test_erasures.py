@@ -375,6 +375,23 @@ async def test_what_is_not_held_is_erased_and_the_rest_when_the_hold_is_released
     assert personal.books.rows("SELECT state, erased, held_back FROM erasures") == [("done", 4, 0)]
 
 
+async def test_an_erasure_that_is_held_since_people_were_looked_up_is_completed_too(personal: PersonalBooks) -> None:
+    await personal.sealed(call("ada.l", "held.1", project="tender"), call("ada.l", "free.1"))
+    hold = await personal.hold(project="tender")
+    before = await personal.erasures.held_people("acme")
+    await personal.erase("ada.l")
+    now = personal.books.clock.now()
+
+    def change(connection: Connection) -> int:
+        personal.holds.release(connection, "acme", hold.hold.id, "counsel", None, now)
+        return personal.erasures.complete(connection, "acme", before, now)
+
+    assert before == {}
+    assert await personal.books.database.write(change) == 1
+    await personal.erasures.catch_up()
+    assert tables_with(personal.books.kept, ["ada.l", "held.1"]) == {}
+
+
 async def test_late_calls_of_a_held_session_do_not_stand_in_the_way_of_its_erasure(personal: PersonalBooks) -> None:
     await personal.sealed(
         call("ada.l", "held.1", project="tender"), call("ada.l", "free.1"), call("ada.l", None, project="tender")
