@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 
-from p402.receipts import ChainReader, Link, Outcome, Report, Status, Trust, canonical, commit, settlement_entry, verify
+from p402.receipts import (
+    ChainReader,
+    Link,
+    Outcome,
+    Report,
+    Status,
+    Trust,
+    canonical,
+    commit,
+    leaf_hash,
+    settlement_entry,
+    verify,
+)
 from support.sample_log import (
     NINE,
     PAYER,
@@ -328,7 +340,7 @@ def test_hostile_texts_do_not_reach_the_terminal() -> None:
     changed["anchors"][0]["chain"]["tx_hash"] = "\x1b[2J"
     report = check(changed)
     assert all(item.sentence.isprintable() and item.subject.isprintable() for item in report.checks)
-    assert Link.BODY in links(report, Status.OK)
+    assert Link.BODY in links(report, Status.NOT_CHECKED)
 
 
 def test_a_receipt_that_the_log_has_at_another_place_than_it_says_is_refused() -> None:
@@ -370,3 +382,40 @@ def test_digests_that_are_no_texts_are_refused(kind: str, digests: Any) -> None:
     changed["receipts"][0]["body"] = canonical(body).decode()
     report = check(changed)
     assert links(report, Status.FAILED) & {Link.BODY, Link.DISCLOSURES}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"note": "paid"}, "has 'note'"),
+        ({"department": 5}, "'department'"),
+        ({"_sd_alg": "x" * 65_536}, "at most 65536"),
+    ],
+    ids=["a member more", "another type", "too long"],
+)
+def test_a_body_that_is_not_as_its_type_says_is_refused(change: dict[str, Any], said: str) -> None:
+    changed = copy.deepcopy(BUNDLE)
+    body = json.loads(changed["receipts"][0]["body"]) | change
+    changed["receipts"][0]["body"] = canonical(body).decode()
+    [found] = [item for item in check(changed).checks if item.link is Link.BODY]
+    assert found.status is Status.FAILED
+    assert said in found.sentence
+
+
+@pytest.mark.parametrize("name", ["department", "project", "client", "routing"])
+def test_a_member_that_is_null_is_still_there(name: str) -> None:
+    changed = copy.deepcopy(BUNDLE)
+    body = json.loads(changed["receipts"][0]["body"])
+    del body[name]
+    changed["receipts"][0]["body"] = canonical(body).decode()
+    assert Link.BODY in links(check(changed), Status.FAILED)
+
+
+def test_what_an_entry_of_an_unknown_type_says_is_not_checked_and_its_place_is() -> None:
+    log = sample_log(2)
+    body = canonical(json.loads(log.entries[1].body) | {"type": "something-new", "seq": 2, "prev": log.prev.hex()})
+    log.append(replace(log.entries[1], seq=2, body=body, leaf_hash=leaf_hash(body)))
+    report = check(sample_bundle(log, 2))
+    assert report.broken is None
+    assert {Link.BODY} < links(report, Status.NOT_CHECKED)
+    assert Link.INCLUSION in links(report, Status.OK)

@@ -8,7 +8,7 @@ from typing import Any
 from p402.receipts._canonical import member
 from p402.receipts.errors import Malformed
 
-__all__ = ["describe"]
+__all__ = ["describe", "knows"]
 
 _COMMON = {"type": str, "version": int, "organisation": str, "seq": int, "prev": str, "issued_at": str}
 _COMMITTED: dict[str, type] = {"_sd_alg": str, "_sd": list}
@@ -64,25 +64,51 @@ _MEMBERS: dict[str, dict[str, type]] = {
     },
     "heartbeat": {},
 }
+_NULLABLE: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("session-receipt", "correction"), ("department", "project", "client")
+)
+"""Members that are a text or null, by type."""
 
 
 def describe(body: Mapping[str, Any]) -> str:
     """Say what a decoded entry is about, in ASCII.
 
     Raises:
-        Malformed: if it lacks a member that its type has, or has one of another type (FORMAT.md §3).
+        Malformed: if it lacks a member that its type has, or has one of another type or one too many (FORMAT.md §3).
     """
     for name, kind in _COMMON.items():
         member(body, name, kind)
     if body["version"] != 1:
         raise Malformed(f"Entry {body['seq']} is of version {body['version']}; this release reads version 1.")
     members = _MEMBERS.get(body["type"])
-    for name, kind in (members or {}).items():
-        member(body, name, kind)
+    if members is not None:
+        _check_members(body, members)
     place = f"entry {body['seq']} of {_plain(body['organisation'])}, {_plain(body['issued_at'])}"
     if members is None:
         return f"a {_plain(body['type'])}, {place}; this release does not know what its members mean"
     return f"{_subject(body)}, {place}"
+
+
+def knows(body: Mapping[str, Any]) -> bool:
+    """Tell whether this release knows what the members of an entry's type mean."""
+    return body["type"] in _MEMBERS
+
+
+def _check_members(body: Mapping[str, Any], members: Mapping[str, type]) -> None:
+    """Check the members of a type by their names and types: all are there, and no others."""
+    for name, kind in members.items():
+        member(body, name, kind)
+    nullable = _NULLABLE.get(body["type"], ())
+    for name in nullable:
+        if name not in body or body[name] is not None:
+            member(body, name, str)
+    flags = ("self_review",) if body["type"] == "review" else ()
+    if not all(isinstance(body.get(name), bool) for name in flags):
+        raise Malformed("'self_review' is missing or is not true or false.")
+    if more := body.keys() - _COMMON.keys() - members.keys() - {*nullable, *flags}:
+        raise Malformed(
+            f"A {body['type']} has {', '.join(f'{name[:80]!a}' for name in sorted(more)[:3])}, which its type does not have."
+        )
 
 
 def _subject(body: Mapping[str, Any]) -> str:

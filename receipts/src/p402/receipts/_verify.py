@@ -21,8 +21,8 @@ from p402.receipts._bundle import Bundle, BundledAnchor, BundledReceipt, parse_b
 from p402.receipts._canonical import member, parse_canonical
 from p402.receipts._chain import ChainReader
 from p402.receipts._commitment import open_disclosure
-from p402.receipts._describe import describe
-from p402.receipts._entry import NO_PREVIOUS
+from p402.receipts._describe import describe, knows
+from p402.receipts._entry import MAX_ENTRY_BYTES, NO_PREVIOUS
 from p402.receipts._note import Checkpoint, PinnedKey, open_checkpoint
 from p402.receipts._on_chain import check_on_chain
 from p402.receipts._proof import LogProof, parse_proof
@@ -231,6 +231,11 @@ class _Findings:
     def add(self, link: Link, status: Status, sentence: str) -> None:
         self._found.append((link, status, sentence))
 
+    def doubt(self) -> None:
+        """Call what was found last not checked after all."""
+        link, _, sentence = self._found.pop()
+        self.add(link, Status.NOT_CHECKED, sentence)
+
     def run(self, link: Link, step: Callable[..., tuple[T, str]], *inputs: Any) -> T | None:
         """Run a step that gives a value and a sentence, or raises; None when the link does not hold.
 
@@ -279,6 +284,8 @@ def _check_receipt(
     body = found.run(Link.BODY, _read_body, receipt.body)
     if body is not None:
         found.subject = _subject_of(body)
+        if not knows(body):
+            found.doubt()
     if isinstance(proof, Malformed):
         found.add(Link.INCLUSION, Status.FAILED, f"The proof cannot be read. {proof}")
         checkpoint = found.run(Link.CHECKPOINT, _open_checkpoint, None, opener)
@@ -304,6 +311,8 @@ def _subject_of(body: dict[str, Any]) -> str:
 
 
 def _read_body(data: bytes) -> tuple[dict[str, Any], str]:
+    if len(data) > MAX_ENTRY_BYTES:
+        raise Malformed(f"The entry has {len(data)} bytes; an entry has at most {MAX_ENTRY_BYTES}.")
     body: dict[str, Any] = parse_canonical(data)
     return body, f"Canonical: {describe(body)}."
 
