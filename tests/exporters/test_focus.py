@@ -56,7 +56,7 @@ def posted(usage: Usage, prices: RateCard | None = OPUS, seq: int = 1, **changed
         unpriced_reason=None,
         price=PriceReference("genai-prices/0.2.3", "ab" * 32),
     )
-    names = {"correction", "receipt", "markup_basis_points", "recorded_at"}
+    names = {"correction", "receipt", "markup_basis_points", "recorded_at", "listed"}
     own = {name: changed.pop(name) for name in names & set(changed)}
     base = PostedCharge(
         seq=seq,
@@ -92,6 +92,35 @@ def test_a_row_for_each_kind_of_token() -> None:
         "1-Hour Cache Write Tokens": (100, "0.001"),
         "Output Tokens": (10_000, "0.25"),
     }
+
+
+def test_list_columns_are_of_the_list_where_other_prices_were_agreed() -> None:
+    agreed = card(
+        decimals=1, input_tokens=40_000, output_tokens=200_000, cache_read_input_tokens=-36_000
+    )  # a fifth off
+    usage = Usage(input_tokens=2_000, output_tokens=100, cache_read_input_tokens=1_000)
+    names = ["BilledCost", "ContractedCost", "ContractedUnitPrice", "ListCost", "ListUnitPrice"]
+    names.append("PricingCurrencyListUnitPrice")
+    found = {
+        row["SkuMeter"]: [f"{row[name]:f}" for name in names] for row in as_dicts(posted(usage, agreed, listed=OPUS))
+    }
+    assert found == {
+        "Input Tokens": ["0.004", "0.004", "0.000004", "0.005", "0.000005", "0.000005"],
+        "Cached Input Tokens": ["0.0004", "0.0004", "0.0000004", "0.0005", "0.0000005", "0.0000005"],
+        "Output Tokens": ["0.002", "0.002", "0.00002", "0.0025", "0.000025", "0.000025"],
+    }
+
+
+def test_what_the_list_cannot_price_has_the_agreed_price_as_its_list_price() -> None:
+    no_output = replace(OPUS, prices_output=False)
+    [row] = as_dicts(posted(Usage(output_tokens=100), listed=no_output))
+    assert row["ListCost"] == row["ContractedCost"] == Decimal("0.0025")
+
+
+def test_a_charge_that_stays_whole_is_listed_at_what_the_list_makes_of_it() -> None:
+    agreed = card(input_tokens=4_000)
+    [row] = as_dicts(posted(Usage(input_tokens=1_000), agreed, cost=Money(7), listed=OPUS))
+    assert (row["SkuMeter"], row["ContractedCost"], row["ListCost"]) == ("Requests", Decimal("7E-9"), Decimal("0.005"))
 
 
 def test_media_and_what_of_them_comes_from_a_cache_are_kinds_of_their_own() -> None:

@@ -98,6 +98,25 @@ async def test_an_id_with_two_owners_is_two_sessions_of_which_each_sees_its_own(
         assert (await server.get("/v1/sessions/review-7", other)).status == 404
 
 
+async def test_owners_of_one_id_share_the_limit_and_pages_lead_to_all_that_they_have(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        for department in ("legal", "sales", "ops") * 3:
+            await decided(server, department=department)
+            await server.send(ASpan.of({"p402.department": department}))
+        await server.collector.sealer.catch_up()
+        found: dict[str, list[int]] = {}
+        after: int | None = 0
+        while after is not None:
+            path = f"/v1/sessions/review-7?organisation=acme&limit=4&after={after}"
+            owners = (await server.get(path)).json["sessions"]
+            assert sum(len(one["charges"]) for one in owners) <= 4
+            assert all(bool(one["decisions"]) == bool(one["charges"]) for one in owners)
+            for one in owners:
+                found.setdefault(one["department"], []).extend(charge["seq"] for charge in one["charges"])
+            [after] = {one["next_after"] for one in owners}
+        assert found == {"legal": [1, 4, 7], "sales": [2, 5, 8], "ops": [3, 6, 9]}
+
+
 async def test_a_key_of_another_department_cannot_close_a_session(tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
         await server.send(ASpan())

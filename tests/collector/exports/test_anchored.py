@@ -15,7 +15,7 @@ async def export_of(at_work: Settling, kind: ExportFormat, within: Attribution) 
     books = at_work.books
     request = ExportRequest(format=kind, within=within)
     export = Export(id="exp_1", request=request, key_id=None, state=ExportState.QUEUED, created_at=books.clock.now())
-    make = export_pages(books.vault, lambda _: None, ())
+    make = export_pages(books.vault, lambda _: (None, None), ())
     return make, await books.database.read(lambda connection: make(connection, export).begun())
 
 

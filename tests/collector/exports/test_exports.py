@@ -37,7 +37,7 @@ async def test_an_export_says_how_far_it_is_and_where_its_files_are(server: Serv
 
 @pytest.mark.parametrize("kind", ["bundle", "ndjson", "csv", "charges-csv", "focus", "evidence"])
 async def test_the_manifest_vouches_for_every_file(server: Server, kind: str) -> None:
-    key = await server.key("exports", organisation="acme")
+    key = await server.key("exports", "holds", "spend:read", organisation="acme")
     export, files = await exported(server, key, format=kind)
     manifest = json.loads(files["manifest.json"])
     checkpoint = await server.get("/v1/checkpoints/latest", await server.key("receipts:read", organisation="acme"))
@@ -136,14 +136,14 @@ async def test_focus_rows_add_up_to_the_ledger_and_what_has_no_price_is_listed_b
 
 
 async def test_nothing_personal_is_in_an_export_unless_it_was_asked_for(server: Server) -> None:
-    key = await server.key("exports", "receipts:personal", organisation="acme")
+    key = await server.key("exports", "receipts:personal", "holds", "spend:read", organisation="acme")
     for kind in ("bundle", "ndjson", "csv", "charges-csv", "focus", "evidence"):
         _, files = await exported(server, key, format=kind)
         assert not [secret for secret in EMPLOYEES for data in _opened(files) if secret in data], kind
 
 
 async def test_only_what_was_asked_for_is_disclosed_and_that_is_noted(server: Server) -> None:
-    key = await server.key("exports", "receipts:personal", organisation="acme")
+    key = await server.key("exports", "receipts:personal", "holds", "spend:read", organisation="acme")
     for kind, file in (("csv", "receipts.csv"), ("charges-csv", "charges.csv"), ("ndjson", "receipts.ndjson")):
         _, files = await exported(server, key, format=kind, disclose=["employee"])
         assert b"e-1042" in files[file]
@@ -152,7 +152,33 @@ async def test_only_what_was_asked_for_is_disclosed_and_that_is_noted(server: Se
     assert [len(receipt.disclosures) for receipt in parse_bundle(files["bundle-0001.json"]).receipts] == [1] * 5
     _, evidence = await exported(server, key, format="evidence")
     noted = rows(_opened_by_name(evidence)["access-log.csv"])
-    assert [(row["what"], row["count"]) for row in noted] == [("POST /v1/exports", "5")] * 4
+    made = [(row["what"], row["count"]) for row in noted if row["what"].startswith("POST")]
+    assert made == [("POST /v1/exports", "5")] * 4
+
+
+async def test_whoever_downloads_what_is_personal_is_noted(server: Server) -> None:
+    maker = await server.key("exports", "receipts:personal", organisation="acme")
+    disclosing = (await ask(server, maker, format="csv", disclose=["employee"])).json["export_id"]
+    named = (await ask(server, maker, format="csv", employee="e-1042")).json["export_id"]
+    plain = (await ask(server, maker, format="csv")).json["export_id"]
+    assert [(await finished(server, maker, each))["state"] for each in (disclosing, named, plain)] == ["done"] * 3
+    reader = await server.key("exports", "receipts:personal", "holds", organisation="acme")
+    before = (await server.get("/v1/access-log", reader)).json["reads"]
+    for export_id in (disclosing, named, plain):
+        assert (await server.get(f"/v1/exports/{export_id}/files/receipts.csv", reader)).status == 200
+    noted = (await server.get("/v1/access-log", reader)).json["reads"][len(before) :]
+    [used] = [one.id for one in await server.collector.keys.list() if "holds" in one.scopes]
+    what = "GET /v1/exports/{export_id}/files/{name}"
+    assert [(row["what"], row["items"], row["key_id"]) for row in noted] == [
+        (what, [export_id], used) for export_id in (disclosing, named)
+    ]
+
+
+@pytest.mark.parametrize(("scope", "missing"), [("holds", "spend:read"), ("spend:read", "holds")])
+async def test_evidence_needs_the_scopes_of_the_records_that_it_has(server: Server, scope: str, missing: str) -> None:
+    refused = await ask(server, await server.key("exports", scope, organisation="acme"), format="evidence")
+    assert refused.status == 403
+    assert repr(missing) in refused.json["detail"]
 
 
 @pytest.mark.parametrize("more", [{"disclose": ["employee"]}, {"employee": "e-1042"}])
@@ -187,7 +213,8 @@ async def test_a_bound_key_gets_its_own_part_and_sees_no_exports_of_others(serve
     assert len((await server.get("/v1/exports", key)).json["exports"]) == 2
     refused = await ask(server, key, format="csv", department="legal")
     assert (refused.status, refused.json["detail"]) == (403, "The API key is bound to another department.")
-    assert (await ask(server, key, format="evidence")).status == 403
+    of_part = await server.key("exports", "holds", "spend:read", organisation="acme", department="sales")
+    assert "bound below" in (await ask(server, of_part, format="evidence")).json["detail"]
     other = await server.key("exports", organisation="initech")
     assert (await server.get(f"/v1/exports/{whole['export_id']}", other)).status == 404
 
@@ -274,7 +301,7 @@ async def test_files_are_removed_when_their_time_is_over(server: Server) -> None
 
 
 async def test_the_evidence_says_what_controls_ask_and_has_the_records(server: Server) -> None:
-    key = await server.key("exports", organisation="acme")
+    key = await server.key("exports", "holds", "spend:read", organisation="acme")
     _, files = await exported(server, key, format="evidence")
     inside = _opened_by_name(files)
     said = inside["CONTROLS.md"].decode()

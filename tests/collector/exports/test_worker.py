@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection
 
 from p402.collector.exports import sections
 from p402.collector.exports.folder import ExportFolder
+from p402.collector.price_settings import NegotiatedPriceSettings
 from p402.collector.storage.export_pages import ExportPages
 from p402.collector.storage.exports import forget_disclosing
 from p402.collector.storage.sealed_charges import SealedCharges
@@ -214,6 +216,16 @@ async def test_a_session_over_many_pages_is_laid_along_its_receipts_once(
             assert len(looked_at) == 1, kind
             if kind == "charges-csv":
                 assert [row["receipt_id"] for row in rows(files["charges.csv"])] == [id_ for id_ in ids for _ in "123"]
+
+
+async def test_focus_has_the_list_beside_what_was_agreed(tmp_path: Path) -> None:
+    agreed = NegotiatedPriceSettings.model_validate({"provider": "anthropic", "discount_percent": "20"})
+    async with serving(tmp_path, prices=[agreed]) as server:
+        await server.send(ASpan())
+        _, files = await exported(server, None, format="focus")
+        found = rows(files["focus.csv"])
+        costs = [sum(Decimal(row[name]) for row in found) for name in ("BilledCost", "ContractedCost", "ListCost")]
+        assert costs == [Decimal("0.211388"), Decimal("0.211388"), Decimal("0.264235")]
 
 
 async def test_pages_of_any_size_give_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

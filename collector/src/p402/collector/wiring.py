@@ -445,11 +445,14 @@ def _exports(
         for it in settings.markup
     ]
 
-    def find_card(charge: Charge) -> RateCard | None:
+    listed = load_price_book() if settings.prices else prices  # the list alone
+
+    def find_card(charge: Charge) -> tuple[RateCard | None, RateCard | None]:
         if charge.price != prices.reference:
-            return None
-        card = prices.card(charge.provider, charge.model, charge.started_at, charge.service_tier)
-        return card if isinstance(card, RateCard) else None
+            return None, None
+        named = charge.provider, charge.model, charge.started_at, charge.service_tier
+        card, of_list = prices.card(*named), listed.card(*named)
+        return card if isinstance(card, RateCard) else None, of_list if isinstance(of_list, RateCard) else None
 
     folder = ExportFolder(settings.exports_folder)
     worker = ExportWorker(
@@ -461,7 +464,9 @@ def _exports(
         most_bytes=settings.export_max_bytes,
         version=version("p402-collector"),
     )
-    api = ExportsApi(database, authenticator, folder, worker.wake, clock, ids, settings.default_organisation)
+    api = ExportsApi(
+        database, authenticator, privacy.disclosures, folder, worker.wake, clock, ids, settings.default_organisation
+    )
     statements = StatementsApi(database, authenticator, markups, typesetter, clock, settings.default_organisation)
     return _Exports([*api.routes(), *statements.routes()], worker)
 

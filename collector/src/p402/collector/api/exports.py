@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Connection
 from typing_extensions import TypedDict
 
-from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.auth import Authenticator, Principal, reader_of
 from p402.collector.api.endpoint import Caller, HeaderParameter, Media, endpoint, routes_of
 from p402.collector.api.fields import Count, Hex32, Id, Json, Time, shape
 from p402.collector.api.problem import Conflict, Forbidden, NotFound
@@ -23,6 +23,7 @@ from p402.collector.exports.ports import Export, ExportFormat, ExportRequest, Ex
 from p402.collector.exports.requests import request_value
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
+from p402.collector.storage.disclosures import Disclosures
 from p402.collector.storage.exports import TooManyExports, export_by_id, exports_page, request_export
 from p402.exporters.documents.manifest import ManifestFile
 from p402.vocabulary import Attribution, Clock, IdFactory, Level, rfc3339
@@ -30,6 +31,8 @@ from p402.vocabulary import Attribution, Clock, IdFactory, Level, rfc3339
 __all__ = ["ExportsApi"]
 
 _PERSONAL = "receipts:personal"
+_OF_EVIDENCE = ("holds", "spend:read")  # what GET /v1/access-log, /v1/audit and /v1/anomalies need
+_FILE = "GET /v1/exports/{export_id}/files/{name}"
 _TYPES = {
     "csv": "text/csv",
     "json": "application/json",
@@ -44,7 +47,7 @@ class ExportBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    format: ExportFormat
+    format: Annotated[ExportFormat, Field(description="`evidence` needs the scopes `holds` and `spend:read` too.")]
     from_: Annotated[
         Moment | None,
         Field(alias="from", description="First time: of receipts by their issue, of charges by what they post to."),
@@ -144,6 +147,7 @@ class ExportsApi:
 
     database: Database
     authenticator: Authenticator
+    disclosures: Disclosures
     folder: ExportFolder
     wake: Callable[[], None]
     clock: Clock
@@ -174,6 +178,8 @@ class ExportsApi:
         if request.disclose or body.employee is not None:
             principal.require(_PERSONAL)
         if request.format is ExportFormat.EVIDENCE:
+            for scope in _OF_EVIDENCE:
+                principal.require(scope)
             principal.require_whole_organisation()
         now = self.clock.now()
 
@@ -214,7 +220,7 @@ class ExportsApi:
         return web.json_response(_view(await self._export(caller, export_id)), headers={"Cache-Control": "no-cache"})
 
     @endpoint(
-        "GET /v1/exports/{export_id}/files/{name}",
+        _FILE,
         scope="exports",
         answers={
             200: tuple(Media(kind, about="The file; its media type is that of its name.") for kind in _TYPES.values()),
@@ -230,7 +236,8 @@ class ExportsApi:
     async def file(self, caller: Caller, export_id: str, name: str) -> web.StreamResponse:
         """Download a file of an export.
 
-        A file never changes. Its SHA-256 is in the export and in ``manifest.json``.
+        A file never changes. Its SHA-256 is in the export and in ``manifest.json``. The access log has who downloads what is
+        personal.
         """
         export = await self._export(caller, export_id)
         if export.state is not ExportState.DONE:
@@ -247,6 +254,8 @@ class ExportsApi:
                 "The file is not at this collector: another one made it. Collectors of one database must share "
                 "P402_EXPORT_DIR."
             )
+        if export.request.discloses:
+            await self.disclosures.note(reader_of(caller.principal, _FILE), export.organisation, [export.id])
         headers = {
             "Content-Type": _TYPES[name.rpartition(".")[2]],
             "Content-Disposition": f'attachment; filename="{name}"',

@@ -21,7 +21,7 @@ from p402.collector.sessions.seal import Sealer
 from p402.collector.storage.database import Database
 from p402.collector.storage.session_list import (
     ListedSession,
-    charges_of_session,
+    charges_of_sessions,
     decisions_of_session,
     is_within,
     sessions_page,
@@ -79,7 +79,7 @@ class WholeSession(SessionView):
     decisions: list[StoredDecision]
     """About calls around the time of those charges, refusals too."""
     next_after: int | None
-    """Of the charges."""
+    """Of the charges, the same for all owners of a session id."""
 
 
 @shape
@@ -129,13 +129,16 @@ class SessionsApi:
 
     @endpoint("GET /v1/sessions/{session}", scope="spend:read", answers={200: SessionOfOwners})
     async def session(self, caller: Caller, query: Page, session: str) -> web.Response:
-        """Show a session with its receipts, its charges in pages, and what was decided about its calls."""
+        """Show a session with its receipts, its charges in pages, and what was decided about its calls.
+
+        Where an id has several owners, a page is of the charges of all of them.
+        """
         within = caller.principal.within(caller.organisation)
         narrowed = Attribution(session=session)
 
         def read(connection: Connection) -> list[WholeSession]:
             found = sessions_page(connection, within, narrowed, 0, _MOST_OWNERS, open_=None)
-            return [self._whole(connection, listed, query) for listed in found]
+            return _whole(connection, found, query)
 
         found = await self.database.read(read)
         if not found:
@@ -160,15 +163,22 @@ class SessionsApi:
         }
         return web.json_response(closing, status=202)
 
-    def _whole(self, connection: Connection, listed: ListedSession, query: Page) -> WholeSession:
-        called = charges_of_session(connection, listed.number, query.after, query.limit)
-        decided = decisions_of_session(connection, listed, [charge for _, charge in called])
-        return {
+
+def _whole(connection: Connection, found: list[ListedSession], query: Page) -> list[WholeSession]:
+    called = charges_of_sessions(connection, [listed.number for listed in found], query.after, query.limit)
+    sharing = len({number for number, _, _ in called})
+    sessions: list[WholeSession] = []
+    for listed in found:
+        own = [(seq, charge) for number, seq, charge in called if number == listed.number]
+        decided = decisions_of_session(connection, listed, [charge for _, charge in own], sharing)
+        whole: WholeSession = {
             **_view(listed),
-            "charges": [charge_view(seq, charge) for seq, charge in called],
+            "charges": [charge_view(seq, charge) for seq, charge in own],
             "decisions": [stored_decision_view(one) for one in decided],
-            "next_after": called[-1][0] if len(called) == query.limit else None,
+            "next_after": called[-1][1] if len(called) == query.limit else None,
         }
+        sessions.append(whole)
+    return sessions
 
 
 def _view(listed: ListedSession) -> SessionView:

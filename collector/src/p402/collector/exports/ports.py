@@ -87,6 +87,11 @@ class ExportRequest:
     disclose: tuple[str, ...] = ()
     """Some of `DISCLOSABLE`."""
 
+    @property
+    def discloses(self) -> bool:
+        """Tell whether its files say something of persons: what is disclosed, or whose records they are."""
+        return bool(self.disclose or self.within.employee or self.within.session)
+
 
 @dataclass(frozen=True, slots=True)
 class Written:

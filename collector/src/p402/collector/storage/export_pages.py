@@ -32,8 +32,8 @@ from p402.vocabulary import Attribution, Charge, Level
 
 __all__ = ["ExportPages", "FindCard", "MakePages", "export_pages"]
 
-FindCard = Callable[[Charge], RateCard | None]
-"""Finds the prices that a charge was computed from; None if they are not held any more."""
+FindCard = Callable[[Charge], tuple[RateCard | None, RateCard | None]]
+"""Finds the prices that a charge was computed from, None if they are not held any more; and those of the list, if it has any."""
 MakePages = Callable[[Connection, Export], "ExportPages"]
 
 _PERSONAL_LEVELS = {"employee": "employee", "session": "session_id"}
@@ -284,6 +284,7 @@ class ExportPages:
             recorded_at = from_millis(row["recorded_at"])
             whose = charge.attribution
             rule = markup_of(self._markups, whose.department, whose.project, whose.client)
+            card, listed = self._find_card(charge)
             receipt = sealed.receipt_of(row["scope_id"], row["seq"])
             if (whose.employee and "employee" in shown) or (whose.session and "session_id" in shown):
                 self.disclosed.append(receipt.receipt_id if receipt else f"charge {row['seq']}")
@@ -295,7 +296,8 @@ class ExportPages:
                     organisation=self._organisation,
                     correction=posting_of(row["seq"], charge.started_at, recorded_at, self._closed).adjustment,
                     receipt=receipt,
-                    card=self._find_card(charge),
+                    card=card,
+                    listed=listed,
                     markup_basis_points=rule.basis_points if rule else None,
                 )
             )

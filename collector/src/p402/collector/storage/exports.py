@@ -161,7 +161,7 @@ def request_export(
             organisation=export.organisation,
             key_id=key_id,
             request=json.dumps(request_value(request)),
-            discloses=int(bool(request.disclose or request.within.employee or request.within.session)),
+            discloses=int(request.discloses),
             state=export.state.value,
             created_at=to_millis(at),
             charges_through=0,

@@ -16,7 +16,7 @@ from p402.collector.storage.driver import driver
 from p402.collector.storage.tables import charges, receipts, scopes, sessions
 from p402.vocabulary import Attribution, Charge, Level, Money
 
-__all__ = ["ListedSession", "charges_of_session", "decisions_of_session", "is_within", "sessions_page"]
+__all__ = ["ListedSession", "charges_of_sessions", "decisions_of_session", "is_within", "sessions_page"]
 
 _AROUND = timedelta(hours=1)  # a decision is made before its call begins, and calls end before they are recorded
 _MOST_DECISIONS = 10_000  # that are looked through
@@ -69,21 +69,28 @@ def is_within(connection: Connection, organisation: str, session: str, within: A
     return connection.execute(count).scalar_one() == connection.execute(count.where(*within_scope(within))).scalar_one()
 
 
-def charges_of_session(connection: Connection, number: int, after: int, limit: int) -> list[tuple[int, Charge]]:
-    """Give the charges of a session in the order of recording, each with its sequence number."""
-    query = charges_joined().where(charges.c.scope_id == number, charges.c.seq > after)
+def charges_of_sessions(
+    connection: Connection, numbers: Sequence[int], after: int, limit: int
+) -> list[tuple[int, int, Charge]]:
+    """Give the charges of sessions together in the order of recording, each with its session and its sequence number."""
+    query = charges_joined().where(charges.c.scope_id.in_(numbers), charges.c.seq > after)
     rows = connection.execute(query.order_by(charges.c.seq).limit(limit)).mappings()
-    return [(row["seq"], charge_of(dict(row))) for row in rows]
+    return [(row["scope_id"], row["seq"], charge_of(dict(row))) for row in rows]
 
 
-def decisions_of_session(connection: Connection, listed: ListedSession, called: Sequence[Charge]) -> list[Decided]:
-    """Give what was decided about calls of a session, around the time of the calls that are shown; refusals too."""
+def decisions_of_session(
+    connection: Connection, listed: ListedSession, called: Sequence[Charge], sharing: int = 1
+) -> list[Decided]:
+    """Give what was decided about calls of a session, around the time of the calls that are shown; refusals too.
+
+    ``sharing`` is how many sessions are shown: together they look through no more decisions than one.
+    """
     if not called:
         return []
     first, last = min(charge.started_at for charge in called), max(charge.ended_at for charge in called)
     begin, end = first - _AROUND, max(last, listed.last_seen_at) + _AROUND
     organisation = listed.owner.organisation or ""
-    found = decisions_between(driver(connection), organisation, begin, end, _MOST_DECISIONS)
+    found = decisions_between(driver(connection), organisation, begin, end, _MOST_DECISIONS // sharing)
     return [decided for decided in found if attribution_of(decided) == listed.owner]
 
 

@@ -3,7 +3,7 @@
 One row is for the charges of one receipt (charges that are not sealed yet make rows of their own) that share hour, model,
 prices and token kind. ``BilledCost`` and ``EffectiveCost`` are what the ledger has, to the nano-dollar, so the rows of a
 charge add up to it; ``ListCost`` and ``ContractedCost`` are the exact product of quantity and unit price, as the specification
-asks, and may have more decimals. Every number has a point, by which readers tell decimals from whole numbers. A charge without a price has no row, since a cost must not be null and zero would be a lie: the caller counts
+asks, and may have more decimals: the one by the provider's list, the other by what was agreed with it. Every number has a point, by which readers tell decimals from whole numbers. A charge without a price has no row, since a cost must not be null and zero would be a lie: the caller counts
 and lists it.
 """
 
@@ -114,6 +114,7 @@ class _Row:
     meter: str
     unit: str
     unit_price: Fraction
+    list_price: Fraction
     first_seq: int
     last_seq: int
     quantity: int = 0
@@ -131,11 +132,12 @@ def focus_rows(charges: Iterable[PostedCharge]) -> Iterator[tuple[Cell, ...]]:
         charge = posted.charge
         if charge.cost is None:
             continue
-        for kind in split_cost(charge.cost, charge.usage, posted.card):
-            key = (*_shared(posted), kind.meter, kind.unit_price.numerator, kind.unit_price.denominator)
+        for kind in split_cost(charge.cost, charge.usage, posted.card, posted.listed):
+            prices = kind.unit_price, kind.list_price
+            key = (*_shared(posted), kind.meter, *(part for price in prices for part in price.as_integer_ratio()))
             row = rows.get(key)
             if row is None:
-                row = rows[key] = _Row(posted, kind.meter, kind.unit, kind.unit_price, posted.seq, posted.seq)
+                row = rows[key] = _Row(posted, kind.meter, kind.unit, *prices, posted.seq, posted.seq)
             row.quantity += kind.quantity
             row.cost += kind.cost.nano_usd
             row.first_seq, row.last_seq = min(row.first_seq, posted.seq), max(row.last_seq, posted.seq)
@@ -169,6 +171,7 @@ def _cells(row: _Row) -> tuple[Cell, ...]:
     hour, month = _hour(charge.started_at), month_of(posted.posted_at)
     sku = f"{charge.provider}/{charge.model}/{row.meter.lower().replace(' ', '-')}"
     unit_price, exact = _usd(row.unit_price), _usd(row.unit_price * row.quantity)
+    list_price, at_list = _usd(row.list_price), _usd(row.list_price * row.quantity)
     points = posted.markup_basis_points
     project = charge.attribution.project
     tier = charge.service_tier
@@ -192,13 +195,13 @@ def _cells(row: _Row) -> tuple[Cell, ...]:
         "EffectiveCost": cost,
         "HostProviderName": provider,
         "InvoiceIssuerName": provider,
-        "ListCost": exact,
-        "ListUnitPrice": unit_price,
+        "ListCost": at_list,
+        "ListUnitPrice": list_price,
         "PricingCategory": "Standard",
         "PricingCurrency": "USD",
         "PricingCurrencyContractedUnitPrice": unit_price,
         "PricingCurrencyEffectiveCost": cost,
-        "PricingCurrencyListUnitPrice": unit_price,
+        "PricingCurrencyListUnitPrice": list_price,
         "PricingQuantity": quantity,
         "PricingUnit": row.unit,
         "ProviderName": provider,

@@ -38,6 +38,8 @@ class PostedCharge:
     """None while its session is not sealed."""
     card: RateCard | None
     """The prices that it was computed from; None if they are not held any more."""
+    listed: RateCard | None = None
+    """What the provider's list says, where ``card`` is of prices that were agreed; None if it says nothing else."""
     markup_basis_points: int | None = None
     """What the configuration adds for whoever it is charged to, in hundredths of a per cent."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from p402.decisions import KINDS, RateCard
+from p402.decisions import KINDS, RateCard, UnpriceableUsage
 from p402.exporters.documents.apportion import apportion, divide_half_even
 from p402.vocabulary import Money, Usage
 
@@ -31,6 +31,8 @@ class KindCost:
     quantity: int
     unit_price: Fraction
     """Exact, in nano-USD."""
+    list_price: Fraction
+    """The same by the provider's list."""
     cost: Money
 
 
@@ -99,7 +101,7 @@ _METERS = (
 _WHOLE = "Requests"
 
 
-def split_cost(cost: Money, usage: Usage, card: RateCard | None) -> list[KindCost]:
+def split_cost(cost: Money, usage: Usage, card: RateCard | None, listed: RateCard | None = None) -> list[KindCost]:
     """Divide a charge's cost by kinds, in the order of the meters; kinds without tokens are left out.
 
     Without the card that the cost was computed from, or where counts overlap in a way that they do not tell (cached
@@ -109,26 +111,57 @@ def split_cost(cost: Money, usage: Usage, card: RateCard | None) -> list[KindCos
         cost: what the charge came to.
         usage: what it was computed from.
         card: the prices it was computed from; None if they are not held any more.
+        listed: those of the provider's list, if others were agreed. Where it has none for the usage, the agreed ones count as
+            listed.
     """
+    at_list = None if listed is None else _cost(listed, usage)
     if card is None:
-        return [_whole(cost)]
-    rates = next((band.rates for band in card.long_prompts if usage.input_tokens > band.above), card.rates)
-    rate = dict(zip(KINDS, rates, strict=True))
+        return [_whole(cost, at_list)]
     counts = [sum(factor * getattr(usage, kind) for kind, factor in meter.count.items()) for meter in _METERS]
-    prices = [sum(rate[kind] for kind in meter.price) for meter in _METERS]
+    prices = _prices(card, usage)
     exact = [count * price for count, price in zip(counts, prices, strict=True)] + [card.per_call]
     unit = 10**card.decimals
     if min(counts) < 0 or min(exact) < 0 or divide_half_even(sum(exact), unit) != cost.nano_usd:
-        return [_whole(cost)]
+        return [_whole(cost, at_list)]
+    of_list = card if listed is None or at_list is None else listed
+    list_prices = [Fraction(price, 10**of_list.decimals) for price in (*_prices(of_list, usage), of_list.per_call)]
     kinds = [(meter.name, TOKENS, count, price) for meter, count, price in zip(_METERS, counts, prices, strict=True)]
     kinds.append((_WHOLE, REQUESTS, 1 if card.per_call else 0, card.per_call))
     parts = apportion(cost.nano_usd, exact, unit)
     return [
-        KindCost(meter=name, unit=counted, quantity=count, unit_price=Fraction(price, unit), cost=Money(part))
-        for (name, counted, count, price), part in zip(kinds, parts, strict=True)
+        KindCost(
+            meter=name,
+            unit=counted,
+            quantity=count,
+            unit_price=Fraction(price, unit),
+            list_price=list_price,
+            cost=Money(part),
+        )
+        for (name, counted, count, price), list_price, part in zip(kinds, list_prices, parts, strict=True)
         if count
     ]
 
 
-def _whole(cost: Money) -> KindCost:
-    return KindCost(meter=_WHOLE, unit=REQUESTS, quantity=1, unit_price=Fraction(cost.nano_usd), cost=cost)
+def _prices(card: RateCard, usage: Usage) -> list[int]:
+    """Give the unit price of each meter, in the card's scale."""
+    rates = next((band.rates for band in card.long_prompts if usage.input_tokens > band.above), card.rates)
+    rate = dict(zip(KINDS, rates, strict=True))
+    return [sum(rate[kind] for kind in meter.price) for meter in _METERS]
+
+
+def _cost(card: RateCard, usage: Usage) -> Money | None:
+    try:
+        return card.cost(usage)
+    except UnpriceableUsage:
+        return None
+
+
+def _whole(cost: Money, at_list: Money | None) -> KindCost:
+    return KindCost(
+        meter=_WHOLE,
+        unit=REQUESTS,
+        quantity=1,
+        unit_price=Fraction(cost.nano_usd),
+        list_price=Fraction((cost if at_list is None else at_list).nano_usd),
+        cost=cost,
+    )
