@@ -196,6 +196,19 @@ async def test_a_version_that_landed_is_found_by_its_memo(settler: TempoSettler,
     assert anchor_of(await payment.find()).tx_hash == landed.tx_hash != payment.signed.tx_hash
 
 
+async def test_another_version_is_found_by_any_of_its_memos(settler: TempoSettler, node: Anvil) -> None:
+    payment = Payment(settler, amount=7, payee=PAYEE)
+    landed = await payment.sign()
+    await settler.send(landed.raw)
+    node.mine(4)
+    missing = a_transfer(PAYEE, 3)
+    payment.transfers.insert(0, missing)  # as one that was diverted, which leaves no log
+    payment.signed = payment.sign_at(landed.nonce, landed.valid_before + 60)
+    final = await payment.find()
+    assert isinstance(final, Final)
+    assert [anchor and anchor.tx_hash for anchor in final.anchors] == [None, landed.tx_hash]
+
+
 async def test_more_than_the_payer_has_is_reverted_and_uses_up_the_nonce(settler: TempoSettler, node: Anvil) -> None:
     payment = Payment(settler, amount=10**30, payee=PAYEE)
     await settler.send((await payment.sign()).raw)

@@ -153,7 +153,7 @@ class SettlerTwin:
         self._reach()
         chain = self.chain
         found: Any = next((it for it in chain.landed if it.tx_hash == signed.tx_hash), None) or next(
-            (it for it in chain.landed if it.memo == transfers[0].memo.hex() and it.block >= from_block), None
+            (it for it in chain.landed if it.block >= from_block and self._carries(it, transfers)), None
         )
         if found is not None:
             return self._judge(found, transfers)
@@ -161,6 +161,9 @@ class SettlerTwin:
         if nonce > signed.nonce:
             return Superseded()
         return Dead(nonce) if chain.finalized_time >= signed.valid_before else Pending()
+
+    def _carries(self, landed: _Landed, transfers: Sequence[Transfer]) -> bool:
+        return bool({log.transfer.memo for log in self._logs(landed)} & {transfer.memo for transfer in transfers})
 
     def _judge(self, found: _Landed, transfers: Sequence[Transfer]) -> Finding:
         if found.block > self.chain.finalized_number:

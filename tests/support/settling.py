@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from p402.collector.settlement.ports import KeptTransaction, Settlement
+from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.rules import SettlementRule, SettlementRules, Triggers
 from p402.collector.settlement.worker import SettlementWorker
+from p402.collector.storage.chain_checks import SqlChainChecks
 from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.settlements import SqlSettlements, settlements_page
 from p402.receipts import SettlementMode
@@ -49,8 +51,24 @@ class Settling:
         books = self.books
         leadership = Leadership(books.database, "settlement", new_id("clt", books.clock.now()), books.clock)
         return SettlementWorker(
-            self.store, leadership, self.settler, self.rules, self.triggers, books.metrics, books.clock, new_id
+            self.store,
+            leadership,
+            self.settler,
+            self.reconciler,
+            self.rules,
+            self.triggers,
+            books.metrics,
+            books.clock,
+            new_id,
         )
+
+    @property
+    def reconciler(self) -> SettlementReconciler:
+        """What compares the chain with the ledger."""
+        books = self.books
+        leadership = Leadership(books.database, "settlement-check", "a", books.clock)
+        checks = SqlChainChecks(books.database, "default")
+        return SettlementReconciler(checks, leadership, self.settler, books.metrics, books.clock)
 
     async def receipt(self, organisation: str = "acme") -> None:
         """Seal one more receipt of $0.264235; it takes an hour."""

@@ -139,6 +139,35 @@ async def test_a_doubt_is_resolved_once(settled: Server, outcome: str, payments:
     assert [change["detail"] for change in audited if change["action"] == "settlement.resolved"] == [body]
 
 
+async def test_a_doubt_is_found_however_old_it_is(settled: Server) -> None:
+    settlement_id = await doubt(settled)
+    for flag, listed in (("true", [settlement_id]), ("false", [])):
+        page = (await ask(settled, "GET", f"/v1/settlements?organisation=acme&in_doubt={flag}")).json
+        assert [settlement["settlement_id"] for settlement in page["settlements"]] == listed
+
+
+async def test_a_difference_of_nobodys_is_shown_to_the_default_organisation_until_it_is_acknowledged(
+    settled: Server,
+) -> None:
+    await settled.collector.database.write(
+        lambda connection: connection.exec_driver_sql(
+            "INSERT INTO discrepancies (id, kind, place, memo, problem, found_at)"
+            f" VALUES ('dsc_1', 'unknown_memo', '0xab:0', X'{'00' * 32}', 'Who was it?', 1)"
+        )
+    )
+    path = "/v1/settlements/reconciliation"
+    body = {"reason": "the payee gave it back"}
+    assert (await ask(settled, "GET", f"{path}?organisation=acme")).json["discrepancies"] == []
+    assert (await ask(settled, "POST", f"{path}/dsc_1/acknowledge?organisation=acme", body)).status == 404
+    [shown] = (await ask(settled, "GET", path)).json["discrepancies"]
+    assert shown["discrepancy_id"] == "dsc_1"
+    answer = await ask(settled, "POST", f"{path}/dsc_1/acknowledge", body)
+    assert (answer.status, answer.json["discrepancies"]) == (200, [])
+    assert (await ask(settled, "POST", f"{path}/dsc_1/acknowledge", body)).status == 404
+    [audited] = (await ask(settled, "GET", "/v1/audit")).json["audit"][:1]
+    assert (audited["action"], audited["detail"]["reason"]) == ("discrepancy.acknowledged", body["reason"])
+
+
 async def test_without_a_node_nothing_is_compared(settled: Server) -> None:
     shown = await ask(settled, "GET", "/v1/settlements/reconciliation?organisation=acme")
     assert (shown.json["checked_at"], shown.json["discrepancies"]) == (None, [])

@@ -11,13 +11,19 @@ import pytest
 from p402.collector.settlement.ports import FailureKind, Settlement, SettlementState
 from p402.collector.settlement.reconcile import Checked, DiscrepancyKind, SettlementReconciler
 from p402.collector.settlement.rules import SettlementRules
-from p402.collector.storage.chain_checks import KeptDiscrepancy, SqlChainChecks, discrepancies_page, last_check
+from p402.collector.storage.chain_checks import (
+    KeptDiscrepancy,
+    SqlChainChecks,
+    acknowledge_discrepancy,
+    discrepancies_page,
+    last_check,
+)
 from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.settlement_requests import Outcome, resolve_settlement
 from p402.receipts.errors import ChainUnavailable
 from p402.receipts.settlement import Lane, MemoOnChain, Transfer
 from support.chain_twin import ChainTwin, SettlerTwin
-from support.settling import PAY, PAYEE, Settling
+from support.settling import ANCHOR, PAY, PAYEE, Settling
 
 COST = 264_235  # µUSD, of one receipt
 STRANGERS_MEMO = bytes(range(32))
@@ -144,7 +150,7 @@ async def test_what_was_said_to_be_paid_is_not_doubted_again(paying: Settling) -
     assert not (await paying.only()).in_doubt
 
 
-async def test_a_planned_settlement_that_is_on_the_chain_is_not_signed(paying: Settling) -> None:
+async def test_a_planned_settlement_that_the_chain_has_is_not_paid_again(paying: Settling) -> None:
     await paying.settle()
     await paying.receipt()
     paying.chain.away = True
@@ -152,12 +158,46 @@ async def test_a_planned_settlement_that_is_on_the_chain_is_not_signed(paying: S
         await paying.step()
     paying.chain.away = False
     _, planned = await paying.settlements()
-    await transfer_by_hand(paying, planned.transfer)
-    assert [it.kind for it in (await check(paying)).found] == [DiscrepancyKind.NOT_FINAL]
+    await transfer_by_hand(paying, planned.transfer)  # what was done after the backup that was put back
     await paying.step()
     _, failed = await paying.settlements()
     assert (failed.state, failed.failure, failed.in_doubt) == (SettlementState.FAILED, FailureKind.SUPERSEDED, True)
+    assert failed.tx_hash == paying.chain.landed[-1].tx_hash
+    assert paying.chain.waiting == []
     assert paying.chain.paid() == 2 * COST
+
+
+async def test_while_a_transfer_is_unknown_nothing_is_paid_and_everything_is_anchored(paying: Settling) -> None:
+    paying.rules = SettlementRules(PAY, {"initech": ANCHOR})
+    await paying.settle()
+    await transfer_by_hand(paying, Transfer(STRANGERS_MEMO, PAYEE, 7))
+    await paying.receipt()
+    await paying.receipt("initech")
+    await paying.settle()
+    _, failed = await paying.settlements()
+    assert (failed.failure, failed.in_doubt) == (FailureKind.UNRECONCILED, False)
+    [anchored] = await paying.settlements("initech")
+    assert anchored.state is SettlementState.FINAL
+    paying.books.clock.advance(minutes=10)
+    await paying.settle()
+    *_, waiting = await paying.settlements()
+    assert (waiting.state, waiting.statement.amount_micro_usd) == (SettlementState.FINAL, 0)
+    assert not await acknowledge(paying, with_nobodys=False)
+    assert await acknowledge(paying, with_nobodys=True)
+    await paying.receipt()
+    await paying.settle()
+    assert paying.chain.paid() == 3 * COST + 7
+    assert await kept_for(paying, with_nobodys=True) == []
+
+
+async def acknowledge(at_work: Settling, *, with_nobodys: bool) -> bool:
+    [known] = await kept_for(at_work, with_nobodys=True)
+    now = at_work.books.clock.now()
+    return await at_work.books.database.write(
+        lambda connection: acknowledge_discrepancy(
+            connection, known.discrepancy_id, "acme", None, "seen", now, with_nobodys=with_nobodys
+        )
+    )
 
 
 async def test_a_final_settlement_that_the_chain_does_not_have_is_found(paying: Settling) -> None:

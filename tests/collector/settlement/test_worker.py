@@ -133,7 +133,7 @@ async def test_what_died_is_signed_again_for_the_same_place(at_work: Settling) -
     kept = await at_work.under_way()
     again = kept.signed
     assert (again.nonce_key, again.nonce) == (dead.nonce_key, dead.nonce) == (1, 0)
-    assert (kept.signed_at_block, kept.attempt) == (100, 2)  # the first version's: it is looked for from there
+    assert (kept.signed_at_block, kept.attempt) == (101, 2)  # what is dead is not looked for any more
     assert (again.raw != dead.raw, again.valid_before) == (True, at_work.chain.time + 120)
     at_work.chain.block()
     at_work.chain.finalise()

@@ -400,10 +400,18 @@ def _settlement(
     if not settings.settles:
         off = SettlementsApi(database, authenticator, rules, None, None, clock, organisation)
         return _Settled(off.routes(), [], None, None)
+    reconciler = SettlementReconciler(
+        SqlChainChecks(database, organisation),
+        Leadership(database, "settlement-check", ids("clt", clock.now()), clock),
+        settler,
+        metrics,
+        clock,
+    )
     settler = connect(settings)
     worker = SettlementWorker(
         SqlSettlements(database, signers),
         Leadership(database, "settlement", ids("clt", clock.now()), clock),
+        reconciler,
         settler,
         rules,
         triggers_of(settings),
@@ -411,13 +419,6 @@ def _settlement(
         clock,
         ids,
         settings.settlement_max_fee_per_gas,
-    )
-    reconciler = SettlementReconciler(
-        SqlChainChecks(database, organisation),
-        Leadership(database, "settlement-check", ids("clt", clock.now()), clock),
-        settler,
-        metrics,
-        clock,
     )
     api = SettlementsApi(database, authenticator, rules, settler.network, reconciler, clock, organisation)
     return _Settled(api.routes(), [worker.run, reconciler.run], settler.network, worker)

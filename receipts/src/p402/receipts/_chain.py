@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -62,6 +63,8 @@ class ChainReader:
             with urlopen(request, timeout=self._timeout) as response:  # noqa: S310 - the scheme was checked
                 answer = json.loads(response.read(_MAX_ANSWER_BYTES))
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it holds the connection
             raise ChainUnavailable(
                 f"The chain's node did not answer {method}: {kind_of_failure(error)}. Check --rpc, or try later."
             ) from None  # the cause may have the node's address, and that a key

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.problem import Conflict, NotFound
-from p402.collector.api.query import Cursor, Limit, Query
+from p402.collector.api.query import Cursor, Flag, Limit, Query
 from p402.collector.api.settlement_views import (
     Asked,
     PaymentPage,
@@ -26,7 +26,13 @@ from p402.collector.api.views import SettlementList, SettlementView, settlement_
 from p402.collector.settlement.ports import Settlement, SettlementState
 from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.rules import SettlementRule, SettlementRules
-from p402.collector.storage.chain_checks import KeptDiscrepancy, LastCheck, discrepancies_page, last_check
+from p402.collector.storage.chain_checks import (
+    KeptDiscrepancy,
+    LastCheck,
+    acknowledge_discrepancy,
+    discrepancies_page,
+    last_check,
+)
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.settlement_requests import (
@@ -56,6 +62,10 @@ class SettlementsQuery(Query):
     )
     limit: Limit = 100
     state: Annotated[SettlementState | None, Field(description="Only those in this state.")] = None
+    in_doubt: Annotated[
+        Flag | None,
+        Field(description="Only those of which nobody has said what became of their payment, or none of them."),
+    ] = None
 
 
 class PaymentsQuery(Query):
@@ -113,6 +123,18 @@ class ResolutionBody(BaseModel):
     ]
 
 
+class AcknowledgementBody(BaseModel):
+    """Why a difference needs no more attention."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=1000),
+        Field(examples=["Made by hand; noted as paid elsewhere."]),
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class SettlementsApi:
     """What the handlers need."""
@@ -136,7 +158,9 @@ class SettlementsApi:
         caller.principal.require_whole_organisation()
         organisation = caller.organisation
         found = await self.database.read(
-            lambda connection: settlements_page(connection, organisation, query.limit, query.after, query.state)
+            lambda connection: settlements_page(
+                connection, organisation, query.limit, query.after, query.state, query.in_doubt
+            )
         )
         full = len(found) == query.limit
         listed: SettlementList = {
@@ -215,6 +239,27 @@ class SettlementsApi:
         except WrongChain as error:
             raise Conflict(str(error)) from error
         return web.json_response(await self._reconciliation(caller.organisation, 100))
+
+    @endpoint(
+        "POST /v1/settlements/reconciliation/{discrepancy_id}/acknowledge",
+        scope="admin",
+        answers={200: ReconciliationView},
+        problems=(404,),
+    )
+    async def acknowledge(self, caller: Caller, discrepancy_id: str, body: AcknowledgementBody) -> web.Response:
+        """Take a difference off the list; when no transfer is unknown any more, payments go on."""
+        caller.principal.require_whole_organisation()
+        organisation, actor, now = caller.organisation, caller.principal.key_id, self.clock.now()
+        is_default = organisation == self.default_organisation
+
+        def change(connection: Connection) -> bool:
+            return acknowledge_discrepancy(
+                connection, discrepancy_id, organisation, actor, body.reason, now, with_nobodys=is_default
+            )
+
+        if not (is_valid_id(discrepancy_id) and await self.database.write(change)):
+            raise NotFound(f"There is no difference {discrepancy_id[:64]!r} in {organisation!r}.")
+        return web.json_response(await self._reconciliation(organisation, 100))
 
     @endpoint(
         "GET /v1/settlements/{settlement_id}", scope="receipts:read", answers={200: SettlementView}, problems=(404,)

@@ -82,7 +82,11 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     resolve.add_argument("--reason", required=True, help="how you know; it is kept")
     resolve.set_defaults(run=lambda parsed: _resolve(remote_of(parsed), parsed))
-    for action in (status, flush, reconcile, resolve):
+    acknowledge = actions.add_parser("acknowledge", help="say that a difference between chain and ledger is understood")
+    acknowledge.add_argument("difference", help="the id that `p402 settle reconcile` shows")
+    acknowledge.add_argument("--reason", required=True, help="what it was; it is kept")
+    acknowledge.set_defaults(run=lambda parsed: _acknowledge(remote_of(parsed), parsed))
+    for action in (status, flush, reconcile, resolve, acknowledge):
         add_options(action)
 
 
@@ -154,7 +158,9 @@ def _status(parsed: argparse.Namespace) -> int:
     else:
         _say_field("Settlement", "off here: P402_SETTLEMENT_MODE says how to settle")
     remote = remote_of(parsed)
-    listed = remote.get("/v1/settlements", limit="20")["settlements"]
+    doubtful = remote.get("/v1/settlements", in_doubt="true", limit="100")["settlements"]
+    newest = remote.get("/v1/settlements", limit="20")["settlements"]
+    listed = newest + [settlement for settlement in doubtful if settlement not in newest]
     checked = remote.get("/v1/settlements/reconciliation", limit="20")
     for settlement in listed:
         place = settlement["explorer_url"] or settlement["tx_hash"] or ""
@@ -166,7 +172,7 @@ def _status(parsed: argparse.Namespace) -> int:
     if checked["checked_at"]:
         _say_field("Reconciled", f"through block {checked['last_block']} at {checked['checked_at']}")
     _show_differences(checked)
-    return int(bool(checked["discrepancies"]) or any(it["in_doubt"] for it in listed))
+    return int(bool(checked["discrepancies"] or doubtful))
 
 
 async def _on_chain(settings: Settings) -> list[tuple[str, str]]:
@@ -233,6 +239,13 @@ def _resolve(remote: Remote, parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _acknowledge(remote: Remote, parsed: argparse.Namespace) -> int:
+    place = f"/v1/settlements/reconciliation/{quote(parsed.difference, safe='')}/acknowledge"
+    left = remote.ask("POST", place, {"reason": parsed.reason})["discrepancies"]
+    print(f"{parsed.difference} is acknowledged; {len(left)} left.")
+    return 0
+
+
 def _show_differences(checked: dict[str, Any]) -> None:
     for line in _differences(checked):
         print(line, file=sys.stderr)
@@ -240,7 +253,7 @@ def _show_differences(checked: dict[str, Any]) -> None:
 
 def _differences(checked: dict[str, Any]) -> Iterator[str]:
     for found in checked["discrepancies"]:
-        yield f"DIFFERENT {found['kind']}: {found['problem']}"
+        yield f"DIFFERENT {found['discrepancy_id']} {found['kind']}: {found['problem']}"
 
 
 def _say(name: str, address: str, network: TempoNetwork) -> None:

@@ -67,6 +67,8 @@ class FailureKind(StrEnum):
     """Another transaction used the nonce."""
     CONFIGURATION = "configuration"
     """The configuration names another chain, token, payer or payee now."""
+    UNRECONCILED = "unreconciled"
+    """The payer made a transfer that the ledger does not know, which may have been this payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class KeptTransaction:
     transaction_id: str
     signed: SignedTransaction
     signed_at_block: int
-    """The chain's head when its first version was signed."""
+    """The chain's head when the first version was signed that could still land: it is looked for from there."""
     attempt: int
     """1, and one more each time when what was signed had died."""
     settlements: tuple[Settlement, ...]
@@ -150,7 +152,7 @@ class Covered:
     paid_elsewhere: tuple[PaidElsewhere, ...] = ()
     """What no settlement has stated yet, sorted."""
     unresolved: bool = False
-    """Whether a payment of the organisation is in doubt."""
+    """Whether a payment of the organisation is in doubt, or one that nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,10 @@ class SettlementStore(Protocol):
         """Give the settlements that are planned and not signed, the oldest first."""
         ...
 
+    async def has_unknown_transfers(self) -> bool:
+        """Tell whether a payer made transfers that the ledger does not know, and nobody has acknowledged them."""
+        ...
+
     async def transactions(self) -> list[KeptTransaction]:
         """Give the transactions under way, the oldest first."""
         ...
@@ -217,10 +223,19 @@ class SettlementStore(Protocol):
         """
         ...
 
-    async def sign_again(self, transaction: KeptTransaction, place: Lane, sign: Sign, *, died: bool) -> KeptTransaction:
+    async def sign_again(
+        self, transaction: KeptTransaction, place: Lane, sign: Sign, died_before: int | None = None
+    ) -> KeptTransaction:
         """Replace a transaction by one for a place of the same lane: the same place, unless what was there has died.
 
-        Returns what is stored now, which another collector may have signed.
+        Args:
+            transaction: what is replaced.
+            place: where its successor stands.
+            sign: signs that.
+            died_before: the chain's head, when nothing that was signed so far can land any more.
+
+        Returns:
+            What is stored now, which another collector may have signed.
         """
         ...
 

@@ -26,11 +26,12 @@ from p402.collector.settlement.ports import (
     Sign,
     Standing,
 )
+from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.rules import PaymentPlace, SettlementRules, Triggers, make_statement
 from p402.collector.settlement.verdicts import failure_of, never_mined, refused_price
 from p402.exporters.prometheus import CollectorMetrics
 from p402.receipts import SettlementStatement
-from p402.receipts.errors import WrongChain
+from p402.receipts.errors import ChainUnavailable, WrongChain
 from p402.receipts.settlement import (
     Dead,
     Final,
@@ -68,6 +69,7 @@ class SettlementWorker:
         store: SettlementStore,
         leadership: Leadership,
         settler: Settler,
+        reconciler: SettlementReconciler,
         rules: SettlementRules,
         triggers: Triggers,
         metrics: CollectorMetrics,
@@ -79,6 +81,7 @@ class SettlementWorker:
         self._store = store
         self._leadership = leadership
         self._settler = settler
+        self._reconciler = reconciler
         self._rules = rules
         self._triggers = triggers
         self._metrics = metrics
@@ -86,6 +89,8 @@ class SettlementWorker:
         self._new_id = new_id
         self._max_fee_per_gas = max_fee_per_gas or 4 * settler.network.max_fee_per_gas
         self._lanes_are_known = False
+        self._compare_through: int | None = None
+        self._is_compared = False
         network = settler.network
         self._place = PaymentPlace(network.chain_id, network.token, settler.payer)
 
@@ -117,8 +122,7 @@ class SettlementWorker:
         try:
             for transaction in await self._store.transactions():
                 await self._move_on(transaction)
-            for batch in batches(await self._ours(planned_before), self._settler.network, self._settler.payer):
-                await self._sign(batch)
+            await self._sign_what_may_be(await self._ours(planned_before))
         except WrongChain as error:
             await self._on_wrong_chain(str(error))
 
@@ -151,6 +155,37 @@ class SettlementWorker:
         return PaymentPlace(statement.chain_id, statement.token, statement.payer) == self._place
 
     # --- signing
+
+    async def _sign_what_may_be(self, planned: Sequence[Settlement]) -> None:
+        """Sign; anchors also while payments wait for the comparison."""
+        payments = [settlement for settlement in planned if settlement.statement.amount_micro_usd > 0]
+        waits = None
+        may_pay = False
+        try:
+            may_pay = bool(payments) and await self._may_pay(payments)
+        except ChainUnavailable as error:
+            waits = error
+        signable = planned if may_pay else [settlement for settlement in planned if settlement not in payments]
+        for batch in batches(signable, self._settler.network, self._settler.payer):
+            await self._sign(batch)
+        if waits is not None:
+            raise waits
+
+    async def _may_pay(self, payments: Sequence[Settlement]) -> bool:
+        """Tell whether the ledger knows what the payer has paid so far; if it does not, payments fail.
+
+        A database that was put back from a backup may have lost payments, or that they were made: so the chain is compared
+        with it before the first payment of each process, through the block that was the last when that was due.
+        """
+        if not self._is_compared:
+            if self._compare_through is None:
+                self._compare_through = await self._settler.finalized() - 1
+            checked = await self._reconciler.check()
+            self._is_compared = checked.last_block >= self._compare_through  # else something older is still under way
+        if self._is_compared and await self._store.has_unknown_transfers():
+            await self._fail(payments, _UNRECONCILED)
+            return False
+        return self._is_compared
 
     async def _sign(self, batch: Sequence[Settlement]) -> None:
         head = await self._settler.head()
@@ -222,7 +257,7 @@ class SettlementWorker:
             if dearer:
                 sign = self._signer(head, signed.valid_before)
                 place = Lane(signed.nonce_key, signed.nonce)
-                transaction = await self._store.sign_again(transaction, place, sign, died=False)
+                transaction = await self._store.sign_again(transaction, place, sign)
             else:
                 problem = refused_price(head.base_fee_per_gas, signed.max_fee_per_gas).problem
         complaint = await self._send(transaction)
@@ -244,7 +279,7 @@ class SettlementWorker:
             failure = never_mined(transaction)
         if failure is None:
             sign, place = self._signer(head), Lane(signed.nonce_key, next_nonce)
-            await self._send(await self._store.sign_again(transaction, place, sign, died=True))
+            await self._send(await self._store.sign_again(transaction, place, sign, head.number))
         elif len(transaction.settlements) > 1:
             await self._store.split(transaction, 0, next_nonce, self._clock.now())
         else:
@@ -298,6 +333,11 @@ class SettlementWorker:
                 log.error("settlement_failed", settlement=name, kind=settlement.failure, problem=settlement.problem)
 
 
+_UNRECONCILED = Failure(
+    FailureKind.UNRECONCILED,
+    "The payer made a transfer that the ledger does not know, so nothing is paid: note with POST /v1/settlements/references "
+    "what it paid, then `p402 settle acknowledge` what `p402 settle reconcile` shows the default organisation.",
+)
 _OTHER_CONFIGURATION = Failure(
     FailureKind.CONFIGURATION,
     "It is for another chain, token, payer or payee than the configuration says now: its successor follows the new one.",

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select
 
 from p402.collector.notifications.events import Event, EventType
 from p402.collector.settlement.ports import Settlement, SettlementState
 from p402.collector.settlement.reconcile import Checked, Discrepancy, compare
 from p402.collector.settlement.rules import PaymentPlace
+from p402.collector.storage.audit import record_audit
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
-from p402.collector.storage.driver import upsert
+from p402.collector.storage.driver import driver, upsert
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.settlement_requests import doubt_settlement
 from p402.collector.storage.settlement_rows import settlements_of
@@ -23,7 +24,14 @@ from p402.collector.storage.settlement_tables import chain_checks, discrepancies
 from p402.receipts.settlement import MemoOnChain
 from p402.vocabulary import new_id
 
-__all__ = ["KeptDiscrepancy", "LastCheck", "SqlChainChecks", "discrepancies_page", "last_check"]
+__all__ = [
+    "KeptDiscrepancy",
+    "LastCheck",
+    "SqlChainChecks",
+    "acknowledge_discrepancy",
+    "discrepancies_page",
+    "last_check",
+]
 
 _MEMOS_AT_ONCE = 500
 
@@ -151,8 +159,7 @@ def discrepancies_page(
     connection: Connection, organisation: str, limit: int, *, with_nobodys: bool
 ) -> list[KeptDiscrepancy]:
     """Give what differs for an organisation, or also what belongs to nobody that we know; the newest first."""
-    its = discrepancies.c.organisation == organisation
-    shown = or_(its, discrepancies.c.organisation.is_(None)) if with_nobodys else its
+    shown = _shown_to(organisation, with_nobodys=with_nobodys)
     newest = select(discrepancies).where(shown).order_by(discrepancies.c.found_at.desc(), discrepancies.c.id.desc())
     return [
         KeptDiscrepancy(
@@ -166,6 +173,40 @@ def discrepancies_page(
         )
         for row in connection.execute(newest.limit(limit))
     ]
+
+
+def acknowledge_discrepancy(
+    connection: Connection,
+    discrepancy_id: str,
+    organisation: str,
+    actor: str | None,
+    reason: str,
+    at: datetime,
+    *,
+    with_nobodys: bool,
+) -> bool:
+    """Take a difference off the list, and keep in the audit trail what it was; False if the organisation has none such."""
+    shown = _shown_to(organisation, with_nobodys=with_nobodys)
+    closed = delete(discrepancies).where(discrepancies.c.id == discrepancy_id, shown).returning(discrepancies)
+    row = connection.execute(closed).one_or_none()
+    if row is None:
+        return False
+    what = {"kind": row.kind, "place": row.place, "settlement_id": row.settlement_id, "problem": row.problem}
+    record_audit(
+        driver(connection),
+        organisation,
+        actor=actor or "",
+        action="discrepancy.acknowledged",
+        subject=discrepancy_id,
+        detail={**what, "reason": reason},
+        at=at,
+    )
+    return True
+
+
+def _shown_to(organisation: str, *, with_nobodys: bool) -> ColumnElement[bool]:
+    its = discrepancies.c.organisation == organisation
+    return or_(its, discrepancies.c.organisation.is_(None)) if with_nobodys else its
 
 
 def _next_blocks(connection: Connection, place: PaymentPlace, finalized: int) -> tuple[int, int]:

@@ -7,16 +7,17 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select
 
 from p402.collector.settlement.ports import Covered, IsDue, MakeStatement, Settlement, SettlementState, Standing
+from p402.collector.settlement.reconcile import DiscrepancyKind
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import driver
 from p402.collector.storage.log import latest_checkpoint
 from p402.collector.storage.settlement_rows import settlements_of
-from p402.collector.storage.settlement_tables import payments_elsewhere, settlements
+from p402.collector.storage.settlement_tables import discrepancies, payments_elsewhere, settlements
 from p402.collector.storage.tables import receipts
 from p402.receipts import PaidElsewhere, parse_checkpoint
 from p402.vocabulary import Money
 
-__all__ = ["due_organisations", "plan_settlement"]
+__all__ = ["due_organisations", "has_unknown_transfers", "plan_settlement"]
 
 _MOST_ELSEWHERE = 100  # payments in one statement; the others wait for the next
 
@@ -57,7 +58,7 @@ def plan_settlement(connection: Connection, organisation: str, make: MakeStateme
             accrued=accrued,
             previous=previous,
             paid_elsewhere=_paid_elsewhere(connection, organisation),
-            unresolved=_is_in_doubt(connection, organisation),
+            unresolved=_is_in_doubt(connection, organisation) or has_unknown_transfers(connection),
         )
     )
     planned = Settlement(
@@ -80,6 +81,12 @@ def plan_settlement(connection: Connection, organisation: str, make: MakeStateme
         )
     )
     return planned
+
+
+def has_unknown_transfers(connection: Connection) -> bool:
+    """Tell whether a transfer was found that no settlement asked for, and that nobody has acknowledged."""
+    query = select(discrepancies.c.id).where(discrepancies.c.kind == DiscrepancyKind.UNKNOWN_MEMO.value)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def _standings(connection: Connection) -> list[Standing]:

@@ -7,15 +7,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from p402.collector.settlement.ports import FailureKind, Settlement, SettlementState
-from p402.collector.settlement.reconcile import Discrepancy
+from p402.collector.settlement.reconcile import Discrepancy, DiscrepancyKind
 from p402.collector.storage.audit import record_audit
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import driver, upsert
 from p402.collector.storage.settlement_rows import settlement_by_id, settlements_of
-from p402.collector.storage.settlement_tables import flushes, payments_elsewhere, settlements
+from p402.collector.storage.settlement_tables import discrepancies, flushes, payments_elsewhere, settlements
 from p402.receipts import PaidElsewhere
 from p402.vocabulary import NANO_PER_MICRO, Money, new_id
 
@@ -161,6 +161,11 @@ def resolve_settlement(
     settled = update(settlements).where(settlements.c.id == settlement.settlement_id, settlements.c.in_doubt == 1)
     if not connection.execute(settled.values(in_doubt=0)).rowcount:
         raise NotInDoubt
+    told = (
+        discrepancies.c.settlement_id == settlement.settlement_id,
+        discrepancies.c.kind == DiscrepancyKind.NOT_FINAL,
+    )
+    connection.execute(delete(discrepancies).where(*told))
     if outcome is Outcome.PAID:
         amount = Money(settlement.statement.amount_micro_usd * NANO_PER_MICRO)
         found = PaidElsewhere(kind=_TEMPO, id=settlement.tx_hash or settlement.settlement_id, amount=amount)

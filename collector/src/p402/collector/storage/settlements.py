@@ -26,7 +26,7 @@ from p402.collector.storage.log import Signers, append_entry
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.settlement_events import ended_event
 from p402.collector.storage.settlement_lanes import free_lane, known_lanes, set_lane
-from p402.collector.storage.settlement_plans import due_organisations, plan_settlement
+from p402.collector.storage.settlement_plans import due_organisations, has_unknown_transfers, plan_settlement
 from p402.collector.storage.settlement_rows import settlement_by_id, settlements_of, signed_row, transaction_of_row
 from p402.collector.storage.settlement_tables import payments_elsewhere, settlement_transactions, settlements
 from p402.collector.storage.tables import receipts
@@ -69,6 +69,10 @@ class SqlSettlements:
         return await self._database.read(
             lambda connection: settlements_of(connection, query.order_by(settlements.c.planned_at, settlements.c.id))
         )
+
+    async def has_unknown_transfers(self) -> bool:
+        """Tell whether a payer made transfers that the ledger does not know, and nobody has acknowledged them."""
+        return await self._database.read(has_unknown_transfers)
 
     async def transactions(self) -> list[KeptTransaction]:
         """Give the transactions under way, the oldest first."""
@@ -116,12 +120,16 @@ class SqlSettlements:
 
         return await self._database.write(change)
 
-    async def sign_again(self, transaction: KeptTransaction, place: Lane, sign: Sign, *, died: bool) -> KeptTransaction:
+    async def sign_again(
+        self, transaction: KeptTransaction, place: Lane, sign: Sign, died_before: int | None = None
+    ) -> KeptTransaction:
         """Replace a transaction by one for a place of the same lane."""
         signed = sign(transaction.transfers, place)
 
         def change(connection: Connection) -> KeptTransaction:
-            version = {**signed_row(signed), "attempt": transaction.attempt + died}
+            version = signed_row(signed)
+            if died_before is not None:
+                version |= {"attempt": transaction.attempt + 1, "signed_at_block": died_before}
             if connection.execute(_this_version(transaction).values(version)).rowcount:
                 connection.execute(_carried(transaction).values(tx_hash=signed.tx_hash))
                 if place.next_nonce != transaction.signed.nonce:  # the lane has a gap before it
@@ -251,6 +259,7 @@ def settlements_page(
     limit: int,
     after: tuple[int, str] | None = None,
     state: SettlementState | None = None,
+    in_doubt: bool | None = None,  # noqa: FBT001 - as the API's filter
 ) -> list[Settlement]:
     """Give the settlements of an organisation, the newest first; those before a time of planning (ms) and id."""
     query = select(settlements).where(settlements.c.organisation == organisation)
@@ -258,6 +267,8 @@ def settlements_page(
         query = query.where(tuple_(settlements.c.planned_at, settlements.c.id) < tuple_(*after))
     if state is not None:
         query = query.where(settlements.c.state == state.value)
+    if in_doubt is not None:
+        query = query.where(settlements.c.in_doubt == int(in_doubt))
     return settlements_of(
         connection, query.order_by(settlements.c.planned_at.desc(), settlements.c.id.desc()).limit(limit)
     )
