@@ -158,7 +158,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.suppressions)
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     forwarder = _forwarder(settings, database, metrics, clock, ids)
-    intake = Intake(ingest, metrics, Forwarding(settings.forward_content) if forwarder else None)
+    intake = Intake(ingest, metrics, Forwarding(settings.forward_content) if settings.backends else None)
     tls = _tls(settings)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
     grpc = _grpc(settings, intake, authenticator, metrics, tls)
@@ -180,8 +180,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         if settled.worker is not None:
             await settled.worker.close()
         await courier.close()
-        if forwarder is not None:
-            await forwarder.close()
+        await forwarder.close()
         await database.close()
 
     read = [
@@ -236,7 +235,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             HealthWatch(health, metrics, clock).run,
             taken_away.worker.run,
             *settled.tasks,
-            *([forwarder.run] if forwarder else []),
+            forwarder.run,
             *([tls.run] if tls else []),
         ],
         close=close,
@@ -400,6 +399,7 @@ def _settlement(
     if not settings.settles:
         off = SettlementsApi(database, authenticator, rules, None, None, clock, organisation)
         return _Settled(off.routes(), [], None, None)
+    settler = connect(settings)
     reconciler = SettlementReconciler(
         SqlChainChecks(database, organisation),
         Leadership(database, "settlement-check", ids("clt", clock.now()), clock),
@@ -407,12 +407,11 @@ def _settlement(
         metrics,
         clock,
     )
-    settler = connect(settings)
     worker = SettlementWorker(
         SqlSettlements(database, signers),
         Leadership(database, "settlement", ids("clt", clock.now()), clock),
-        reconciler,
         settler,
+        reconciler,
         rules,
         triggers_of(settings),
         metrics,
@@ -491,13 +490,11 @@ def _look_ahead(
 
 def _forwarder(
     settings: Settings, database: Database, metrics: CollectorMetrics, clock: Clock, ids: IdFactory
-) -> Forwarder | None:
+) -> Forwarder:
     holder = ids("clt", clock.now())
     routes = [
         Route(backend, sender, Leadership(database, f"forward:{backend.name}", holder, clock))
         for backend, sender in connect_backends(settings.backends)
     ]
-    if not routes:
-        return None
     queue = SqlForwardQueue(database)
     return Forwarder(queue, routes, settings.forward_max_bytes, metrics, clock, SystemRandom().random)
