@@ -127,7 +127,8 @@ async def _ids(server: Server, admin: str) -> dict[str, str]:
     await send("PUT", "/v1/budgets/legal-month", {**budget, "owner": "globex"})
     await send("PUT", "/v1/policies/legal", {"strategy": "cost-first"})
     await server.send(ASpan(), key=admin)
-    await server.seal()  # nothing is left to be sealed behind the test's back
+    await server.seal()  # nothing is left to be sealed or flagged behind the test's back
+    await server.collector.watch.catch_up()
     await server.collector.budget_watch.look()
     await send("PUT", "/v1/budgets/legal-month", {**budget, "cap": "1000"})
     hold = {"matter": "roe-v-globex", "by": "e-1042", "scope": {"department": "legal"}}
@@ -147,6 +148,7 @@ async def _ids(server: Server, admin: str) -> dict[str, str]:
         "export_id": (await send("POST", "/v1/exports", {"format": "ndjson"}))["export_id"],
         "key": (await send("POST", "/v1/keys", {"name": "acme's", "scopes": ["ingest"], "organisation": "acme"}))["id"],
         "settlement_id": "stl_01JDC2W0V8H3QK6M4T9ZRX5B7E",  # settlement is off
+        "discrepancy_id": "chk_01JDC2W0V8H3QK6M4T9ZRX5B7E",
         "reconciliation_id": (await send("POST", "/v1/reconciliations", {"documents": [invoice]}))["reconciliation_id"],
         "name": "legal-month",
         "department": "legal",
