@@ -102,7 +102,9 @@ async def serving(data_dir: Path, **settings: Any) -> AsyncIterator[Server]:
     collector = build(Settings(data_dir=data_dir, **given), clock, CountingIds())
     listening: asyncio.Queue[Listening] = asyncio.Queue()
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(collector.app, collector.grpc, given["listen"], listening.put, stop, collector.tls))
+    task = asyncio.create_task(
+        serve(collector.app, collector.grpc, given["listen"], listening.put, stop, collector.tls)
+    )
     try:
         at = await asyncio.wait_for(listening.get(), 20)
         async with aiohttp.ClientSession() as session:

@@ -183,7 +183,9 @@ async def test_a_list_keeps_to_what_is_asked_for(three: Server, query: str, sess
 
 async def test_a_reviewed_receipt_is_found_as_such(three: Server) -> None:
     second = (await three.get("/v1/receipts?organisation=acme&department=sales")).json["receipts"][0]["receipt_id"]
-    asked = await three.ask("POST", f"/v1/receipts/{second}/review?organisation=acme", json={"action": "request", "reviewer": "ada"})
+    asked = await three.ask(
+        "POST", f"/v1/receipts/{second}/review?organisation=acme", json={"action": "request", "reviewer": "ada"}
+    )
     assert asked.status < 300
     assert await listed(three, "reviewed=true") == ["second"]
     assert await listed(three, "reviewed=false") == ["first", "third"]

@@ -116,7 +116,9 @@ class Settings(BaseSettings):
     ] = Address("127.0.0.1", 4317)
     tls_cert_file: Annotated[
         Path | None,
-        Field(description="Certificate with its chain, in PEM: both addresses then speak TLS. Renewed files are taken up."),
+        Field(
+            description="Certificate with its chain, in PEM: both addresses then speak TLS. Renewed files are taken up."
+        ),
     ] = None
     tls_key_file: Annotated[Path | None, Field(description="Its key, in PEM, without a password.")] = None
     default_organisation: Annotated[
