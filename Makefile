@@ -2,6 +2,8 @@
 .PHONY: install demo test lint format bench bench-budgets bench-capture bench-forecast bench-receipts dashboards lock clean
 
 BIN := .venv/bin
+# Tests end to end mostly wait for the programs that they start, so one more worker than cores is at work.
+WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 export PATH := $(CURDIR)/tests/node_modules/.bin:$(CURDIR)/$(BIN):$(PATH)
 
 install: ## make .venv and the local Tempo node
@@ -12,7 +14,7 @@ demo: install ## the whole product on this machine, with a page to look at
 
 test: install ## every test; starts the real parts it needs
 	@.ci/system
-	pytest -n auto --dist loadgroup
+	pytest -n $(WORKERS) --dist loadgroup
 
 lint: install ## ruff, mypy strict, import-linter
 	ruff check .

@@ -130,7 +130,7 @@ def of(span: Span) -> dict[str, Any]:
 
 
 async def arrived(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while True:
             found = condition()
             if found if isinstance(found, bool) else await found:
