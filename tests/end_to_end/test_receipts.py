@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from support.anvil import DEV_KEYS, Anvil, anvil_node
 from support.clock import FakeClock
 from support.collector import RunningCollector, eventually, running_collector
 from support.databases import kept_in
+from support.interruption import Fuse, Fused, Stopped
 from support.otlp import ASpan, request_of
 from support.real_settling import balance, drive, new_address, paying, settling_on, times_on_chain
 from support.sabotaged_collector import SEND, SENT, sabotaged
@@ -61,47 +61,6 @@ def tried() -> Iterator[list[tuple[str, ...]]]:
 
 
 # --- interrupted
-
-
-class Stopped(Exception):
-    """The power is gone."""
-
-
-class Fuse:
-    """Blows at the so-many-th point between two calls, once."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def burn(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stopped
-
-
-class Fused:
-    """Passes calls on to a store or a settler, and may stop before or after each."""
-
-    def __init__(self, target: Any, fuse: Fuse) -> None:
-        self._target, self._fuse = target, fuse
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        if not callable(found):
-            return found
-        return partial(self._sign if isinstance(self._target, TempoSettler) and name == "sign" else self._call, found)
-
-    async def _call(self, found: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        self._fuse.burn()
-        answer = await found(*arguments, **options)
-        self._fuse.burn()
-        return answer
-
-    def _sign(self, found: Callable[..., Any], *arguments: Any) -> Any:
-        self._fuse.burn()
-        signed = found(*arguments)
-        self._fuse.burn()
-        return signed
 
 
 async def settle_with_a_stop(node: Anvil, folder: Path, points: int, *, dies_first: bool) -> tuple[bool, list[int]]:

@@ -2,63 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from p402.collector.settlement.ports import SettlementState
 from support.chain_twin import ChainTwin
 from support.clock import FakeClock
+from support.interruption import Fuse, Fused, Stopped
 from support.settling import Settling, settling
-
-
-class Stopped(Exception):
-    """The power is gone."""
-
-
-class Fuse:
-    """Blows at the so-many-th point between two calls, once."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def burn(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stopped
-
-    @property
-    def blew(self) -> bool:
-        return self.left <= 0
-
-
-class Fused:
-    """Passes calls on to a store or a settler, and may stop before or after each."""
-
-    def __init__(self, target: Any, fuse: Fuse) -> None:
-        self._target = target
-        self._fuse = fuse
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        if not callable(found):
-            return found
-        return partial(self._sign if name == "sign" and hasattr(self._target, "chain") else self._call, found)
-
-    async def _call(self, found: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        self._fuse.burn()
-        answer = await found(*arguments, **options)
-        self._fuse.burn()
-        return answer
-
-    def _sign(self, found: Callable[..., Any], *arguments: Any) -> Any:
-        """Signing is not awaited: it happens inside the change that stores the bytes."""
-        self._fuse.burn()
-        signed = found(*arguments)
-        self._fuse.burn()
-        return signed
 
 
 async def settle_with_a_stop(folder: Path, points: int, *, dies_first: bool) -> tuple[Fuse, ChainTwin]:
