@@ -69,12 +69,14 @@ def test_a_statement_that_is_not_on_the_chain_fails(
     assert capsys.readouterr().out.splitlines()[-1] == "FAILED: anchor"
 
 
-def test_a_statement_for_another_chain_fails(
+def test_a_node_of_another_chain_is_not_asked(
     node: Anvil, anchored: Anchor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     elsewhere = replace(STATEMENT, chain_id=4217)
-    assert run(tmp_path, bundle(anchored, elsewhere, chain_id=4217), "--rpc", node.url) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "FAILED: anchor"
+    assert run(tmp_path, bundle(anchored, elsewhere, chain_id=4217), "--rpc", node.url) == 3
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == "incomplete: anchor not checked"
+    assert "for chain 4217, the node serves 31337" in said
 
 
 def test_another_payer_than_the_pinned_one_fails(

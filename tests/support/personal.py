@@ -18,6 +18,8 @@ from p402.collector.storage.erasure_runs import ErasureRuns
 from p402.collector.storage.erasures import Erasures
 from p402.collector.storage.holds import Holds, StoredHold
 from p402.collector.storage.receipt_reviews import ReceiptReviews
+from p402.collector.storage.usage import SqlUsage
+from p402.collector.usage.roll_up import UsageRollUp
 from p402.vocabulary import Attribution
 from support.clock import CountingIds, FakeClock
 from support.databases import Kept
@@ -43,6 +45,7 @@ class PersonalBooks:
     async def sealed(self, *spans: ASpan) -> None:
         """Send spans; their sessions fall silent and get their receipts."""
         await self.books.send(*spans)
+        await UsageRollUp(SqlUsage(self.books.database)).catch_up()
         await self.books.sealer.catch_up()
         self.books.clock.advance(hours=1)
         await self.books.sealer.catch_up()

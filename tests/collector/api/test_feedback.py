@@ -230,7 +230,9 @@ async def test_the_stream_says_that_rules_have_changed_and_that_somebody_waits(s
         assert await _event(stream) == ("rules", '{"version": 2}')
         await ask(server, "/v1/decisions")
         await ask(server, "/v1/decisions")
-        assert await _event(stream) == ("recall", "{}")
+        while (event := await _event(stream)) == ("rules", '{"version": 2}'):
+            pass  # it may be said more often than needed
+        assert event == ("recall", "{}")
 
 
 async def test_the_stream_of_a_revoked_key_ends(guarded: Server) -> None:

@@ -159,7 +159,7 @@ async def test_a_request_under_way_is_answered_at_a_stop(tmp_path: Path) -> None
                 async with grpc.aio.insecure_channel(server.grpc) as other:
                     knock: Any = other.unary_unary(path("trace"))
                     try:
-                        await knock(b"", timeout=20)
+                        await knock(b"", timeout=2)
                     except grpc.aio.AioRpcError:
                         break
             await call.done_writing()

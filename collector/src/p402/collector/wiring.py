@@ -99,7 +99,9 @@ from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
 from p402.collector.storage.suppressions import Suppressions
+from p402.collector.storage.usage import SqlUsage
 from p402.collector.tls import Tls
+from p402.collector.usage.roll_up import UsageRollUp
 from p402.decisions import RateCard
 from p402.exporters.documents.statement import MarkupRule
 from p402.exporters.prometheus import CollectorMetrics
@@ -231,6 +233,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             privacy.keeper.run,
             log_keeper.run,
             watch.run,
+            UsageRollUp(SqlUsage(database)).run,
             courier.run,
             HealthWatch(health, metrics, clock).run,
             taken_away.worker.run,

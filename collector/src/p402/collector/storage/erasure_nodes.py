@@ -14,6 +14,7 @@ from p402.collector.privacy.pseudonyms import Names, new_pseudonym
 from p402.collector.storage.accounts import rename_accounts
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.erasure_extent import Extent, Owner
+from p402.collector.storage.usage import resum_employees
 from p402.vocabulary import Level
 
 __all__ = ["replace_nodes"]
@@ -81,6 +82,7 @@ def replace_nodes(
         else:
             for target, scope_ids in targets.items():
                 _move_part(sql, organisation, node, target, scope_ids)
+    resum_employees(sql, organisation, [employee, pseudonym, *moved.get((Level.EMPLOYEE, employee), ())])
     _rename_in_budgets(sql, organisation, whole)
     for (level, old), new in whole.items():
         if level is Level.SESSION:

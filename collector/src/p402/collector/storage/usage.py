@@ -1,0 +1,125 @@
+"""Daily usage: summed from the charges by a follower, and anew where names have changed. Implements `usage.roll_up.UsageStore`.
+
+A row is a function of the charges up to the follower's cursor, so it can always be made again from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Connection, func, select
+
+from p402.collector.storage.database import Database
+from p402.collector.storage.driver import Driver, driver
+from p402.collector.storage.signals import signal
+from p402.collector.storage.usage_tables import usage_daily
+from p402.collector.usage.slices import Dimension, Slice, UsageSum
+from p402.vocabulary import Money
+
+__all__ = ["USAGE_TOPIC", "SqlUsage", "day_of", "resum_employees", "usage_by"]
+
+USAGE_TOPIC = "usage:"
+"""Followed by the organisation whose usage has changed."""
+
+_FOLLOWER = "usage"
+_EPOCH = date(1970, 1, 1).toordinal()
+_KEY = ("organisation", "day", "department", "project", "client", "employee", "provider", "model", "task_type")
+_SUMS = ("cost_nano_usd", "charges", "unpriced_charges", "input_tokens", "output_tokens", "cache_read_tokens")
+_KEY_SQL = (
+    "s.organisation, c.started_at / 86400000, s.department, s.project, s.client, s.employee, m.provider,"
+    " COALESCE(NULLIF(m.response_model, ''), NULLIF(m.request_model, ''), 'unknown'), COALESCE(c.task_type, '')"
+)
+_ADD = (
+    f"INSERT INTO usage_daily ({', '.join(_KEY)}, {', '.join(_SUMS)}) SELECT {_KEY_SQL},"
+    " SUM(COALESCE(c.cost_nano_usd, 0)), COUNT(*), SUM(CASE WHEN c.cost_nano_usd IS NULL THEN 1 ELSE 0 END),"
+    # A usage that contradicts itself takes nothing away.
+    " SUM(CASE WHEN c.input_tokens > 0 THEN c.input_tokens ELSE 0 END),"
+    " SUM(CASE WHEN c.output_tokens > 0 THEN c.output_tokens ELSE 0 END),"
+    " SUM(CASE WHEN c.cache_read_input_tokens > 0 THEN c.cache_read_input_tokens ELSE 0 END)"
+    " FROM charges c JOIN scopes s ON s.id = c.scope_id JOIN models m ON m.id = c.model_id"
+    f" WHERE {{which}} GROUP BY {_KEY_SQL} ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
+    + ", ".join(f"{name} = usage_daily.{name} + excluded.{name}" for name in _SUMS)
+)
+_CURSOR = (
+    "INSERT INTO cursors (follower, seq) VALUES (?, ?) ON CONFLICT (follower) DO UPDATE SET seq = excluded.seq",
+    "SELECT COALESCE(MAX(seq), 0) FROM cursors WHERE follower = ?",
+)
+
+
+class SqlUsage:
+    """The roll-up."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def follow(self, limit: int) -> int:
+        """Add the next recorded charges; returns how many, at most ``limit``."""
+        if not await self._database.read(lambda connection: _next(driver(connection), 1)):
+            return 0
+        return await self._database.write(lambda connection: _follow(connection, limit))
+
+
+def usage_by(connection: Connection, of: Slice, dimensions: Sequence[Dimension]) -> list[UsageSum]:
+    """Sum a slice by some dimensions, the dearest first; without dimensions there is one sum, or none if nothing was used."""
+    keys = [usage_daily.c[dimension.value] for dimension in dimensions]
+    sums = [func.sum(usage_daily.c[name]).label(name) for name in _SUMS]
+    query = (
+        select(*keys, *sums)
+        .where(usage_daily.c.organisation == of.organisation)
+        .where(usage_daily.c.day >= day_of(of.period.first), usage_daily.c.day <= day_of(of.period.last))
+        .where(*(usage_daily.c[dimension.value] == value for dimension, value in of.only.items()))
+        .group_by(*keys)
+        .having(func.count() > 0)
+        .order_by(sums[0].desc(), *keys)
+    )
+    found = []
+    for row in connection.execute(query):
+        cost, *counts = (int(value) for value in row[len(keys) :])
+        found.append(UsageSum(tuple(row[: len(keys)]), Money(cost), *counts))
+    return found
+
+
+def day_of(day: date | datetime) -> int:
+    """Give the days since 1970 of a date, or of a moment in UTC."""
+    return (day.astimezone(UTC).date() if isinstance(day, datetime) else day).toordinal() - _EPOCH
+
+
+def resum_employees(sql: Driver, organisation: str, employees: Sequence[str]) -> None:
+    """Sum the days of employees anew, as their charges are attributed now.
+
+    Args:
+        sql: of the change this is part of.
+        organisation: theirs.
+        employees: every name from which or to which charges have gone.
+    """
+    marks = ", ".join("?" * len(employees))
+    sql.execute(f"DELETE FROM usage_daily WHERE organisation = ? AND employee IN ({marks})", (organisation, *employees))
+    which = f"s.organisation = ? AND s.employee IN ({marks}) AND c.seq <= ?"
+    sql.execute(_ADD.format(which=which), (organisation, *employees, _cursor(sql)))
+
+
+def _follow(connection: Connection, limit: int) -> int:
+    sql = driver(connection)
+    new = _next(sql, limit)
+    if not new:
+        return 0
+    after, through = _cursor(sql), new[-1]
+    sql.execute(_ADD.format(which="c.seq > ? AND c.seq <= ?"), (after, through))
+    sql.execute(_CURSOR[0], (_FOLLOWER, through))
+    of_new = (after, through)
+    for (organisation,) in sql.execute(
+        "SELECT DISTINCT s.organisation FROM charges c JOIN scopes s ON s.id = c.scope_id WHERE c.seq > ? AND c.seq <= ?",
+        of_new,
+    ).fetchall():
+        signal(connection, f"{USAGE_TOPIC}{organisation}")
+    return len(new)
+
+
+def _next(sql: Driver, limit: int) -> list[int]:
+    rows = sql.execute("SELECT seq FROM charges WHERE seq > ? ORDER BY seq LIMIT ?", (_cursor(sql), limit))
+    return [int(seq) for (seq,) in rows]
+
+
+def _cursor(sql: Driver) -> int:
+    return int(sql.execute(_CURSOR[1], (_FOLLOWER,)).fetchone()[0])

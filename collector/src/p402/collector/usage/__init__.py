@@ -1,0 +1,1 @@
+"""What was used, day by day: a roll-up of the charges by everything that people ask for together."""

@@ -1,0 +1,96 @@
+"""Questions to the roll-up: which part of the usage, summed by what (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+from p402.vocabulary import Attribution, Level, Money
+
+__all__ = ["Dimension", "Period", "Slice", "UsageSum"]
+
+
+class Dimension(StrEnum):
+    """What usage can be told apart by. The levels are called as everywhere; nothing is deeper than an employee's day."""
+
+    DAY = "day"
+    DEPARTMENT = "department"
+    PROJECT = "project"
+    CLIENT = "client"
+    EMPLOYEE = "employee"
+    PROVIDER = "provider"
+    MODEL = "model"
+    TASK_TYPE = "task_type"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Whole days in UTC, the last one included."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> int:
+        """How many."""
+        return (self.last - self.first).days + 1
+
+    @property
+    def begin(self) -> datetime:
+        """The moment at which it begins."""
+        return datetime(self.first.year, self.first.month, self.first.day, tzinfo=UTC)
+
+    @property
+    def end(self) -> datetime:
+        """The moment at which it is over."""
+        return datetime(self.last.year, self.last.month, self.last.day, tzinfo=UTC) + timedelta(days=1)
+
+    def before(self) -> Period:
+        """Give the days before it, as many as it has."""
+        return Period(self.first - timedelta(days=self.days), self.first - timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of what an organisation used."""
+
+    organisation: str
+    period: Period
+    only: Mapping[Dimension, str] = field(default_factory=dict)
+    """What a dimension must be; ``""`` is the unattributed or unknown one."""
+
+    def narrowed(self, dimension: Dimension, value: str) -> Slice:
+        """Give the part of it where a dimension has a value."""
+        return replace(self, only={**self.only, dimension: value})
+
+    def within(self, part: Attribution) -> Slice:
+        """Give what of it lies in a part of the tree."""
+        bound = {Dimension(level.value): value for level, value in part if value is not None and level in _LEVELS}
+        if any(self.only.get(dimension, value) != value for dimension, value in bound.items()):
+            return replace(self, period=Period(self.period.first, self.period.first - timedelta(days=1)))
+        return replace(self, only={**self.only, **bound})
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSum:
+    """What was used where some dimensions have certain values."""
+
+    by: tuple[str | int, ...]
+    """The values, in the order in which they were asked for; a day as days since 1970."""
+    cost: Money
+    charges: int
+    unpriced_charges: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    """Those of the input that came from a cache."""
+
+    @property
+    def tokens(self) -> int:
+        """Of input and output."""
+        return self.input_tokens + self.output_tokens
+
+
+_LEVELS = (Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)
