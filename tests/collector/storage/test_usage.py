@@ -84,7 +84,7 @@ def summed(charges: Iterable[Charge], *dimensions: Dimension) -> Counter[tuple[t
 def told(sums: Iterable[UsageSum]) -> Counter[tuple[tuple[str | int, ...], str]]:
     found: Counter[tuple[tuple[str | int, ...], str]] = Counter()
     for one in sums:
-        found |= {(one.by, name): int(getattr(one, name)) for name in ("charges", "unpriced_charges", "tokens")}  # type: ignore[operator]
+        found |= {(one.by, name): int(getattr(one, name)) for name in ("charges", "unpriced_charges", "tokens")}
         found[one.by, "cost"] = one.cost.nano_usd
     return found
 

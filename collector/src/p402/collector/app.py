@@ -28,7 +28,7 @@ def build_app(
     tasks: Sequence[Callable[[], Awaitable[None]]],
     close: Callable[[], Awaitable[None]],
     max_request_bytes: int,
-    end_streams: Callable[[], None] = lambda: None,
+    end_streams: Sequence[Callable[[], None]] = (),
 ) -> web.Application:
     """Build the application.
 
@@ -37,7 +37,7 @@ def build_app(
         tasks: what runs beside the requests until the end; they are stopped before ``close``.
         close: the last thing to do, after the last request was answered.
         max_request_bytes: largest body, as it arrives.
-        end_streams: ends the answers that never end by themselves, so that a stop need not wait for them.
+        end_streams: each ends answers that never end by themselves, so that a stop need not wait for them.
     """
     app = web.Application(middlewares=[problem_middleware], client_max_size=max_request_bytes)
     app.add_routes(routes)
@@ -52,7 +52,8 @@ def build_app(
         await close()
 
     async def stopping(_: web.Application) -> None:
-        end_streams()
+        for end in end_streams:
+            end()
 
     app.cleanup_ctx.append(run_tasks)
     app.on_shutdown.append(stopping)

@@ -199,7 +199,6 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *OperationsApi(health, authenticator, metrics, clock, settings.default_organisation).routes(),
         *OpenApi(authenticator, settings.default_organisation).routes(),
     ]
-    names = frozenset(channel.name for channel in channels)
     may_spend = _feedback(
         settings, database, budget_rules, privacy.suppressions, prices, ingest, authenticator, metrics, clock, ids
     )
@@ -212,19 +211,28 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *_privacy_routes(settings, database, authenticator, privacy, clock, ids),
         *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),
     ]
+    dashboard = Dashboard(
+        database=database,
+        authenticator=authenticator,
+        clock=clock,
+        default_organisation=settings.default_organisation,
+        forecasts=ahead.forecasts,
+        network=network,
+        disclosures=privacy.disclosures,
+    )
     app = build_app(
         routes=[
             *receiver.routes(),
             *read,
             *may_spend.routes,
-            *EventsApi(database, authenticator, names, clock, settings.default_organisation).routes(),
+            *EventsApi(
+                database, authenticator, frozenset(one.name for one in channels), clock, settings.default_organisation
+            ).routes(),
             *AnomaliesApi(database, authenticator, clock, settings.default_organisation).routes(),
             *ahead.routes,
             *control,
             *taken_away.routes,
-            *Dashboard(
-                database, authenticator, network, privacy.disclosures, clock, settings.default_organisation
-            ).routes(),
+            *dashboard.routes(),
         ],
         tasks=[
             may_spend.keeper.run,
@@ -243,7 +251,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         ],
         close=close,
         max_request_bytes=settings.max_request_bytes,
-        end_streams=may_spend.end_streams,
+        end_streams=[may_spend.end_streams, dashboard.end_streams],
     )
     database.start()
     return Collector(
@@ -478,6 +486,7 @@ def _exports(
 class _LookAhead:
     routes: list[web.RouteDef]
     watch: BudgetWatch
+    forecasts: Forecasts
 
 
 def _look_ahead(
@@ -488,7 +497,7 @@ def _look_ahead(
     forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
     alerts = AlertsApi(database, authenticator, clock, settings.default_organisation)
     watch = BudgetWatch(SqlBudgetWatch(database), forecasts, metrics, clock)
-    return _LookAhead([*forecast.routes(), *alerts.routes()], watch)
+    return _LookAhead([*forecast.routes(), *alerts.routes()], watch, forecasts)
 
 
 def _forwarder(

@@ -1,0 +1,134 @@
+"""Spend by any dimension, down to the calls that a number is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.problem import BadRequest, NotFound
+from p402.collector.dashboard.charts import Stack, stack_by_day
+from p402.collector.dashboard.format import someone
+from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.view import FILTERS, Pageful, View
+from p402.collector.storage.calls import Place, calls_of
+from p402.collector.storage.database import Database
+from p402.collector.storage.usage import usage_by
+from p402.collector.usage.slices import Dimension, Slice, UsageSum
+from p402.vocabulary import Charge, Money
+
+__all__ = ["SpendPages"]
+
+_AT_ONCE = 100
+_BELOW = {
+    Dimension.DEPARTMENT: Dimension.PROJECT,
+    Dimension.PROJECT: Dimension.CLIENT,
+    Dimension.CLIENT: Dimension.EMPLOYEE,
+    Dimension.PROVIDER: Dimension.MODEL,
+    Dimension.MODEL: Dimension.TASK_TYPE,
+    Dimension.TASK_TYPE: Dimension.MODEL,
+}
+"""Where a row leads; an employee's row leads to their sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A slice, summed by one dimension."""
+
+    dimension: Dimension
+    total: UsageSum | None
+    before: Money
+    rows: Sequence[UsageSum]
+    before_by: dict[str, Money]
+    by_day: Stack
+
+    @property
+    def spent(self) -> Money:
+        """Of the slice."""
+        return self.total.cost if self.total else Money(0)
+
+    @property
+    def below(self) -> Dimension | None:
+        """By what a row is told apart further."""
+        return _BELOW.get(self.dimension)
+
+
+class SpendPages:
+    """The handlers."""
+
+    def __init__(self, shell: Shell, database: Database) -> None:
+        self._shell = shell
+        self._database = database
+        self.authenticator = shell.authenticator
+        self.default_organisation = shell.default_organisation
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return routes_of(self)
+
+    @endpoint("GET /spend/{dimension}", scope="spend:read", answers={200: HTML})
+    async def spend(self, request: web.Request, caller: Caller, query: View, dimension: str) -> web.Response:
+        """Show spend by a dimension: department, project, client, employee, provider, model or task_type."""
+        if dimension not in (known.value for known in FILTERS):
+            raise NotFound(f"Spend is shown by {', '.join(known.value for known in FILTERS)}.")
+        by, now = Dimension(dimension), self._shell.clock.now()
+        asked = query.slice(caller.organisation, caller.principal.within(caller.organisation), now)
+        hidden = by is Dimension.EMPLOYEE and query.people == "hidden"
+        page = await self._database.read(lambda connection: _read(connection, asked, by, now, hidden=hidden))
+        tabs = [one for one in FILTERS if one is by or one not in query.only]
+        return self._shell.page(request, caller, query, "spend.html", page=page, only=query.only, tabs=tabs)
+
+    @endpoint("GET /calls", scope="spend:read", answers={200: HTML})
+    async def calls(self, request: web.Request, caller: Caller, query: Pageful) -> web.Response:
+        """List the calls of a slice, the newest first, with their sum."""
+        now = self._shell.clock.now()
+        asked = query.slice(caller.organisation, caller.principal.within(caller.organisation), now)
+        place = _place(query.before)
+
+        def read(connection: Connection) -> tuple[UsageSum | None, list[tuple[Place, Charge]]]:
+            found = calls_of(connection, asked, place, _AT_ONCE)
+            return next(iter(usage_by(connection, asked, [])), None), found
+
+        total, found = await self._database.read(read)
+        more = str(found[-1][0]) if len(found) == _AT_ONCE else None
+        return self._shell.page(
+            request,
+            caller,
+            query,
+            "calls.html",
+            live=place is None,
+            total=total,
+            calls=found,
+            more=more,
+            only=query.only,
+        )
+
+
+def _read(connection: Connection, asked: Slice, by: Dimension, now: datetime, *, hidden: bool) -> Breakdown:
+    before = usage_by(connection, Slice(asked.organisation, asked.period.before(), asked.only), [by])
+    rows = usage_by(connection, asked, [by])
+    today = now.astimezone(UTC).date()
+    by_day = usage_by(connection, asked, [Dimension.DAY, by])
+    named = {str(one.by[0]): someone(str(one.by[0])) for one in rows if one.by[0]} if hidden else None
+    title = f"Spend by day and {by.value.replace('_', ' ')}"
+    return Breakdown(
+        dimension=by,
+        total=next(iter(usage_by(connection, asked, [])), None),
+        before=Money(sum(one.cost.nano_usd for one in before)),
+        rows=rows,
+        before_by={str(one.by[0]): one.cost for one in before},
+        by_day=stack_by_day("days", title, by_day, asked.period, today, named),
+    )
+
+
+def _place(before: str | None) -> Place | None:
+    if before is None:
+        return None
+    try:
+        return Place.parse(before)
+    except ValueError as error:
+        raise BadRequest("The query parameter before is not one that a page has linked to.") from error
