@@ -55,7 +55,9 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(folder: Path, targets: Sequence[str]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes collectors every second, with all rules; until the block ends.
+    """A Prometheus that scrapes collectors every two seconds, with all rules; until the block ends.
+
+    A scrape may take as long as that, where a machine has much to do.
 
     Args:
         folder: where it keeps its data.
@@ -63,7 +65,7 @@ def running_prometheus(folder: Path, targets: Sequence[str]) -> Iterator[Prometh
     """
     folder.mkdir()
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"},
         "rule_files": [str(file) for file in RULES],
         "scrape_configs": [{"job_name": "p402", "static_configs": [{"targets": list(targets)}]}],
     }
