@@ -44,10 +44,10 @@ def cents(amount: Money | str) -> str:
     """Write dollars rounded half-even to the cent, where the exact amount is a click away: ``$1,234.50``; ``< $0.01``."""
     money = Money.parse(amount) if isinstance(amount, str) else amount
     nano = abs(money.nano_usd)
-    if 0 < nano < 5_000_000:  # noqa: PLR2004 - half a cent
-        return "< $0.01"
     whole, rest = divmod(nano, 10_000_000)
     rounded = whole + (rest > 5_000_000 or (rest == 5_000_000 and whole % 2 == 1))  # noqa: PLR2004 - half a cent
+    if nano and not rounded:
+        return "< $0.01"
     return f"{'−' if money.nano_usd < 0 else ''}${rounded // 100:,}.{rounded % 100:02}"
 
 
