@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from p402.collector.api.problem import problem_middleware
 from p402.collector.api.rate_limits import tell_rate_limit
@@ -29,6 +30,7 @@ def build_app(
     close: Callable[[], Awaitable[None]],
     max_request_bytes: int,
     end_streams: Sequence[Callable[[], None]] = (),
+    pages: Sequence[Middleware] = (),
 ) -> web.Application:
     """Build the application.
 
@@ -38,8 +40,9 @@ def build_app(
         close: the last thing to do, after the last request was answered.
         max_request_bytes: largest body, as it arrives.
         end_streams: each ends answers that never end by themselves, so that a stop need not wait for them.
+        pages: what tells people otherwise what programs are told as problems.
     """
-    app = web.Application(middlewares=[problem_middleware], client_max_size=max_request_bytes)
+    app = web.Application(middlewares=[problem_middleware, *pages], client_max_size=max_request_bytes)
     app.add_routes(routes)
 
     async def run_tasks(_: web.Application) -> AsyncIterator[None]:

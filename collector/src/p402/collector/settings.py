@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -26,20 +27,23 @@ from pydantic_settings import (
 from p402.collector.channel_settings import ChannelSettings, WebhookSettings
 from p402.collector.forward_settings import ForwardSettings
 from p402.collector.markup_settings import MarkupSettings
+from p402.collector.oidc_settings import OidcSettings
 from p402.collector.price_settings import NegotiatedPriceSettings
 from p402.collector.settlement_settings import LEAST_PAYOUT, AnAddress, MinimumPayout, ModeName, SettlementSettings
 from p402.vocabulary import Permanent, is_valid_id
 
-__all__ = ["FILE_ONLY", "Address", "Settings", "SettingsInvalid", "load_settings"]
+__all__ = ["FILE_ONLY", "ONE_TABLE", "Address", "Settings", "SettingsInvalid", "load_settings"]
 
 
-_POSTGRESQL = ("postgresql://", "postgres://")
-FILE_ONLY = frozenset({"webhooks", "channels", "prices", "settlement", "markup", "forward"})
+FILE_ONLY = frozenset({"webhooks", "channels", "prices", "settlement", "markup", "forward", "oidc"})
 """Tables, which only the file can hold; so do addresses that the collector calls by itself."""
+ONE_TABLE = frozenset({"oidc"})
+"""Those of which there is one."""
 
 _MOST_USD = 9_000_000_000  # amounts of nano-USD have 64 bits
 _POSTGRESQL = ("postgresql://", "postgres://")
 _SEVEN_YEARS = 2557  # in days
+_THIRTY_DAYS = 2_592_000  # in seconds
 _TEN_YEARS = 315_576_000  # in seconds; dates stay within what a calendar holds
 
 
@@ -78,6 +82,15 @@ class Address:
 
 def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "p402"
+
+
+def _public_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("the public address looks like https://p402.example.com, without a path")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _log_name(value: str) -> str:
@@ -128,6 +141,24 @@ class Settings(BaseSettings):
         bool | None,
         Field(description="Whether every request needs an API key. Unset: yes, unless only this machine can connect."),
     ] = None
+    demo: Annotated[
+        bool,
+        Field(description="Whether everybody on this machine is an administrator; refused where others can connect."),
+    ] = False
+    public_url: Annotated[
+        str | None,
+        AfterValidator(_public_url),
+        Field(description="Address at which people open the page, if a proxy stands before the collector."),
+    ] = None
+    sign_in_idle_seconds: Annotated[
+        float, Field(ge=60, le=_THIRTY_DAYS, description="Time without use after which somebody must sign in again.")
+    ] = 28_800
+    sign_in_max_seconds: Annotated[
+        float, Field(ge=60, le=_THIRTY_DAYS, description="Time after which somebody must sign in again in any case.")
+    ] = 86_400
+    sign_in_attempts_per_minute: Annotated[
+        int, Field(ge=0, le=1_000_000, description="Attempts a minute to sign in from one address; 0: any number.")
+    ] = 30
     rate_limit_per_minute: Annotated[
         int,
         Field(
@@ -352,6 +383,9 @@ class Settings(BaseSettings):
     webhooks: Annotated[
         tuple[WebhookSettings, ...], Field(description="Receivers of events, as Standard Webhooks; only in the file.")
     ] = ()
+    oidc: Annotated[
+        OidcSettings | None, Field(description="Identity provider that people sign in at; only in the file.")
+    ] = None
     channels: Annotated[
         tuple[ChannelSettings, ...], Field(description="Chats and mailboxes that are told of events; only in the file.")
     ] = ()
@@ -370,6 +404,8 @@ class Settings(BaseSettings):
             raise ValueError("database_url must be sqlite:///FILE or postgresql://user:password@host/database")
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_cert_file and tls_key_file go together: TLS needs both")
+        if self.demo and (self.require_key or not self._only_this_machine):
+            raise ValueError("demo makes everybody an administrator, so listen and grpc_listen must be loopback")
         self._check_settlement()
         return self
 
@@ -398,7 +434,11 @@ class Settings(BaseSettings):
         """Whether a request without an API key is refused."""
         if self.require_key is not None:
             return self.require_key
-        return not (self.listen.is_loopback and (self.grpc_listen is None or self.grpc_listen.is_loopback))
+        return not self._only_this_machine
+
+    @property
+    def _only_this_machine(self) -> bool:
+        return self.listen.is_loopback and (self.grpc_listen is None or self.grpc_listen.is_loopback)
 
     @property
     def log_key_file(self) -> Path:
@@ -476,6 +516,8 @@ def _place(where: tuple[int | str, ...]) -> str:
             return ""
         case (str(table), int(number), *keys) if table in FILE_ONLY:
             return ", ".join([f"[[{table}]] number {number + 1}", *(str(key) for key in keys)]) + ": "
+        case (str(table), *keys) if table in ONE_TABLE:
+            return ", ".join([f"[{table}]", *(str(key) for key in keys)]) + ": "
         case _:
             return f"P402_{str(where[0]).upper()}: "
 

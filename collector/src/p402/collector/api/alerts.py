@@ -97,7 +97,7 @@ class AlertsApi:
     async def resolve(self, caller: Caller, alert_id: str, body: Resolution) -> web.Response:
         """Note that an alert was dealt with, once."""
         caller.principal.require_whole_organisation()
-        by, now = caller.principal.key_id, self.clock.now()
+        by, now = caller.principal.actor, self.clock.now()
         try:
             found = await self.database.write(
                 lambda connection: resolve_alert(driver(connection), caller.organisation, alert_id, by, body.note, now)

@@ -115,7 +115,7 @@ class AnomaliesApi:
     @endpoint("POST /v1/anomalies/{anomaly_id}/review", scope="review", answers={200: AnomalyView}, problems=(409,))
     async def review(self, caller: Caller, anomaly_id: str, body: AnomalyReview) -> web.Response:
         """Note what a reviewer says about a flagged session; it is said once."""
-        within, reviewer = caller.principal.within(caller.organisation), caller.principal.key_id
+        within, reviewer = caller.principal.within(caller.organisation), caller.principal.actor
         state, now = AnomalyState(body.decision), self.clock.now()
         try:
             found = await self.database.write(

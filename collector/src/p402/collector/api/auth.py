@@ -1,4 +1,4 @@
-"""Who is asking: an API key, or anybody on this machine where the collector listens on loopback only."""
+"""Who is asking: an API key, somebody who signed in at the pages, or anybody on this machine where that is enough."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from p402.collector.access.places import is_cross_origin
+from p402.collector.access.roles import SCOPES_OF
 from p402.collector.api.problem import Forbidden, Unauthorised
 from p402.collector.api.rate_limits import EXEMPT, RateLimits
 from p402.collector.settings import Address
 from p402.collector.storage.disclosures import Reader
-from p402.collector.storage.keys import SCOPES, Keys
-from p402.vocabulary import Attribution, Level
+from p402.collector.storage.keys import SCOPES, ApiKey, Keys
+from p402.collector.storage.web_sessions import WebSession, WebSessions
+from p402.vocabulary import Attribution, Clock, Level
 
-__all__ = ["Authenticator", "Principal", "reader_of"]
+__all__ = ["REFRESH_HEADER", "SESSION_COOKIE", "AccessRules", "Authenticator", "Principal", "reader_of"]
+
+SESSION_COOKIE = "p402_session"
+REFRESH_HEADER = "P402-Refresh"
+"""Of requests that a page makes by itself: they are no sign that anybody is there."""
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANONYMOUS_SCOPES = frozenset(SCOPES) - {"admin"}
@@ -25,8 +32,22 @@ class Principal:
     """Who asks, and what they may."""
 
     key_id: str | None
+    """Of the API key; None: somebody whom the identity provider knows, or somebody on this machine."""
     scopes: frozenset[str]
     bound_to: Attribution
+    person: str | None = None
+    """Who signed in at the pages, for people to read; None: nobody did."""
+    role: str | None = None
+    """What they are, if the identity provider said so."""
+    known_as: str | None = None
+    """Their id, for the access log."""
+    session_id: str | None = None
+    """Of what they did since they signed in."""
+
+    @property
+    def actor(self) -> str | None:
+        """Who does this, for trails of changes: an id of a key, else of a session; None: somebody on this machine."""
+        return self.key_id or self.session_id
 
     def may(self, scope: str) -> bool:
         """Tell whether a scope is allowed; ``admin`` includes all."""
@@ -43,9 +64,10 @@ class Principal:
             Forbidden: naming the scope that the key lacks.
         """
         if not self.may(scope):
-            raise Forbidden(
-                f"This needs an API key with the scope {scope!r}; yours has: {', '.join(sorted(self.scopes))}."
-            )
+            has = ", ".join(sorted(self.scopes))
+            if self.role is not None:
+                raise Forbidden(f"This needs the scope {scope!r}; your role, {self.role}, has: {has}.")
+            raise Forbidden(f"This needs an API key with the scope {scope!r}; yours has: {has}.")
 
     def require_whole_organisation(self) -> None:
         """Insist on a key that is not bound below the organisation, since sums tell about all of it.
@@ -73,33 +95,70 @@ class Principal:
 
 def reader_of(principal: Principal, what: str) -> Reader:
     """Say who reads personal data, for the access log."""
-    return Reader(principal.key_id, principal.bound_to.employee, what)
+    return Reader(principal.actor, principal.known_as or principal.bound_to.employee, what)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRules:
+    """What the settings say about who may ask."""
+
+    listen: Address
+    key_required: bool
+    """Whether nobody may ask without a key or a session."""
+    demo: bool = False
+    """Whether somebody on this machine is an administrator."""
+    public_url: str | None = None
+    """What people call us, where a proxy calls us something else."""
 
 
 class Authenticator:
     """Finds out who is asking, before anything else of the request is read."""
 
-    def __init__(self, keys: Keys, listen: Address, limits: RateLimits, *, key_required: bool) -> None:
+    def __init__(self, keys: Keys, sessions: WebSessions, limits: RateLimits, clock: Clock, rules: AccessRules) -> None:
         self._keys = keys
-        self._listen = listen
+        self._sessions = sessions
         self._limits = limits
-        self._key_required = key_required
+        self._clock = clock
+        self._rules = rules
 
     async def authenticate(self, request: web.Request, scope: str) -> Principal:
         """Give the principal of an HTTP request that needs a scope.
 
         Raises:
-            Unauthorised: without a valid key where one is needed.
-            Forbidden: if the key does not have the scope, or a foreign page tries to use a local collector.
+            Unauthorised: without a valid key or session where one is needed.
+            Forbidden: if it does not have the scope, or a page of somebody else makes the browser ask.
             TooManyRequests: if the key asks more often than it may.
         """
-        authorization = request.headers.get("Authorization")
-        if authorization is None and not self._key_required:
-            self._refuse_foreign_pages(request)
-        principal = await self.principal(authorization, scope)
-        if principal.key_id is not None and scope not in EXEMPT:
-            self._limits.take(request, principal.key_id)
+        principal = await self.who(request)
+        principal.require(scope)
+        if principal.actor is not None and scope not in EXEMPT:
+            self._limits.take(request, principal.actor)
         return principal
+
+    async def who(self, request: web.Request, *, use: bool = True) -> Principal:
+        """Give the principal of an HTTP request, whatever it may; whoever streams an answer asks again with this.
+
+        Args:
+            request: that is asked about.
+            use: whether it shows that somebody is there, and keeps a session from ending.
+
+        Raises:
+            Unauthorised: without a valid key or session where one is needed.
+            Forbidden: if a page of somebody else makes the browser ask.
+        """
+        authorization = request.headers.get("Authorization")
+        if authorization is not None:
+            return await self._by_key(authorization)
+        token = request.cookies.get(SESSION_COOKIE)
+        if token is not None:
+            used = use and REFRESH_HEADER not in request.headers
+            session = await self._sessions.find(token, self._clock.now(), use=used)
+            if session is not None:
+                self.refuse_cross_origin(request)
+                return _of_session(session)
+        if not self._rules.key_required:
+            self._refuse_foreign_pages(request)
+        return self._anybody()
 
     async def principal(self, authorization: str | None, scope: str) -> Principal:
         """Give the principal that an ``Authorization`` header stands for, if it has a scope.
@@ -108,30 +167,58 @@ class Authenticator:
             Unauthorised: without a valid key where one is needed.
             Forbidden: if the key does not have the scope.
         """
-        if authorization is not None:
-            principal = await self._by_key(authorization)
-        elif self._key_required:
-            raise Unauthorised(
-                "An API key is needed: send `Authorization: Bearer p402_…`. `p402 keys create` makes one."
-            )
-        else:
-            principal = Principal(None, _ANONYMOUS_SCOPES, Attribution())
+        principal = self._anybody() if authorization is None else await self._by_key(authorization)
         principal.require(scope)
         return principal
+
+    def refuse_cross_origin(self, request: web.Request) -> None:
+        """Keep pages of other sites from changing something in the name of whoever has them open.
+
+        Raises:
+            Forbidden: if one tries to.
+        """
+        if is_cross_origin(request.method, request.headers, request.host, self._rules.public_url):
+            raise Forbidden("A page of another site must not make your browser do this.")
 
     async def _by_key(self, header: str) -> Principal:
         kind, _, secret = header.partition(" ")
         key = await self._keys.find(secret.strip()) if kind.lower() == "bearer" else None
         if key is None:
             raise Unauthorised("The API key is unknown or was revoked. `p402 keys list` shows the keys that are valid.")
-        return Principal(key.id, key.scopes, key.bound_to)
+        return _of_key(key)
+
+    def _anybody(self) -> Principal:
+        if self._rules.key_required:
+            raise Unauthorised(
+                "An API key is needed: send `Authorization: Bearer p402_…`. `p402 keys create` makes one."
+            )
+        return Principal(None, frozenset({"admin"}) if self._rules.demo else _ANONYMOUS_SCOPES, Attribution())
 
     def _refuse_foreign_pages(self, request: web.Request) -> None:
         """Keep web pages of other sites from talking to a collector on the reader's machine (DNS rebinding, CSRF)."""
-        names = _LOCAL_NAMES | {self._listen.host}
+        names = _LOCAL_NAMES | {self._rules.listen.host}
         origin = request.headers.get("Origin")
         if _name_in(f"//{request.host}") not in names or (origin is not None and _name_in(origin) not in names):
             raise Forbidden("Without an API key only requests to and from this machine are answered.")
+        if self._rules.demo:  # another page of this machine is no administrator
+            self.refuse_cross_origin(request)
+
+
+def _of_key(key: ApiKey) -> Principal:
+    return Principal(key.id, key.scopes, key.bound_to)
+
+
+def _of_session(session: WebSession) -> Principal:
+    key = session.key
+    return Principal(
+        key_id=None if key is None else key.id,
+        scopes=SCOPES_OF.get(session.role or "", frozenset()) if key is None else key.scopes,
+        bound_to=session.bound_to,
+        person=session.name,
+        role=session.role,
+        known_as=session.known_as,
+        session_id=session.id,
+    )
 
 
 def _name_in(url: str) -> str | None:

@@ -1,10 +1,10 @@
-"""Bodies of requests that change something: small, JSON, and of a known shape."""
+"""Bodies of requests that change something: small, JSON of a known shape or a form of a page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from p402.collector.api.problem import BadRequest
 from p402.collector.routing.problems import problems_of
 
-__all__ = ["LARGEST_BODY", "json_body"]
+__all__ = ["LARGEST_BODY", "form_body", "json_body"]
 
 Body = TypeVar("Body", bound=BaseModel)
 LARGEST_BODY = 64 * 1024  # bytes
@@ -26,11 +26,7 @@ async def json_body(request: web.Request, shape: type[Body], largest: int = LARG
     """
     if request.content_type != "application/json":
         raise BadRequest("The body must be JSON, sent with Content-Type: application/json.")
-    body = await request.content.read(largest + 1)
-    while len(body) <= largest and (more := await request.content.read(largest + 1)):
-        body += more
-    if len(body) > largest:
-        raise BadRequest(f"The body is larger than {largest} bytes.")
+    body = await _read(request, largest)
     try:
         return shape.model_validate_json(body, strict=True)  # false is no number, and 0 no time
     except ValidationError as error:
@@ -39,6 +35,30 @@ async def json_body(request: web.Request, shape: type[Body], largest: int = LARG
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         raise BadRequest(f"The body is not as it must be. {problems_of(error, 'body')}.", errors) from error
+
+
+async def form_body(request: web.Request, largest: int = LARGEST_BODY) -> dict[str, str]:
+    """Read a form that a browser sends, of so many bytes at most; of a field that is there twice, the last.
+
+    Raises:
+        BadRequest: if it is no form.
+    """
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise BadRequest("The body must be a form, sent with Content-Type: application/x-www-form-urlencoded.")
+    body = await _read(request, largest)
+    try:
+        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100))
+    except ValueError as error:
+        raise BadRequest("The form cannot be decoded.") from error
+
+
+async def _read(request: web.Request, largest: int) -> bytes:
+    body = await request.content.read(largest + 1)
+    while len(body) <= largest and (more := await request.content.read(largest + 1)):
+        body += more
+    if len(body) > largest:
+        raise BadRequest(f"The body is larger than {largest} bytes.")
+    return body
 
 
 def _pointer(place: Sequence[int | str]) -> str:

@@ -136,7 +136,7 @@ class BudgetsApi:
         last = f"{nodes[-1][1].taken}~{nodes[-1][0]}" if len(nodes) == limit else None
         return web.json_response(BudgetWithNodes(**budget_view(stored, budget, nodes, now), next_after=last))
 
-    @endpoint("PUT /v1/budgets/{name}", scope="admin", answers={200: MadeBudget, 201: MadeBudget}, problems=(409,))
+    @endpoint("PUT /v1/budgets/{name}", scope="budgets:write", answers={200: MadeBudget, 201: MadeBudget}, problems=(409,))
     async def put(self, caller: Caller, name: str, body: BudgetBody) -> web.Response:
         """Make a budget, or change it; 201 if it is new."""
         written, principal, organisation = body.root, caller.principal, caller.organisation
@@ -147,10 +147,10 @@ class BudgetsApi:
         view = MadeBudget(change=change.kind, **change_view(change))
         return web.json_response(view, status=201 if change.kind is BudgetChangeKind.CREATED else 200)
 
-    @endpoint("DELETE /v1/budgets/{name}", scope="admin", answers={200: RetiredBudget})
+    @endpoint("DELETE /v1/budgets/{name}", scope="budgets:write", answers={200: RetiredBudget})
     async def delete(self, caller: Caller, name: str) -> web.Response:
         """Take a budget out of force."""
-        actor, may, now = caller.principal.key_id or "", _may(caller.principal), self.clock.now()
+        actor, may, now = caller.principal.actor or "", _may(caller.principal), self.clock.now()
         try:
             await self.database.write(
                 lambda connection: retire_budget(connection, caller.organisation, name, actor=actor, at=now, may=may)
@@ -161,7 +161,7 @@ class BudgetsApi:
 
     @endpoint(
         "POST /v1/budgets/apply",
-        scope="admin",
+        scope="budgets:write",
         answers={200: AppliedBudgets},
         problems=(409,),
         largest_body=_LARGEST_FILE,
@@ -186,7 +186,7 @@ class BudgetsApi:
         }
         return web.json_response(told)
 
-    @endpoint("POST /v1/budgets/{name}/overrides", scope="admin", answers={201: OverrideView})
+    @endpoint("POST /v1/budgets/{name}/overrides", scope="budgets:write", answers={201: OverrideView})
     async def override(self, caller: Caller, name: str, body: OverrideBody) -> web.Response:
         """Allow more than a budget's cap until a time; who and why is audited."""
         principal, organisation, now = caller.principal, caller.organisation, self.clock.now()
@@ -212,7 +212,7 @@ class BudgetsApi:
                 created_at=now,
                 expires_at=body.expires_at,
             )
-            return add_override(connection, organisation, name, override, actor=principal.key_id or "", may=may)
+            return add_override(connection, organisation, name, override, actor=principal.actor or "", may=may)
 
         stored = await self.database.write(change)
         return web.json_response(budget_view(stored, stored.of(organisation), [], now)["overrides"][-1], status=201)
@@ -236,7 +236,7 @@ class BudgetsApi:
                 connection,
                 organisation,
                 wanted,
-                actor=principal.key_id or "",
+                actor=principal.actor or "",
                 at=now,
                 may=may,
                 prune=prune,

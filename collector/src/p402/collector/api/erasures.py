@@ -114,7 +114,7 @@ class ErasuresApi:
         principal.require_whole_organisation()
         try:
             made = await self.runs.erase(
-                caller.organisation, body.subject.employee, body.legal_basis, body.by, principal.key_id
+                caller.organisation, body.subject.employee, body.legal_basis, body.by, principal.actor
             )
         except Held as error:
             raise Conflict(str(error)) from error

@@ -184,7 +184,7 @@ class ExportsApi:
         now = self.clock.now()
 
         def change(connection: Connection) -> Export:
-            return request_export(connection, request, principal.key_id, self.ids, now)
+            return request_export(connection, request, principal.actor, self.ids, now)
 
         try:
             export = await self.database.write(change)

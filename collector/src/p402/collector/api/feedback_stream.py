@@ -101,12 +101,12 @@ class FeedbackStream:
         return _event("rules", {"version": version})
 
     async def _still_valid(self, request: web.Request, principal: Principal) -> bool:
-        """Ask again for the key that the stream was opened with."""
-        if principal.key_id is None:
+        """Ask again for the key or the session that the stream was opened with."""
+        if principal.actor is None:
             return True
         with suppress(Transient):
             try:
-                await self.authenticator.principal(request.headers.get("Authorization"), _SCOPE)
+                (await self.authenticator.who(request, use=False)).require(_SCOPE)
             except (Unauthorised, Forbidden):
                 return False
         return True

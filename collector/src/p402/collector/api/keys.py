@@ -141,7 +141,7 @@ class KeysApi:
             lambda connection: record_audit(
                 driver(connection),
                 organisation,
-                actor=principal.key_id or "",
+                actor=principal.actor or "",
                 action=action,
                 subject=key.id,
                 detail=detail,

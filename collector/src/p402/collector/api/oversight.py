@@ -113,7 +113,7 @@ class OversightApi:
             mine = found is not None and found.organisation == caller.organisation
             if found is None or not mine or not within_part(principal, found.attribution):
                 raise NotFound(f"There is no lease {lease[:64]!r} that you may see. GET /v1/leases lists them.")
-            let_go(connection, found, body.reason, actor=principal.key_id or "", at=now)
+            let_go(connection, found, body.reason, actor=principal.actor or "", at=now)
             return lease_view(sql, lease_by_id(sql, lease) or found)
 
         try:

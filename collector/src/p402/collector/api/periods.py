@@ -82,7 +82,7 @@ class PeriodsApi:
             period_bounds(period)
         except ValueError as error:
             raise BadRequest(f"The path names no period: {error}.") from error
-        now, by = self.clock.now(), caller.principal.key_id
+        now, by = self.clock.now(), caller.principal.actor
         try:
             closed = await self.database.write(
                 lambda connection: close_period(connection, organisation, period, keys, now, by)

@@ -94,7 +94,7 @@ class PoliciesApi:
 
     @endpoint(
         "PUT /v1/policies/{department}",
-        scope="admin",
+        scope="budgets:write",
         answers={200: PolicyView, 201: PolicyView},
         problems=(412,),
         headers=(_IF_MATCH,),
@@ -109,7 +109,7 @@ class PoliciesApi:
 
     @endpoint(
         "DELETE /v1/policies/{department}",
-        scope="admin",
+        scope="budgets:write",
         answers={200: PolicyView},
         problems=(412,),
         headers=(_IF_MATCH,),
@@ -203,7 +203,7 @@ class PoliciesApi:
                     caller.organisation,
                     department,
                     definition,
-                    by=caller.principal.key_id,
+                    by=caller.principal.actor,
                     reason=reason,
                     at=now,
                     expected=expected,

@@ -17,6 +17,8 @@ from aiohttp.typedefs import Handler
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from p402.collector.access.id_token import IdTokenRefused, SigningKeyUnknown
+from p402.collector.access.roles import NoRole
 from p402.collector.privacy.suppression_file import SuppressionFileUnusable
 from p402.collector.privacy.vault_keys import VaultKeyUnusable
 from p402.vocabulary import P402Error, Permanent, Transient
@@ -33,6 +35,7 @@ __all__ = [
     "Unauthorised",
     "problem_middleware",
     "status_of",
+    "title_of",
 ]
 
 log = structlog.get_logger(__name__)
@@ -110,6 +113,9 @@ _STATUS: dict[type[P402Error], int] = {
     Unauthorised: 401,
     PaymentRequired: 402,
     Forbidden: 403,
+    IdTokenRefused: 403,
+    NoRole: 403,
+    SigningKeyUnknown: 403,
     NotFound: 404,
     Conflict: 409,
     PreconditionFailed: 412,
@@ -124,6 +130,15 @@ def status_of(error: P402Error) -> int:
     return _STATUS.get(type(error), 503 if isinstance(error, Transient) else 400)
 
 
+def title_of(kind: str) -> str:
+    """Give the title of problems of a kind, which is the name of an error's class: ``Not found``."""
+    return _words(kind).replace("-", " ").capitalize()
+
+
+def _words(kind: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower()
+
+
 def _problem(
     status: int,
     kind: str,
@@ -131,10 +146,9 @@ def _problem(
     headers: dict[str, str] | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> web.Response:
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower()
     body = {
-        "type": f"about:p402/{name}",
-        "title": name.replace("-", " ").capitalize(),
+        "type": f"about:p402/{_words(kind)}",
+        "title": title_of(kind),
         "status": status,
         "detail": detail,
         **more,

@@ -6,6 +6,7 @@ Headers as in the IETF draft *RateLimit header fields for HTTP*: ``RateLimit-Pol
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,12 +16,13 @@ from aiohttp import web
 from p402.collector.api.problem import TooManyRequests
 from p402.vocabulary import Clock
 
-__all__ = ["EXEMPT", "RateLimits", "tell_rate_limit"]
+__all__ = ["EXEMPT", "RateLimits", "address_of", "tell_rate_limit"]
 
 EXEMPT = frozenset({"ingest", "feedback"})
 """Scopes that are not limited: refusing spans would lose them, and calls wait for their decisions."""
 
 _MOST_KEYS = 10_000
+_OF_A_KEY = "The API key may ask {0} times a minute. Try again in {1} s, and ask for more at once: lists take limit=1000."
 _MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -47,8 +49,18 @@ _STANDING = web.RequestKey("rate_limit", _Standing)
 class RateLimits:
     """The buckets of the keys that asked last."""
 
-    def __init__(self, per_minute: int, clock: Clock, most_keys: int = _MOST_KEYS) -> None:
-        """Allow a key so many requests in a minute, all at once if it has been silent for one; 0: as many as it likes."""
+    def __init__(
+        self, per_minute: int, clock: Clock, most_keys: int = _MOST_KEYS, refusal: str = _OF_A_KEY
+    ) -> None:
+        """Allow a key so many requests in a minute, all at once if it has been silent for one; 0: as many as it likes.
+
+        Args:
+            per_minute: how many.
+            clock: tells the time.
+            most_keys: of how many keys is remembered what they asked.
+            refusal: what is said to one that asks more often, with that number as ``{0}`` and the seconds as ``{1}``.
+        """
+        self._refusal = refusal
         self._per_minute = per_minute
         self._clock = clock
         self._most_keys = most_keys
@@ -71,11 +83,7 @@ class RateLimits:
         if after > now + window:
             self._note(request, now, full_at)
             wait = -(-(after - now - window) // 1_000_000)
-            raise TooManyRequests(
-                f"The API key may ask {self._per_minute} times a minute. Try again in {wait} s, and ask for more at once: "
-                "lists take limit=1000.",
-                wait,
-            )
+            raise TooManyRequests(self._refusal.format(self._per_minute, wait), wait)
         self._full_at[key_id] = after
         self._full_at.move_to_end(key_id)
         if len(self._full_at) > self._most_keys:
@@ -86,6 +94,15 @@ class RateLimits:
         window = _MINUTE // _MICROSECOND
         left = (now + window - full_at) * self._per_minute // window
         request[_STANDING] = _Standing(self._per_minute, left, -(-(full_at - now) // 1_000_000))
+
+
+def address_of(request: web.Request) -> str:
+    """Name where a request comes from, for limits: one network of IPv6 is one place, since each host there has many."""
+    try:
+        address = ipaddress.ip_address((request.remote or "").partition("%")[0])
+    except ValueError:
+        return request.remote or ""
+    return str(ipaddress.ip_network((address, 64), strict=False) if address.version == 6 else address)  # noqa: PLR2004
 
 
 async def tell_rate_limit(request: web.Request, response: web.StreamResponse) -> None:

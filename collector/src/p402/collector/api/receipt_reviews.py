@@ -78,7 +78,7 @@ class ReceiptReviewsApi:
             if receipt is None:
                 return None
             action = _ACTIONS[body.action]
-            return self.store.add(connection, receipt, action, body.reviewer, body.comment, principal.key_id, now)
+            return self.store.add(connection, receipt, action, body.reviewer, body.comment, principal.actor, now)
 
         step = await self.database.write(change)
         if step is None:

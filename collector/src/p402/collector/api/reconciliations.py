@@ -266,7 +266,7 @@ class ReconciliationsApi:
             totals=totals_of(found),
             rows=[row_of(number, item) for number, item in enumerate(found)],
             created_at=now,
-            created_by=caller.principal.key_id or "",
+            created_by=caller.principal.actor or "",
         )
 
     def _card_of(self, names: set[tuple[str, str]]) -> CardOf:

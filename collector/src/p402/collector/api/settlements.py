@@ -175,7 +175,7 @@ class SettlementsApi:
         caller.principal.require_whole_organisation()
         organisation, now = caller.organisation, self.clock.now()
         rule = self._rule(organisation)
-        actor = caller.principal.key_id
+        actor = caller.principal.actor
         await self.database.write(lambda connection: ask_for_settlement(connection, organisation, actor, now))
         asked: Asked = {"organisation": organisation, "mode": rule.mode, "asked_at": rfc3339(now)}
         return web.json_response(asked, status=202)
@@ -210,7 +210,7 @@ class SettlementsApi:
         if self._rule(organisation).mode is SettlementMode.ANCHOR:
             raise Conflict(f"{organisation!r} is settled in mode anchor, where nothing is due: use pay or reference.")
         paid = PaidElsewhere(kind=body.kind, id=body.id, amount=Money.parse(body.amount_usd))
-        actor = caller.principal.key_id
+        actor = caller.principal.actor
         try:
             payment, is_new = await self.database.write(
                 lambda connection: note_payment(connection, organisation, paid, actor, now)
@@ -249,7 +249,7 @@ class SettlementsApi:
     async def acknowledge(self, caller: Caller, discrepancy_id: str, body: AcknowledgementBody) -> web.Response:
         """Take a difference off the list; when no transfer is unknown any more, payments go on."""
         caller.principal.require_whole_organisation()
-        organisation, actor, now = caller.organisation, caller.principal.key_id, self.clock.now()
+        organisation, actor, now = caller.organisation, caller.principal.actor, self.clock.now()
         is_default = organisation == self.default_organisation
 
         def change(connection: Connection) -> bool:
@@ -279,7 +279,7 @@ class SettlementsApi:
     async def resolve(self, caller: Caller, settlement_id: str, body: ResolutionBody) -> web.Response:
         """Say what became of a payment in doubt; then the organisation is paid again."""
         caller.principal.require_whole_organisation()
-        actor, now = caller.principal.key_id, self.clock.now()
+        actor, now = caller.principal.actor, self.clock.now()
 
         def change(connection: Connection) -> Settlement:
             found = self._find(connection, caller.organisation, settlement_id)

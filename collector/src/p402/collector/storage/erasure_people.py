@@ -17,6 +17,8 @@ _COLUMNS = (
     "SELECT DISTINCT node FROM spend_hourly WHERE organisation = ? AND level = 'employee' AND node <> ''",
     "SELECT DISTINCT employee FROM employee_days WHERE organisation = ?",
     "SELECT DISTINCT employee FROM api_keys WHERE (organisation = ? OR organisation IS NULL) AND employee IS NOT NULL",
+    "SELECT DISTINCT known_as FROM web_sessions WHERE organisation = ? AND known_as IS NOT NULL",
+    "SELECT DISTINCT subject FROM web_sessions WHERE organisation = ? AND subject IS NOT NULL",
     "SELECT DISTINCT owner FROM overrides JOIN budgets ON budgets.id = budget_id WHERE organisation = ?",
 )
 _LEVELS = (("leases", "attribution"), ("decisions", "question"))

@@ -35,6 +35,7 @@ from p402.collector.storage.privacy_tables import erasures
 from p402.collector.storage.rule_changes import rules_changed
 from p402.collector.storage.suppressions import pseudonym_of, suppress_name
 from p402.collector.storage.vault import Vault, person
+from p402.collector.storage.web_sessions import forget_person
 from p402.vocabulary import IdFactory
 
 __all__ = ["Erasures"]
@@ -226,6 +227,8 @@ class Erasures:
             "scrubbed_at": None,
         }
         if employee is not None:
+            if extent.whole:
+                forget_person(sql, organisation, employee, row.pseudonym, at)
             replace_nodes(connection, organisation, employee, row.pseudonym, sessions, extent)
             work = SweepWork(employee, row.pseudonym, sessions, extent.whole, sorted(extent.shared & sessions.keys()))
             values |= {"work": self._wrapped(work, erasure_id), "state": ErasureState.SWEEPING.value}

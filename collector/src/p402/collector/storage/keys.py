@@ -16,7 +16,16 @@ from p402.collector.storage.signals import signal
 from p402.collector.storage.tables import api_keys
 from p402.vocabulary import Attribution, IdFactory, Level, Permanent, is_valid_id
 
-__all__ = ["SCOPES", "ApiKey", "BindingInvalid", "KeyUnknown", "Keys", "ScopeUnknown"]
+__all__ = [
+    "SCOPES",
+    "ApiKey",
+    "BindingInvalid",
+    "KeyUnknown",
+    "Keys",
+    "ScopeUnknown",
+    "digest_of_secret",
+    "key_of",
+]
 
 SCOPES = (
     "ingest",
@@ -27,6 +36,7 @@ SCOPES = (
     "review",
     "exports",
     "holds",
+    "budgets:write",
     "admin",
 )
 """Everything a key can be allowed to do; ``admin`` includes the rest."""
@@ -84,7 +94,7 @@ class Keys:
         row = {
             "id": key.id,
             "name": name,
-            "secret_sha256": _digest(secret),
+            "secret_sha256": digest_of_secret(secret),
             "scopes": " ".join(sorted(scopes)),
             "created_at": to_millis(at),
             **{level.value: getattr(bound_to, level.value) for level in _BOUND},
@@ -94,14 +104,14 @@ class Keys:
 
     async def find(self, secret: str) -> ApiKey | None:
         """Give the key with this secret, unless it was revoked."""
-        query = select(api_keys).where(api_keys.c.secret_sha256 == _digest(secret), api_keys.c.revoked_at.is_(None))
+        query = select(api_keys).where(api_keys.c.secret_sha256 == digest_of_secret(secret), api_keys.c.revoked_at.is_(None))
         row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
-        return None if row is None else _key(row)
+        return None if row is None else key_of(row)
 
     async def list(self) -> list[ApiKey]:
         """Give all keys, the oldest first."""
         query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
-        return await self._database.read(lambda connection: [_key(row) for row in connection.execute(query)])
+        return await self._database.read(lambda connection: [key_of(row) for row in connection.execute(query)])
 
     async def revoke(self, key_id: str, at: datetime) -> None:
         """Make a key useless from now on.
@@ -124,17 +134,19 @@ class Keys:
         return await self._database.read(lambda connection: connection.execute(query).scalar_one()) == 0
 
 
-def _digest(secret: str) -> bytes:
+def digest_of_secret(secret: str) -> bytes:
     """Digest a secret. It has 256 random bits, so a plain hash cannot be searched."""
     return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()  # a header may hold any bytes
 
 
-def _key(row: Row[tuple[object, ...]]) -> ApiKey:
+def key_of(row: Row[tuple[object, ...]], prefix: str = "") -> ApiKey:
+    """Read a key from a row that has its columns, perhaps beside others and under longer names."""
+    found = {name.removeprefix(prefix): value for name, value in row._mapping.items() if name.startswith(prefix)}  # noqa: SLF001 - public by SQLAlchemy's own account
     return ApiKey(
-        id=row.id,
-        name=row.name,
-        scopes=frozenset(row.scopes.split()),
-        bound_to=Attribution(**{level.value: getattr(row, level.value) for level in _BOUND}),
-        created_at=from_millis(row.created_at),
-        revoked_at=None if row.revoked_at is None else from_millis(row.revoked_at),
+        id=found["id"],
+        name=found["name"],
+        scopes=frozenset(found["scopes"].split()),
+        bound_to=Attribution(**{level.value: found[level.value] for level in _BOUND}),
+        created_at=from_millis(found["created_at"]),
+        revoked_at=None if found["revoked_at"] is None else from_millis(found["revoked_at"]),
     )

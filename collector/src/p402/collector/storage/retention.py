@@ -37,6 +37,7 @@ _EVENTS = (
     "SELECT seq, organisation, payload, at FROM events WHERE {window} AND at < ? AND spread_at IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_seq = events.seq AND state = 'pending')"
 )
+_WEB_SESSIONS = "SELECT id FROM web_sessions WHERE {window} AND expires_at < ?"
 _RECEIPTS = (
     "SELECT receipts.id, receipts.organisation, receipts.seq, department, project, client, employee, session, issued_at,"
     " (SELECT MIN(started_at) FROM charges WHERE charges.scope_id = receipts.scope_id)"
@@ -103,6 +104,7 @@ class SqlRetention:
             _Step("decisions", "id", "", _DECISIONS, rules.operations, self._decisions),
             _Step("leases", "id", "", _LEASES, rules.operations, self._leases),
             _Step("events", "seq", -1, _EVENTS, rules.operations, self._events),
+            _Step("web_sessions", "id", "", _WEB_SESSIONS, rules.operations, _web_sessions),
         ]
         if rules.receipts is not None:
             delete = partial(self._receipts, rules.receipts)
@@ -204,6 +206,11 @@ class SqlRetention:
                 by=None,
                 at=at,
             )
+
+
+def _web_sessions(connection: Connection, rows: Sequence[Any], _: datetime) -> None:
+    """Delete whole: what somebody did in one is in the audit trail and the access log."""
+    driver(connection).executemany("DELETE FROM web_sessions WHERE id = ?", [(row[0],) for row in rows])
 
 
 def _window(sql: Driver, step: _Step, after: Key, at: datetime) -> tuple[Key | None, Sequence[Any]]:

@@ -1,0 +1,71 @@
+"""What people are told who may not see a page, or ask for one that is not there: a page, or the way to sign in."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from jinja2 import Environment
+
+from p402.collector.access.places import local_path
+from p402.collector.api.problem import NotFound, Unauthorised, status_of, title_of
+from p402.collector.dashboard.plain_pages import page
+from p402.vocabulary import P402Error, Transient
+
+__all__ = ["refusals", "wants_page"]
+
+
+def refusals(templates: Environment) -> Middleware:
+    """Give the middleware between the handlers and the one that writes problem documents."""
+
+    @web.middleware
+    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Unauthorised:
+            if "Authorization" in request.headers:
+                raise
+            if "HX-Request" in request.headers:  # a part of a page: the whole of it must go
+                there = local_path(_path_of(request.headers.get("HX-Current-URL", "")))
+                return web.Response(status=401, headers={"HX-Redirect": _sign_in(there)})
+            if not wants_page(request):
+                raise
+            raise web.HTTPSeeOther(_sign_in(request.path_qs if request.method == "GET" else "/")) from None
+        except P402Error as error:
+            if not wants_page(request):
+                raise
+            return _refused(templates, error)
+        except web.HTTPNotFound:
+            if not wants_page(request):
+                raise
+            return _refused(templates, NotFound(f"Nothing is at {request.path[:200]}."))
+
+    return tell
+
+
+def wants_page(request: web.Request) -> bool:
+    """Tell whether a request comes from somebody who looks at pages, and not from a program that uses the API."""
+    is_api = request.path == "/v1" or request.path.startswith(("/v1/", "/.well-known/"))
+    return not is_api and "text/html" in request.headers.get("Accept", "")
+
+
+def _refused(templates: Environment, error: P402Error) -> web.Response:
+    answer = page(
+        templates, "refused.html", status=status_of(error), title=title_of(type(error).__name__), detail=str(error)
+    )
+    if isinstance(error, Transient):
+        answer.headers["Retry-After"] = str(getattr(error, "retry_after", 1))
+    return answer
+
+
+def _sign_in(then: str) -> str:
+    return f"/sign-in?next={quote(local_path(then), safe='/')}"
+
+
+def _path_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "/"
+    return parts.path + (f"?{parts.query}" if parts.query else "")
