@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from p402.collector.cli import parser
-from p402.collector.settings import FILE_ONLY, Settings, load_settings
+from p402.collector.settings import FILE_ONLY, ONE_TABLE, Settings, load_settings
 from p402.collector.storage.keys import SCOPES
 from p402.collector.wiring import build
 from p402.exporters.prometheus import METRICS
@@ -20,13 +20,17 @@ COLLECTOR = (ROOT / "collector" / "README.md").read_text()
 INSTRUMENTATION = (ROOT / "instrumentation" / "README.md").read_text()
 
 
+def table(name: str) -> str:
+    return f"[{name}]" if name in ONE_TABLE else f"[[{name}]]"
+
+
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_setting_is_in_the_collectors_readme(name: str) -> None:
-    assert f"| `{f'[[{name}]]' if name in FILE_ONLY else f'P402_{name.upper()}'}` |" in COLLECTOR
+    assert f"| `{table(name) if name in FILE_ONLY else f'P402_{name.upper()}'}` |" in COLLECTOR
 
 
 def test_the_readme_names_no_setting_that_does_not_exist() -> None:
-    named = re.findall(r"^\| `(?:P402_|\[\[)(\w+)(?:\]\])?` \|", COLLECTOR, re.MULTILINE)
+    named = re.findall(r"^\| `(?:P402_|\[\[?)(\w+)(?:\]?\])?` \|", COLLECTOR, re.MULTILINE)
     assert {name.lower() for name in named} - {"config"} == set(Settings.model_fields)
 
 
@@ -35,7 +39,7 @@ def test_the_example_configuration_has_every_setting_and_loads(monkeypatch: pyte
     monkeypatch.setenv("P402_CONFIG", str(example))
     load_settings()
     for name in Settings.model_fields:
-        written = rf"\[\[{name}\]\]$" if name in FILE_ONLY else f"{name} = "
+        written = f"{re.escape(table(name))}$" if name in FILE_ONLY else f"{name} = "
         assert re.search(rf"^#? ?{written}", example.read_text(), re.MULTILINE), name
 
 

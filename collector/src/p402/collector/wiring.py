@@ -36,7 +36,6 @@ from p402.collector.api.oversight import OversightApi
 from p402.collector.api.periods import PeriodsApi
 from p402.collector.api.policies import PoliciesApi
 from p402.collector.api.prices import PricesApi
-from p402.collector.api.rate_limits import RateLimits
 from p402.collector.api.receipt_documents import ReceiptDocumentsApi
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi
 from p402.collector.api.receipts import ReceiptsApi
@@ -49,6 +48,7 @@ from p402.collector.api.typesetting import Typesetter
 from p402.collector.app import build_app
 from p402.collector.budgets.keep import LeaseKeeper
 from p402.collector.budgets.watch import BudgetWatch
+from p402.collector.dashboard.access import build_access
 from p402.collector.dashboard.pages import Dashboard
 from p402.collector.dialects import DIALECTS
 from p402.collector.exports.folder import ExportFolder
@@ -147,9 +147,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     privacy = build_privacy(settings, backend, database, signers, clock, ids)
     metrics = CollectorMetrics(settings.metrics_nodes)
     keys = Keys(database, ids)
-    authenticator = Authenticator(
-        keys, settings.listen, RateLimits(settings.rate_limit_per_minute, clock), key_required=settings.key_required
-    )
+    access = build_access(settings, database, keys, privacy.suppressions, clock, ids)
+    authenticator = access.authenticator
 
     sessions = SqlSessions(database, signers, privacy.vault, privacy.suppressions)
     sealer = _sealer(settings, sessions, metrics, clock, ids)
@@ -181,6 +180,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         await privacy.keeper.close()
         if settled.worker is not None:
             await settled.worker.close()
+        await access.close()
         await courier.close()
         await forwarder.close()
         await database.close()
@@ -232,6 +232,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             *ahead.routes,
             *control,
             *taken_away.routes,
+            *access.routes,
             *dashboard.routes(),
         ],
         tasks=[
@@ -252,6 +253,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         close=close,
         max_request_bytes=settings.max_request_bytes,
         end_streams=[may_spend.end_streams, dashboard.end_streams],
+        pages=access.pages,
     )
     database.start()
     return Collector(

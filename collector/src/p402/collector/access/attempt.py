@@ -38,7 +38,11 @@ class Attempt:
     def of_cookie(cls, value: str) -> Attempt | None:
         """Read what `cookie` wrote; None if it is nothing of that kind."""
         secret, dot, then = value.partition(".")
-        return cls(secret, local_path(unquote(then))) if dot and len(secret) == _SECRET_LENGTH and secret.isascii() else None
+        return (
+            cls(secret, local_path(unquote(then)))
+            if dot and len(secret) == _SECRET_LENGTH and secret.isascii()
+            else None
+        )
 
     @property
     def cookie(self) -> str:

@@ -91,9 +91,9 @@ def _key_for(header: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> Ma
 
 def _check_rest(claims: Mapping[str, Any], client_id: str, nonce: str, now: float) -> None:
     audience = claims["aud"]
-    if (isinstance(audience, list) and len(audience) > 1) or "azp" in claims:
-        if claims.get("azp") != client_id:
-            raise IdTokenRefused("The ID token was made for another application.")
+    is_for_several = isinstance(audience, list) and len(audience) > 1
+    if (is_for_several or "azp" in claims) and claims.get("azp") != client_id:
+        raise IdTokenRefused("The ID token was made for another application.")
     times = [claims["exp"], claims["iat"], claims.get("nbf", 0)]
     if not all(isinstance(moment, int | float) and not isinstance(moment, bool) for moment in times):
         raise IdTokenRefused("The ID token has times that are no numbers.")

@@ -42,9 +42,9 @@ def is_cross_origin(method: str, headers: Mapping[str, str], host: str, public_u
 
 
 def local_path(wanted: str | None) -> str:
-    """Give the path of a page of ours that somebody is to be sent to; ``/`` if it is none.
+    r"""Give the path of a page of ours that somebody is to be sent to; ``/`` if it is none.
 
-    Browsers read ``//elsewhere``, ``/\\elsewhere`` and tabs inside of these as addresses of other hosts.
+    Browsers read ``//elsewhere``, ``/\elsewhere`` and tabs inside of these as addresses of other hosts.
     """
     if not wanted or len(wanted) > _LONGEST_PATH or not wanted.isprintable():
         return "/"

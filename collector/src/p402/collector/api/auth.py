@@ -24,7 +24,7 @@ REFRESH_HEADER = "P402-Refresh"
 """Of requests that a page makes by itself: they are no sign that anybody is there."""
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_ANONYMOUS_SCOPES = frozenset(SCOPES) - {"admin"}
+_ANONYMOUS_SCOPES = frozenset(SCOPES) - {"admin", "budgets:write"}
 
 
 @dataclass(frozen=True, slots=True)

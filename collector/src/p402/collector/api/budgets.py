@@ -136,7 +136,9 @@ class BudgetsApi:
         last = f"{nodes[-1][1].taken}~{nodes[-1][0]}" if len(nodes) == limit else None
         return web.json_response(BudgetWithNodes(**budget_view(stored, budget, nodes, now), next_after=last))
 
-    @endpoint("PUT /v1/budgets/{name}", scope="budgets:write", answers={200: MadeBudget, 201: MadeBudget}, problems=(409,))
+    @endpoint(
+        "PUT /v1/budgets/{name}", scope="budgets:write", answers={200: MadeBudget, 201: MadeBudget}, problems=(409,)
+    )
     async def put(self, caller: Caller, name: str, body: BudgetBody) -> web.Response:
         """Make a budget, or change it; 201 if it is new."""
         written, principal, organisation = body.root, caller.principal, caller.organisation

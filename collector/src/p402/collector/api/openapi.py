@@ -121,7 +121,8 @@ def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
                 "key": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key: `p402_…`, with the scopes named.",
+                    "description": "An API key: `p402_…`, with the scopes named. The cookie of somebody who signed in at "
+                    "the page does as well; what changes something must then come from our own pages.",
                 }
             },
         },
@@ -228,7 +229,16 @@ def _operation(described: Endpoint, schemas: _Written) -> dict[str, Any]:
         **{str(status): _answer(described, status, key, schemas) for status in described.answers},
         **{str(status): {"$ref": f"#/components/responses/{status}"} for status in _refusals(described)},
     }
+    if described.scope is not None and _is_page(described):
+        operation["responses"]["303"] = {"description": "Whoever looks at pages and is nobody yet is sent to sign in."}
     return operation
+
+
+def _is_page(described: Endpoint) -> bool:
+    """Tell whether an endpoint is a page for people; its refusals are pages too, for those who ask for such."""
+    kinds = described.answers.get(200)
+    several = kinds if isinstance(kinds, tuple) else (kinds,)
+    return any(isinstance(kind, Media) and kind.media_type == "text/html" for kind in several)
 
 
 def _refusals(described: Endpoint) -> list[int]:

@@ -22,7 +22,9 @@ EXEMPT = frozenset({"ingest", "feedback"})
 """Scopes that are not limited: refusing spans would lose them, and calls wait for their decisions."""
 
 _MOST_KEYS = 10_000
-_OF_A_KEY = "The API key may ask {0} times a minute. Try again in {1} s, and ask for more at once: lists take limit=1000."
+_OF_A_KEY = (
+    "The API key may ask {0} times a minute. Try again in {1} s, and ask for more at once: lists take limit=1000."
+)
 _MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -49,9 +51,7 @@ _STANDING = web.RequestKey("rate_limit", _Standing)
 class RateLimits:
     """The buckets of the keys that asked last."""
 
-    def __init__(
-        self, per_minute: int, clock: Clock, most_keys: int = _MOST_KEYS, refusal: str = _OF_A_KEY
-    ) -> None:
+    def __init__(self, per_minute: int, clock: Clock, most_keys: int = _MOST_KEYS, refusal: str = _OF_A_KEY) -> None:
         """Allow a key so many requests in a minute, all at once if it has been silent for one; 0: as many as it likes.
 
         Args:

@@ -14,6 +14,7 @@ from rich.table import Table
 from p402.collector.demo.processes import DEV_KEY, DemoImpossible, collector, run_agent, tempo_node
 from p402.collector.demo.providers import MockProviders, running
 from p402.collector.sessions.signing import LogSigners
+from p402.collector.settings import Address
 from p402.receipts.cli import main as verify
 
 __all__ = ["Demo"]
@@ -69,6 +70,7 @@ class Demo:
         return {
             "P402_DATA_DIR": str(self.data_dir),
             "P402_LISTEN": self.listen,
+            "P402_DEMO": "1" if Address.parse(self.listen).is_loopback else "0",
             "P402_GRPC_LISTEN": "127.0.0.1:0",
             "P402_DEFAULT_ORGANISATION": _ORGANISATION,
             "P402_RECEIPT_ORIGIN": _ORIGIN,

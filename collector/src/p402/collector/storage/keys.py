@@ -104,7 +104,9 @@ class Keys:
 
     async def find(self, secret: str) -> ApiKey | None:
         """Give the key with this secret, unless it was revoked."""
-        query = select(api_keys).where(api_keys.c.secret_sha256 == digest_of_secret(secret), api_keys.c.revoked_at.is_(None))
+        query = select(api_keys).where(
+            api_keys.c.secret_sha256 == digest_of_secret(secret), api_keys.c.revoked_at.is_(None)
+        )
         row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else key_of(row)
 
