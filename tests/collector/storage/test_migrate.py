@@ -23,8 +23,8 @@ from p402.collector.storage import (  # noqa: F401 - their tables count too
     privacy_tables,
     reconciliation_tables,
     settlement_tables,
-    web_session_tables,
     usage_tables,
+    web_session_tables,
 )
 from p402.collector.storage.migrate import DatabaseUnusable, _config, revisions, upgrade
 from p402.collector.storage.tables import metadata

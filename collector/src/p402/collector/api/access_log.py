@@ -31,9 +31,9 @@ class AccessView(TypedDict):
     """Rows of an organisation are numbered from 1 without gaps."""
     at: Time
     key_id: Annotated[str | None, Field(examples=["key_01JDC2W0V8H3QK6M4T9ZRX5B7E"])]
-    """Null: somebody on this machine, without a key."""
+    """Of the API key, or of what somebody did since they signed in at the page; null: somebody on this machine."""
     who: Annotated[str | None, Field(examples=["e-1042"])]
-    """The employee that the key is bound to; null without the scope `receipts:personal`."""
+    """The employee that the key is bound to, or who signed in; null without the scope `receipts:personal`."""
     who_digest: str | None
     """What the log commits to in the place of that name."""
     what: Annotated[str, Field(examples=["GET /v1/receipts/{receipt_id}"])]
