@@ -47,8 +47,8 @@ def identity_provider(collector_url: str, *, claims_in_id_token: bool = False) -
     process = subprocess.Popen(
         [node, str(_SCRIPT), str(steady_port()), json.dumps(settings)], stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         issuer = process.stdout.readline().strip()
         assert issuer, "The identity provider did not start; is tests/node_modules as tests/package.json says?"
         yield issuer

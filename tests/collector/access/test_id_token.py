@@ -27,7 +27,7 @@ ED = ed25519.Ed25519PrivateKey.generate()
 
 def public(algorithm: str, key: Any, kid: str) -> dict[str, Any]:
     return {
-        **jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True),  # type: ignore[call-overload] # by name, any algorithm
+        **jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True),
         "kid": kid,
         "use": "sig",
     }

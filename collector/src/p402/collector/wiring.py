@@ -100,6 +100,7 @@ from p402.collector.storage.settlements import SqlSettlements
 from p402.collector.storage.spend_history import SqlSpendHistory
 from p402.collector.storage.suppressions import Suppressions
 from p402.collector.storage.usage import SqlUsage
+from p402.collector.storage.web_sessions import WebSessions
 from p402.collector.tls import Tls
 from p402.collector.usage.roll_up import UsageRollUp
 from p402.decisions import RateCard
@@ -118,6 +119,7 @@ class Collector:
     app: web.Application
     grpc: OtlpGrpc | None
     keys: Keys
+    web_sessions: WebSessions
     sealer: Sealer
     keeper: LeaseKeeper
     budget_watch: BudgetWatch
@@ -260,6 +262,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         app,
         grpc,
         keys,
+        access.sessions,
         sealer,
         may_spend.keeper,
         ahead.watch,

@@ -31,7 +31,8 @@ def refusals(templates: Environment) -> Middleware:
                 return web.Response(status=401, headers={"HX-Redirect": _sign_in(there)})
             if not wants_page(request):
                 raise
-            raise web.HTTPSeeOther(_sign_in(request.path_qs if request.method == "GET" else "/")) from None
+            then = _sign_in(request.path_qs if request.method == "GET" else "/")
+            return web.Response(status=303, headers={"Location": then, "Cache-Control": "no-store"})
         except P402Error as error:
             if not wants_page(request):
                 raise
