@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import APIResponse, Browser, BrowserContext, Page
 
@@ -46,9 +47,13 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningColle
         with running_collector(folder / "data", settings) as running:
             admin = {"Authorization": f"Bearer {control_of(running).key}"}
             sales = {"p402.department": "sales", "p402.employee": "e-7", "p402.session": "s-2"}
-            assert running.export(request_of([ASpan(), ASpan.of(sales)]), **admin).status_code == 200
+            assert (
+                running.export(request_of([ASpan(started_ns=0), ASpan.of(sales, started_ns=0)]), **admin).status_code
+                == 200
+            )
             for session in ("review-7", "s-2"):
                 control_of(running).post(f"/v1/sessions/{session}/close", {})
+            eventually(lambda: "sales" in httpx.get(running.url, headers=admin).text)  # sums follow the charges
             yield running
 
 
@@ -137,8 +142,6 @@ def test_a_session_ends_at_sign_out_and_its_cookie_is_worth_nothing_afterwards(
 ) -> None:
     with signed_in(browser, collector, "u-fiona") as page:
         kept = session_cookie(page.context)
-        page.goto(f"{collector.url}/sign-in")
-        assert "You are signed in as Fiona Finance" in page.locator("main").inner_text()
         page.get_by_role("button", name="Sign out").click()
         assert page.url == f"{collector.url}/sign-in"
         assert our_cookies(page.context) == []
@@ -168,6 +171,8 @@ def test_finance_sees_the_organisation_and_sets_budgets_but_makes_no_keys(
 ) -> None:
     with signed_in(browser, collector, "u-fiona") as page:
         assert page.url == f"{collector.url}/"
+        assert {"legal", "sales"} <= set(page.locator("main").inner_text().split())
+        assert "Fiona Finance · finance" in page.get_by_role("banner").inner_text()
         assert len(receipts) == len(ask(page, "GET", f"{collector.url}/v1/receipts").json()["receipts"])
         assert ask(page, "PUT", f"{collector.url}/v1/budgets/legal-month", data=BUDGET).status == 201
         refused = ask(page, "GET", f"{collector.url}/v1/keys")
@@ -190,6 +195,8 @@ def test_a_head_sees_their_department_only(
     collector: RunningCollector, receipts: dict[str, str], browser: Browser
 ) -> None:
     with signed_in(browser, collector, "u-hedy") as page:
+        seen = page.locator("main").inner_text().split()
+        assert ("legal" in seen, "sales" in seen, "e-7" in seen) == (True, False, False)
         page.goto(f"{collector.url}/receipts/{receipts['legal']}")
         assert "2,847 in, 10,000 out" in page.locator("main").inner_text()
         answer = page.goto(f"{collector.url}/receipts/{receipts['sales']}")
@@ -205,6 +212,8 @@ def test_an_employee_sees_their_own_calls_only(
     collector: RunningCollector, receipts: dict[str, str], browser: Browser
 ) -> None:
     with signed_in(browser, collector, "u-emil") as page:
+        seen = page.locator("main").inner_text().split()
+        assert ("e-1042" in seen, "sales" in seen, "e-7" in seen) == (True, False, False)
         charges = ask(page, "GET", f"{collector.url}/v1/charges").json()["charges"]
         assert [charge["department"] for charge in charges] == ["legal"]
         assert ask(page, "GET", f"{collector.url}/v1/receipts/{receipts['sales']}").status == 404

@@ -159,7 +159,7 @@ async def test_a_provider_that_is_away_or_not_who_it_should_be_is_no_fault_of_ou
     async with serving(tmp_path, require_key=True, oidc=oidc) as server:
         away = await server.get("/sign-in/oidc")
         assert (away.status, b"cannot be reached" in away.body) == (503, True)
-        assert b"Sign in with an API key" in away.body
+        assert b"Or with an API key" in away.body
         said: dict[str, object] = {}
         asked = []
 

@@ -214,10 +214,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),
     ]
     dashboard = Dashboard(
+        shell=access.shell,
         database=database,
-        authenticator=authenticator,
-        clock=clock,
-        default_organisation=settings.default_organisation,
         forecasts=ahead.forecasts,
         network=network,
         disclosures=privacy.disclosures,

@@ -21,7 +21,7 @@ __all__ = ["REFRESH_HEADER", "SESSION_COOKIE", "AccessRules", "Authenticator", "
 
 SESSION_COOKIE = "p402_session"
 REFRESH_HEADER = "P402-Refresh"
-"""Of requests that a page makes by itself: they are no sign that anybody is there."""
+"""Of requests by which a page refreshes itself: they are no sign that anybody is there."""
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANONYMOUS_SCOPES = frozenset(SCOPES) - {"admin", "budgets:write"}
@@ -151,8 +151,7 @@ class Authenticator:
             return await self._by_key(authorization)
         token = request.cookies.get(SESSION_COOKIE)
         if token is not None:
-            used = use and REFRESH_HEADER not in request.headers
-            session = await self._sessions.find(token, self._clock.now(), use=used)
+            session = await self._sessions.find(token, self._clock.now(), use=use and not _by_itself(request))
             if session is not None:
                 self.refuse_cross_origin(request)
                 return _of_session(session)
@@ -219,6 +218,11 @@ def _of_session(session: WebSession) -> Principal:
         known_as=session.known_as,
         session_id=session.id,
     )
+
+
+def _by_itself(request: web.Request) -> bool:
+    """Tell whether a page asks without anybody's doing: to refresh itself, or to be told when to."""
+    return REFRESH_HEADER in request.headers or request.headers.get("Accept") == "text/event-stream"
 
 
 def _name_in(url: str) -> str | None:

@@ -12,8 +12,8 @@ from aiohttp.typedefs import Middleware
 from p402.collector.access.provider import IdentityProvider
 from p402.collector.api.auth import AccessRules, Authenticator
 from p402.collector.api.rate_limits import RateLimits
-from p402.collector.dashboard.plain_pages import page_templates
 from p402.collector.dashboard.refusals import refusals
+from p402.collector.dashboard.shell import Shell
 from p402.collector.dashboard.sign_in import SignIn
 from p402.collector.settings import Settings, SettingsInvalid
 from p402.collector.storage.database import Database
@@ -33,6 +33,8 @@ class Access:
 
     authenticator: Authenticator
     sessions: WebSessions
+    shell: Shell
+    """Of all pages."""
     routes: Sequence[web.RouteDef]
     pages: Sequence[Middleware]
     close: Callable[[], Awaitable[None]]
@@ -62,24 +64,15 @@ def build_access(
     limits = RateLimits(settings.rate_limit_per_minute, clock)
     authenticator = Authenticator(keys, sessions, limits, clock, rules)
     provider = _provider(settings, clock)
-    templates = page_templates()
-    sign_in = SignIn(
-        authenticator,
-        keys,
-        sessions,
-        provider,
-        RateLimits(settings.sign_in_attempts_per_minute, clock, refusal=_TOO_OFTEN),
-        templates,
-        clock,
-        settings.default_organisation,
-        settings.public_url,
-    )
+    shell = Shell(authenticator, clock, settings.default_organisation)
+    attempts = RateLimits(settings.sign_in_attempts_per_minute, clock, refusal=_TOO_OFTEN)
+    sign_in = SignIn(shell, keys, sessions, provider, attempts, settings.public_url)
 
     async def close() -> None:
         if provider is not None:
             await provider.close()
 
-    return Access(authenticator, sessions, sign_in.routes(), [refusals(templates)], close)
+    return Access(authenticator, sessions, shell, sign_in.routes(), [refusals(shell)], close)
 
 
 def _provider(settings: Settings, clock: Clock) -> IdentityProvider | None:

@@ -94,7 +94,7 @@ class LiveStream:
         """Ask again for whom the stream was opened."""
         with suppress(Transient):
             try:
-                await self.authenticator.authenticate(request, "spend:read")
+                (await self.authenticator.who(request, use=False)).require("spend:read")
             except P402Error as error:
                 if isinstance(error, Transient):
                     raise

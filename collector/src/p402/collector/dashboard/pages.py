@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from p402.collector.api.auth import Authenticator
 from p402.collector.dashboard.live import LiveStream
 from p402.collector.dashboard.overview import OverviewPage
 from p402.collector.dashboard.receipts import ReceiptPages
@@ -14,7 +13,6 @@ from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
 from p402.receipts.settlement import TempoNetwork
-from p402.vocabulary import Clock
 
 __all__ = ["Dashboard"]
 
@@ -25,16 +23,13 @@ class Dashboard:
     def __init__(
         self,
         *,
+        shell: Shell,
         database: Database,
-        authenticator: Authenticator,
-        clock: Clock,
-        default_organisation: str,
         forecasts: Forecasts,
         network: TempoNetwork | None,
         disclosures: Disclosures,
     ) -> None:
-        shell = Shell(authenticator, clock, default_organisation)
-        self._live = LiveStream(database, authenticator, default_organisation)
+        self._live = LiveStream(database, shell.authenticator, shell.default_organisation)
         self._pages = (
             shell,
             OverviewPage(shell, database, forecasts),

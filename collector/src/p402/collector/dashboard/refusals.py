@@ -6,17 +6,16 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from jinja2 import Environment
 
 from p402.collector.access.places import local_path
 from p402.collector.api.problem import NotFound, Unauthorised, status_of, title_of
-from p402.collector.dashboard.plain_pages import page
+from p402.collector.dashboard.shell import Shell
 from p402.vocabulary import P402Error, Transient
 
 __all__ = ["refusals", "wants_page"]
 
 
-def refusals(templates: Environment) -> Middleware:
+def refusals(shell: Shell) -> Middleware:
     """Give the middleware between the handlers and the one that writes problem documents."""
 
     @web.middleware
@@ -36,11 +35,11 @@ def refusals(templates: Environment) -> Middleware:
         except P402Error as error:
             if not wants_page(request):
                 raise
-            return _refused(templates, error)
+            return _refused(shell, error)
         except web.HTTPNotFound:
             if not wants_page(request):
                 raise
-            return _refused(templates, NotFound(f"Nothing is at {request.path[:200]}."))
+            return _refused(shell, NotFound(f"Nothing is at {request.path[:200]}."))
 
     return tell
 
@@ -51,10 +50,9 @@ def wants_page(request: web.Request) -> bool:
     return not is_api and "text/html" in request.headers.get("Accept", "")
 
 
-def _refused(templates: Environment, error: P402Error) -> web.Response:
-    answer = page(
-        templates, "refused.html", status=status_of(error), title=title_of(type(error).__name__), detail=str(error)
-    )
+def _refused(shell: Shell, error: P402Error) -> web.Response:
+    title = title_of(type(error).__name__)
+    answer = shell.bare("refused.html", status=status_of(error), title=title, detail=str(error))
     if isinstance(error, Transient):
         answer.headers["Retry-After"] = str(getattr(error, "retry_after", 1))
     return answer

@@ -7,22 +7,21 @@ from datetime import timedelta
 
 import structlog
 from aiohttp import web
-from jinja2 import Environment
 
 from p402.collector.access.attempt import Attempt
 from p402.collector.access.id_token import IdTokenRefused
 from p402.collector.access.places import local_path
 from p402.collector.access.provider import IdentityProvider
 from p402.collector.access.roles import person_of
-from p402.collector.api.auth import SESSION_COOKIE, Authenticator
+from p402.collector.api.auth import SESSION_COOKIE
 from p402.collector.api.bodies import form_body
 from p402.collector.api.endpoint import Media, endpoint, routes_of
 from p402.collector.api.problem import BadRequest, NotFound, TooManyRequests, Unauthorised, status_of
 from p402.collector.api.rate_limits import RateLimits, address_of
-from p402.collector.dashboard.plain_pages import page
+from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.storage.keys import Keys
 from p402.collector.storage.web_sessions import WebSessions
-from p402.vocabulary import Clock, P402Error
+from p402.vocabulary import P402Error
 
 __all__ = ["SignIn"]
 
@@ -32,7 +31,6 @@ _ATTEMPT_COOKIE = "p402_sign_in"
 _ATTEMPT_PATH = "/sign-in/oidc"
 _ATTEMPT_LASTS = timedelta(minutes=10)
 _LARGEST_FORM = 8 * 1024
-_PAGE = Media("text/html", about="A page for people.")
 _REFUSED = Media("text/html", about="The page to sign in, which says what was wrong.")
 
 
@@ -41,31 +39,28 @@ class SignIn:
 
     def __init__(
         self,
-        authenticator: Authenticator,
+        shell: Shell,
         keys: Keys,
         sessions: WebSessions,
         provider: IdentityProvider | None,
         limits: RateLimits,
-        templates: Environment,
-        clock: Clock,
-        default_organisation: str,
         public_url: str | None,
     ) -> None:
-        self.authenticator = authenticator
-        self.default_organisation = default_organisation
+        self._shell = shell
+        self._clock = shell.clock
+        self.authenticator = shell.authenticator
+        self.default_organisation = shell.default_organisation
         self._keys = keys
         self._sessions = sessions
         self._provider = provider
         self._limits = limits
-        self._templates = templates
-        self._clock = clock
         self._public_url = public_url
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
         return routes_of(self)
 
-    @endpoint("GET /sign-in", answers={200: _PAGE}, problems=(503,))
+    @endpoint("GET /sign-in", answers={200: HTML}, problems=(503,))
     async def form(self, request: web.Request) -> web.Response:
         """Show how to sign in, and who is signed in."""
         person = None
@@ -183,7 +178,7 @@ class SignIn:
     ) -> web.Response:
         label = None if self._provider is None else self._provider.settings.label
         values = {"next": then, "problem": problem, "person": person, "provider": label}
-        return page(self._templates, "sign_in.html", status=status, **values)
+        return self._shell.bare("sign_in.html", status=status, **values)
 
     def _known_provider(self) -> IdentityProvider:
         if self._provider is None:
