@@ -219,6 +219,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         forecasts=ahead.forecasts,
         network=network,
         disclosures=privacy.disclosures,
+        new_id=ids,
     )
     app = build_app(
         routes=[

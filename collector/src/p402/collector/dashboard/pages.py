@@ -5,6 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from p402.collector.api.auth import Authenticator
+from p402.collector.dashboard.budget import BudgetPages
+from p402.collector.dashboard.budgets import BudgetsPage
 from p402.collector.dashboard.live import LiveStream
 from p402.collector.dashboard.overview import OverviewPage
 from p402.collector.dashboard.receipts import ReceiptPages
@@ -14,7 +16,7 @@ from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
 from p402.receipts.settlement import TempoNetwork
-from p402.vocabulary import Clock
+from p402.vocabulary import Clock, IdFactory
 
 __all__ = ["Dashboard"]
 
@@ -32,6 +34,7 @@ class Dashboard:
         forecasts: Forecasts,
         network: TempoNetwork | None,
         disclosures: Disclosures,
+        new_id: IdFactory,
     ) -> None:
         shell = Shell(authenticator, clock, default_organisation)
         self._live = LiveStream(database, authenticator, default_organisation)
@@ -39,6 +42,8 @@ class Dashboard:
             shell,
             OverviewPage(shell, database, forecasts),
             SpendPages(shell, database),
+            BudgetsPage(shell, database, forecasts),
+            BudgetPages(shell, database, forecasts, new_id),
             ReceiptPages(shell, database, network, disclosures),
             self._live,
         )
