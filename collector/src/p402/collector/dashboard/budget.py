@@ -55,6 +55,8 @@ class _Filled:
     override: bool = False
     """Whether it is the form of an override."""
     preview: BudgetPreview | None = None
+    part: bool = False
+    """Whether a script asks for the preview only."""
 
 
 class BudgetPages:
@@ -88,7 +90,7 @@ class BudgetPages:
                 return self._form(request, caller, query, _Filled(form, preview=preview))
             await self._changes.apply(caller, wanted, only_new=True)
         except Permanent as error:
-            return self._form(request, caller, query, _Filled(form, wrong_fields(error)))
+            return self._form(request, caller, query, _Filled(form, wrong_fields(error), part=is_part(request)))
         return see_other(self._shell.frame(request, caller, query).to(f"/budgets/{wanted.name}", done="made"))
 
     @endpoint("GET /budgets/{name}", scope="spend:read", answers={200: HTML})
@@ -116,7 +118,8 @@ class BudgetPages:
                 return await self._show(request, caller, query, name, _Filled(form, preview=preview))
             change = await self._changes.apply(caller, wanted)
         except (Permanent, ValidationError) as error:
-            filled = _Filled(form, wrong_fields(error), override=form.get("action") == "override")
+            is_override = form.get("action") == "override"
+            filled = _Filled(form, wrong_fields(error), is_override, part=is_part(request))
             return await self._show(request, caller, query, name, filled)
         done = "unchanged" if change.kind is BudgetChangeKind.UNCHANGED else "saved"
         return see_other(to(f"/budgets/{name}", done=done))
@@ -130,7 +133,7 @@ class BudgetPages:
             query,
             "budget_new.html",
             live=False,
-            status=_status(request, filled),
+            status=_status(filled),
             filled=filled,
             words=budget_in_words,
             amount=amount_in_words,
@@ -158,7 +161,7 @@ class BudgetPages:
             query,
             "budget.html",
             live=False,
-            status=_status(request, filled),
+            status=_status(filled),
             page=detail,
             burn=await self._burn(caller.organisation, detail),
             window=detail.budget.period.window(now),
@@ -194,6 +197,6 @@ class BudgetPages:
         return found
 
 
-def _status(request: web.Request, filled: _Filled) -> int:
+def _status(filled: _Filled) -> int:
     """A form that is wrong is refused; but a part of the page that a script asked for has to come, to say so."""
-    return 400 if filled.wrong and not is_part(request) else 200
+    return 400 if filled.wrong and not filled.part else 200

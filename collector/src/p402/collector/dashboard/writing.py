@@ -36,7 +36,7 @@ def actor_of(principal: Principal) -> str | None:
 
 
 async def form_of(request: web.Request) -> dict[str, str]:
-    """Read a form; of a field that comes twice the last value counts, and spaces around values do not.
+    """Read a form; of a field that comes twice the last value counts, and spaces around a line do not.
 
     Raises:
         BadRequest: if it is something else, or too large.
@@ -46,11 +46,7 @@ async def form_of(request: web.Request) -> dict[str, str]:
     if (request.content_length or 0) > _LARGEST_FORM:
         raise BadRequest(f"The form is larger than {_LARGEST_FORM} bytes.")
     sent = await request.post()
-    return {
-        name: value.replace("\r\n", "\n").replace("\x00", "").strip()
-        for name, value in sent.items()
-        if isinstance(value, str)
-    }
+    return {name: _clean(value) for name, value in sent.items() if isinstance(value, str)}
 
 
 def is_part(request: web.Request) -> bool:
@@ -61,3 +57,9 @@ def is_part(request: web.Request) -> bool:
 def see_other(address: str) -> web.Response:
     """Send a browser on after a form, so that loading the page anew does not send the form again."""
     return web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
+
+
+def _clean(value: str) -> str:
+    """Take away what no text needs; the beginning of several lines stays, since its indentation may mean something."""
+    text = value.replace("\r\n", "\n").replace("\x00", "")
+    return text.rstrip() if "\n" in text else text.strip()
