@@ -19,7 +19,7 @@ from p402.collector.budgets.alerts import Alert, AlreadyResolved
 from p402.collector.budgets.budget import Budget
 from p402.collector.dashboard.budget_words import amount_in_words
 from p402.collector.dashboard.shell import HTML, Shell
-from p402.collector.dashboard.writing import FORM, Told, actor_of, form_of, see_other
+from p402.collector.dashboard.writing import AGAIN, FORM, Told, actor_of, form_of, see_other
 from p402.collector.notifications.events import EventType
 from p402.collector.storage.alerts import alert_by_id, newest_alerts, resolve_alert
 from p402.collector.storage.budgets import budgets_in_force
@@ -77,7 +77,7 @@ class AlertsPage:
         """List alerts, the newest first, with what they are about and who was told."""
         return await self._show(request, caller, query)
 
-    @endpoint("POST /alerts", scope="review", answers={200: HTML, 303: None}, problems=(400, 404), takes=FORM)
+    @endpoint("POST /alerts", scope="review", answers={303: None, 400: AGAIN}, problems=(404,), takes=FORM)
     async def resolve(self, request: web.Request, caller: Caller, query: AlertsView) -> web.Response:
         """Note that an alert was dealt with, once."""
         form = await form_of(request)

@@ -26,7 +26,7 @@ from p402.collector.dashboard.budget_lines import project_lines
 from p402.collector.dashboard.budget_words import amount_in_words, budget_in_words, nodes_in_words, period_in_words
 from p402.collector.dashboard.charts import Lines, burn_down
 from p402.collector.dashboard.shell import HTML, Shell
-from p402.collector.dashboard.writing import FORM, WRITES_RULES, Told, form_of, is_part, see_other
+from p402.collector.dashboard.writing import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.budgets import BudgetChangeKind
 from p402.collector.storage.database import Database
@@ -79,7 +79,7 @@ class BudgetPages:
         """Show the form for a new budget."""
         return self._form(request, caller, query, _Filled(_NEW_FORM))
 
-    @endpoint("POST /budgets/new", scope=WRITES_RULES, answers={200: HTML, 303: None}, problems=(400,), takes=FORM)
+    @endpoint("POST /budgets/new", scope=WRITES_RULES, answers={200: HTML, 303: None, 400: AGAIN}, takes=FORM)
     async def make(self, request: web.Request, caller: Caller, query: Told) -> web.Response:
         """Make a budget, or preview it."""
         form = await form_of(request)
@@ -98,7 +98,7 @@ class BudgetPages:
         """Show one budget: its nodes, where it is heading, its overrides, alerts, refusals, overruns and changes."""
         return await self._show(request, caller, query, name, _Filled(), query.after)
 
-    @endpoint("POST /budgets/{name}", scope=WRITES_RULES, answers={200: HTML, 303: None}, problems=(400,), takes=FORM)
+    @endpoint("POST /budgets/{name}", scope=WRITES_RULES, answers={200: HTML, 303: None, 400: AGAIN}, takes=FORM)
     async def change(self, request: web.Request, caller: Caller, query: Told, name: str) -> web.Response:
         """Change a budget, preview that, retire it, or allow more for a while."""
         form = await form_of(request)

@@ -84,7 +84,7 @@ def wrong_fields(error: P402Error | ValidationError) -> dict[str, str]:
 
 def _named_in(message: str) -> str:
     """Find the field that a problem of the whole is about: only an amount is checked there with a field of its own."""
-    return "cap" if "an amount" in message else ""
+    return "cap" if "an amount" in message.lower() else ""
 
 
 def _changeable(form: Mapping[str, str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from p402.collector.api.policy_views import policy_department
 from p402.collector.api.problem import BadRequest
 from p402.collector.dashboard.policy_preview import PolicyPreview, PolicyTrials
 from p402.collector.dashboard.shell import HTML, Shell
-from p402.collector.dashboard.writing import FORM, WRITES_RULES, Told, actor_of, form_of, is_part, see_other
+from p402.collector.dashboard.writing import AGAIN, FORM, WRITES_RULES, Told, actor_of, form_of, is_part, see_other
 from p402.collector.pricing import PriceBook
 from p402.collector.routing.differences import differences
 from p402.collector.routing.schema import PolicyDefinition, read_policy
@@ -97,8 +97,7 @@ class PolicyPage:
     @endpoint(
         "POST /policies/{department}",
         scope=WRITES_RULES,
-        answers={200: HTML, 303: None},
-        problems=(400, 412),
+        answers={200: HTML, 303: None, 400: AGAIN, 412: HTML},
         takes=FORM,
     )
     async def change(self, request: web.Request, caller: Caller, query: Told, department: str) -> web.Response:

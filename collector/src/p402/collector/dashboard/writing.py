@@ -9,15 +9,20 @@ from aiohttp import web
 from pydantic import Field
 
 from p402.collector.api.auth import Principal
+from p402.collector.api.endpoint import Media
 from p402.collector.api.problem import BadRequest
+from p402.collector.dashboard.shell import HTML
 from p402.collector.dashboard.view import View
 
-__all__ = ["FORM", "WRITES_RULES", "Told", "actor_of", "form_of", "is_part", "see_other"]
+__all__ = ["AGAIN", "FORM", "WRITES_RULES", "Told", "actor_of", "form_of", "is_part", "see_other"]
 
 WRITES_RULES = "admin"
 """The scope that writes budgets and policies."""
 
 FORM: Mapping[str, str] = {"application/x-www-form-urlencoded": "The form of the page."}
+AGAIN = (HTML, Media("application/problem+json"))
+"""What a form that is wrong gets: the page again, with what was typed; or, for other faults of the request, a problem."""
+
 _LARGEST_FORM = 128 * 1024  # bytes, as it arrives
 
 
