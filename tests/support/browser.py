@@ -29,9 +29,25 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, size: str, theme: str = "light") -> Iterator[Page]:
-    """Open a page; what it logs as an error, and what it fails to load, fails the test."""
-    context = browser.new_context(viewport=SIZES[size], color_scheme="dark" if theme == "dark" else "light")  # type: ignore[arg-type] # playwright's TypedDict
+def opened(
+    browser: Browser, url: str, size: str, theme: str = "light", *, key: str | None = None, scripts: bool = True
+) -> Iterator[Page]:
+    """Open a page; what it logs as an error, and what it fails to load, fails the test.
+
+    Args:
+        browser: that opens it.
+        url: of the page.
+        size: of the window, of `SIZES`.
+        theme: light or dark.
+        key: an API key that the browser shows with every request.
+        scripts: whether scripts run.
+    """
+    context = browser.new_context(
+        viewport=SIZES[size],  # type: ignore[arg-type] # playwright's TypedDict
+        color_scheme="dark" if theme == "dark" else "light",
+        extra_http_headers={} if key is None else {"Authorization": f"Bearer {key}"},
+        java_script_enabled=scripts,
+    )
     page = context.new_page()
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)

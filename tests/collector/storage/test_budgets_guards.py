@@ -105,6 +105,12 @@ async def test_a_ceiling_bounds_what_one_call_may_cost_however_much_is_left(deci
     assert (await deciding.ask(tokens=(0, 20_000))).decision.verdict is Verdict.ALLOW
 
 
+async def test_the_budget_that_is_used_up_is_named_also_beside_a_ceiling_for_single_calls(deciding: Deciding) -> None:
+    await deciding.books.put(a_budget("used-up", cap="0.001"), a_budget("one", level="request", node="*", cap="0.50"))
+    refused = await deciding.ask()
+    assert "budget=used-up, left=$0.001" in refused.decision.rationale
+
+
 async def test_each_session_has_a_budget_of_its_own(deciding: Deciding) -> None:
     await deciding.books.put(a_budget(level="session", node="*", period="total", cap="0.003"))
     one = await deciding.ask(session="s-1")  # $0.00255

@@ -103,7 +103,7 @@ from p402.collector.storage.usage import SqlUsage
 from p402.collector.storage.web_sessions import WebSessions
 from p402.collector.tls import Tls
 from p402.collector.usage.roll_up import UsageRollUp
-from p402.decisions import RateCard
+from p402.decisions import Catalogue, RateCard
 from p402.exporters.documents.statement import MarkupRule
 from p402.exporters.prometheus import CollectorMetrics
 from p402.receipts.settlement import TempoNetwork
@@ -219,6 +219,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         forecasts=ahead.forecasts,
         network=network,
         disclosures=privacy.disclosures,
+        new_id=ids,
+        catalogue=may_spend.catalogue,
+        prices=prices,
     )
     app = build_app(
         routes=[
@@ -343,6 +346,7 @@ class _Feedback:
     routes: list[web.RouteDef]
     keeper: LeaseKeeper
     end_streams: Callable[[], None]
+    catalogue: Catalogue
 
 
 def _feedback(
@@ -388,7 +392,9 @@ def _feedback(
     keeper = LeaseKeeper(expiry, lease_count(database), metrics, clock)
     written = PoliciesApi(database, authenticator, catalogue, prices, clock, organisation)
     listed = PricesApi(authenticator, prices, catalogue, clock, organisation)
-    return _Feedback([*api.routes(), *stream.routes(), *written.routes(), *listed.routes()], keeper, stream.end)
+    return _Feedback(
+        [*api.routes(), *stream.routes(), *written.routes(), *listed.routes()], keeper, stream.end, catalogue
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, RootModel, StringConstraints
@@ -14,9 +14,9 @@ from p402.collector.api.auth import Principal
 from p402.collector.api.fields import Id, Json, Node, Time, shape
 from p402.collector.api.problem import BadRequest, Forbidden
 from p402.collector.budgets.budget import Balance, Budget
-from p402.collector.budgets.definition import BudgetDefinition, read_definition, show_amount
+from p402.collector.budgets.definition import BudgetDefinition, amount_of, read_definition, show_amount
 from p402.collector.budgets.period import PeriodKind
-from p402.collector.storage.budgets import BudgetChange, BudgetChangeKind, StoredBudget
+from p402.collector.storage.budgets import BudgetChange, BudgetChangeKind, StoredBudget, StoredOverride
 from p402.decisions import Measure, Mode
 from p402.vocabulary import Level, rfc3339
 
@@ -38,8 +38,11 @@ __all__ = [
     "in_part",
     "measure_in",
     "read_budget",
+    "read_override",
     "within_part",
 ]
+
+_LONGEST_OVERRIDE = timedelta(days=366)
 
 _Line = Annotated[
     str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=r"^[^\x00-\x1f]*$")
@@ -221,6 +224,25 @@ def read_budget(document: dict[str, Any], organisation: str, principal: Principa
             "name that as its level and node, or in within."
         )
     return definition
+
+
+def read_override(body: OverrideBody, definition: BudgetDefinition, id_: str, now: datetime) -> StoredOverride:
+    """Check an override of a budget that somebody asks for.
+
+    Raises:
+        BadRequest: naming the field that is wrong.
+    """
+    if not now < body.expires_at <= now + _LONGEST_OVERRIDE:
+        raise BadRequest("expires_at: an override ends in the future, within 366 days.")
+    try:
+        amount = amount_of(definition.measure, body.amount)
+    except ValueError as error:
+        raise BadRequest(f"amount: {error}.") from error
+    if amount == 0:
+        raise BadRequest("amount: an override allows more, so it is more than nothing.")
+    return StoredOverride(
+        id=id_, amount=amount, owner=body.owner, reason=body.reason, created_at=now, expires_at=body.expires_at
+    )
 
 
 def in_part(principal: Principal, definition: BudgetDefinition) -> bool:

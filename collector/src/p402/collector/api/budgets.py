@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated
 
 from aiohttp import web
@@ -27,12 +26,13 @@ from p402.collector.api.budget_views import (
     change_view,
     in_part,
     read_budget,
+    read_override,
 )
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.problem import BadRequest, Conflict, NotFound
 from p402.collector.api.query import Cursor, Limit, NodeId, Query
 from p402.collector.budgets.budget import Balance, Budget, OnPath
-from p402.collector.budgets.definition import BudgetDefinition, amount_of
+from p402.collector.budgets.definition import BudgetDefinition
 from p402.collector.storage.accounts import balance_seen
 from p402.collector.storage.budgets import (
     BudgetChange,
@@ -40,7 +40,6 @@ from p402.collector.storage.budgets import (
     BudgetTaken,
     BudgetUnknown,
     StoredBudget,
-    StoredOverride,
     add_override,
     apply_budgets,
     budget_named,
@@ -56,7 +55,6 @@ __all__ = ["BudgetsApi"]
 
 _TOP = 10  # nodes of each budget that a list shows
 _LARGEST_FILE = 2**21  # bytes
-_LONGEST_OVERRIDE = timedelta(days=366)
 
 
 class BudgetsQuery(Query):
@@ -192,28 +190,13 @@ class BudgetsApi:
     async def override(self, caller: Caller, name: str, body: OverrideBody) -> web.Response:
         """Allow more than a budget's cap until a time; who and why is audited."""
         principal, organisation, now = caller.principal, caller.organisation, self.clock.now()
-        if not now < body.expires_at <= now + _LONGEST_OVERRIDE:
-            raise BadRequest("expires_at: an override ends in the future, within 366 days.")
         may = _may(principal)
 
         def change(connection: Connection) -> StoredBudget:
             known = budget_named(driver(connection), organisation, name, now)
             if known is None or not may(known.definition):
                 raise _unknown(name)
-            try:
-                amount = amount_of(known.definition.measure, body.amount)
-            except ValueError as error:
-                raise BadRequest(f"amount: {error}.") from error
-            if amount == 0:
-                raise BadRequest("amount: an override allows more, so it is more than nothing.")
-            override = StoredOverride(
-                id=self.new_id("ovr", now),
-                amount=amount,
-                owner=body.owner,
-                reason=body.reason,
-                created_at=now,
-                expires_at=body.expires_at,
-            )
+            override = read_override(body, known.definition, self.new_id("ovr", now), now)
             return add_override(connection, organisation, name, override, actor=principal.actor or "", may=may)
 
         stored = await self.database.write(change)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
-from sqlalchemy import Connection
 
-from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, HeaderParameter, endpoint, routes_of
+from p402.collector.api.policy_trials import judged, policies_in_force
 from p402.collector.api.policy_views import (
-    DEFAULT_NAME,
     JudgedCall,
     JudgedPeriod,
     PolicyBody,
@@ -23,32 +20,28 @@ from p402.collector.api.policy_views import (
     PolicyView,
     TestBody,
     decision_view,
-    history_view,
+    may_see_policy,
+    policy_department,
     policy_view,
 )
 from p402.collector.api.problem import BadRequest, Forbidden, NotFound, PreconditionFailed
 from p402.collector.api.query import DIGITS, Limit, Query
 from p402.collector.pricing import PriceBook
-from p402.collector.routing.history import replayed
-from p402.collector.routing.schema import PolicyDefinition, policy_of_definition
-from p402.collector.storage.charges import charges_between
+from p402.collector.routing.schema import PolicyDefinition
 from p402.collector.storage.database import Database
 from p402.collector.storage.policies import (
-    DEFAULT_DEPARTMENT,
     PolicyChanged,
     StoredPolicy,
     change_policy,
     current_policies,
     current_policy,
-    policy_of,
     policy_versions,
 )
 from p402.decisions import Catalogue, Funds, Policy, RateCard, Rules, decide
-from p402.vocabulary import Attribution, Clock, Level, is_valid_id
+from p402.vocabulary import Attribution, Clock
 
 __all__ = ["PoliciesApi"]
 
-_MOST_CHARGES = 100_000  # that one test looks at
 _IF_MATCH = HeaderParameter(
     "If-Match", 'The version that the change is of, so that nobody else\'s is undone; `"0"` if there is none.', '"3"'
 )
@@ -80,13 +73,13 @@ class PoliciesApi:
     async def policies(self, caller: Caller) -> web.Response:
         """List the policies that are in force, the organisation's default first."""
         found = await self.database.read(lambda connection: current_policies(connection, caller.organisation))
-        seen = [stored for stored in found if _may_see(caller.principal, stored.department)]
+        seen = [stored for stored in found if may_see_policy(caller.principal, stored.department)]
         return web.json_response(PolicyList(policies=[policy_view(stored) for stored in seen]))
 
     @endpoint("GET /v1/policies/{department}", scope="spend:read", answers={200: PolicyView}, sends=("ETag",))
     async def policy(self, caller: Caller, department: str) -> web.Response:
         """Show a department's own policy."""
-        name = _department(department, caller.principal)
+        name = policy_department(department, caller.principal)
         stored = await self.database.read(lambda connection: current_policy(connection, caller.organisation, name))
         if stored is None:
             raise NotFound(_none(department))
@@ -103,7 +96,7 @@ class PoliciesApi:
     async def put(self, request: web.Request, caller: Caller, department: str, body: PolicyBody) -> web.Response:
         """Make a policy the one in force; the same once more changes nothing."""
         caller.principal.require_whole_organisation()
-        name, expected = _department(department, caller.principal), _expected(request)
+        name, expected = policy_department(department, caller.principal), _expected(request)
         stored, changed = await self._change(caller, name, body.definition(), body.reason, expected)
         return _shown(stored, status=201 if changed and stored.version == 1 else 200)
 
@@ -118,7 +111,7 @@ class PoliciesApi:
     async def delete(self, request: web.Request, caller: Caller, department: str) -> web.Response:
         """End a department's policy: the organisation's default applies again, or none."""
         caller.principal.require_whole_organisation()
-        name, expected = _department(department, caller.principal), _expected(request)
+        name, expected = policy_department(department, caller.principal), _expected(request)
         known = await self.database.read(lambda connection: current_policy(connection, caller.organisation, name))
         if known is None:
             raise NotFound(_none(department))
@@ -128,7 +121,7 @@ class PoliciesApi:
     @endpoint("GET /v1/policies/{department}/versions", scope="spend:read", answers={200: PolicyVersions})
     async def versions(self, caller: Caller, query: VersionsQuery, department: str) -> web.Response:
         """List all versions of a department's policy, the oldest first; ``next_after`` continues."""
-        name, organisation = _department(department, caller.principal), caller.organisation
+        name, organisation = policy_department(department, caller.principal), caller.organisation
         found = await self.database.read(
             lambda connection: policy_versions(connection, organisation, name, query.after, query.limit)
         )
@@ -146,7 +139,7 @@ class PoliciesApi:
         question = None if body.question is None else body.question.question(principal.bound_to, organisation)
         if question is not None:
             department = department or question.attribution.department
-        if department is not None and not _may_see(principal, department):
+        if department is not None and not may_see_policy(principal, department):
             raise Forbidden("The API key is bound to another part than this department.")
         if question is not None:
             policy = await self._policy(organisation, department, body.policy)
@@ -156,27 +149,22 @@ class PoliciesApi:
         within = principal.within(organisation).over(Attribution(department=department))
         period = body.history.begin, body.history.end
         answer = await self.database.read(
-            lambda connection: self._test_history(connection, within, period, organisation, body.policy), long=True
+            lambda connection: judged(
+                connection,
+                within,
+                period,
+                policies_in_force(connection, organisation, body.policy),
+                self.catalogue,
+                self.prices,
+            ),
+            long=True,
         )
         return web.json_response(answer)
 
-    def _test_history(
-        self,
-        connection: Connection,
-        within: Attribution,
-        period: tuple[datetime, datetime],
-        organisation: str,
-        proposed: PolicyDefinition | None,
-    ) -> JudgedPeriod:
-        found = charges_between(connection, within, *period, _MOST_CHARGES + 1)
-        complete = len(found) <= _MOST_CHARGES
-        history = replayed(
-            dict(found[:_MOST_CHARGES]), _policies(connection, organisation, proposed), self.catalogue, self.prices
-        )
-        return history_view(history, complete=complete)
-
     async def _policy(self, organisation: str, department: str | None, proposed: PolicyDefinition | None) -> Policy:
-        return await self.database.read(lambda connection: _policies(connection, organisation, proposed)(department))
+        return await self.database.read(
+            lambda connection: policies_in_force(connection, organisation, proposed)(department)
+        )
 
     def _rules(self, policy: Policy) -> Rules:
         now = self.clock.now()
@@ -214,40 +202,6 @@ class PoliciesApi:
                 f"The policy is at version {error.version}, not {expected}: somebody changed it meanwhile. "
                 "Read it, and decide again."
             ) from error
-
-
-def _policies(
-    connection: Connection, organisation: str, proposed: PolicyDefinition | None
-) -> Callable[[str | None], Policy]:
-    """Give the policy of each department: the proposed one, else what is in force, read once."""
-    if proposed is not None:
-        policy = policy_of_definition(proposed, "proposed", 0)
-        return lambda _: policy
-    known: dict[str | None, Policy] = {}
-
-    def of(department: str | None) -> Policy:
-        if department not in known:
-            known[department] = policy_of(connection, organisation, department)
-        return known[department]
-
-    return of
-
-
-def _department(name: str, principal: Principal) -> str:
-    if not is_valid_id(name):
-        raise BadRequest(
-            "The id of a department has 1 to 256 printable characters; _default is the organisation's own."
-        )
-    department = DEFAULT_DEPARTMENT if name == DEFAULT_NAME else name
-    if not _may_see(principal, department):
-        raise Forbidden("The API key is bound to another department.")
-    return department
-
-
-def _may_see(principal: Principal, department: str) -> bool:
-    """Tell whether a policy is a key's to see: one of the whole organisation sees all, any other its department's own."""
-    below = any(value is not None for level, value in principal.bound_to if level is not Level.ORGANISATION)
-    return not below or department in (principal.bound_to.department, DEFAULT_DEPARTMENT)
 
 
 def _expected(request: web.Request) -> int | None:

@@ -7,13 +7,15 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
+from p402.collector.api.auth import Principal
 from p402.collector.api.feedback_schema import AskedQuestion
 from p402.collector.api.fields import Count, Id, Json, Node, Time, Usd, shape
+from p402.collector.api.problem import BadRequest, Forbidden
 from p402.collector.routing.history import Example, History, Tally
 from p402.collector.routing.schema import PolicyDefinition
 from p402.collector.storage.policies import DEFAULT_DEPARTMENT, StoredPolicy
 from p402.decisions import Code, Decision, Verdict
-from p402.vocabulary import MAX_ID_LENGTH, Money, rfc3339
+from p402.vocabulary import MAX_ID_LENGTH, Level, Money, is_valid_id, rfc3339
 
 __all__ = [
     "DEFAULT_NAME",
@@ -26,6 +28,8 @@ __all__ = [
     "TestBody",
     "decision_view",
     "history_view",
+    "may_see_policy",
+    "policy_department",
     "policy_view",
 ]
 
@@ -286,3 +290,26 @@ def _example_view(example: Example) -> ExampleView:
         "rationale": decision.rationale,
         "model_after": decision.model,
     }
+
+
+def policy_department(name: str, principal: Principal) -> str:
+    """Read from a URL whose policy is meant; ``""`` is the organisation's default.
+
+    Raises:
+        BadRequest: if that is no id.
+        Forbidden: if it is not the caller's to see.
+    """
+    if not is_valid_id(name):
+        raise BadRequest(
+            "The id of a department has 1 to 256 printable characters; _default is the organisation's own."
+        )
+    department = DEFAULT_DEPARTMENT if name == DEFAULT_NAME else name
+    if not may_see_policy(principal, department):
+        raise Forbidden("The API key is bound to another department.")
+    return department
+
+
+def may_see_policy(principal: Principal, department: str) -> bool:
+    """Tell whether a policy is a key's to see: one of the whole organisation sees all, any other its department's own."""
+    below = any(value is not None for level, value in principal.bound_to if level is not Level.ORGANISATION)
+    return not below or department in (principal.bound_to.department, DEFAULT_DEPARTMENT)

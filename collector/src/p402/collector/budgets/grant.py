@@ -50,7 +50,8 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
         amount = budget.cap_at(at) if budget.level is Level.REQUEST else position.left(at)
         if budget.measure not in bounds or amount < bounds[budget.measure]:
             bounds[budget.measure] = amount
-            names[budget.measure] = budget.name
+            if amount <= min(left.get(budget.measure, amount), ceiling.get(budget.measure, amount)):
+                names[budget.measure] = budget.name
             if bounds is left:
                 pending[budget.measure] = position.balance.held
     return Funds(left=left, pending=pending, ceiling=ceiling, budget=names, hard=hard)

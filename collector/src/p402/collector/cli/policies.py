@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from p402.collector.cli.documents import DocumentInvalid, differences, read_document
+from p402.collector.cli.documents import DocumentInvalid, read_document
 from p402.collector.cli.remote import Remote, add_options, remote_of
+from p402.collector.routing.differences import differences
 from p402.collector.routing.schema import PolicyDefinition, PolicyInvalid, read_policy
 
 __all__ = ["add_to"]

@@ -59,6 +59,11 @@ class BudgetLine:
         """Whether nobody needs to look."""
         return self.state == "in budget"
 
+    @property
+    def left(self) -> int:
+        """What may still be taken."""
+        return max(0, self.cap - self.balance.taken)
+
     def amount(self, number: int) -> str:
         """Write an amount of the budget's measure, with its unit."""
         measure = self.budget.measure

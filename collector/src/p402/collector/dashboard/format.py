@@ -16,6 +16,8 @@ __all__ = [
     "decimal",
     "each",
     "gist",
+    "moment",
+    "nano",
     "percent",
     "priced",
     "share",
@@ -120,6 +122,16 @@ def short(digest: str, length: int = 10) -> str:
 def someone(employee: str) -> str:
     """Stand for an employee where people are not to be seen: the same letters for the same person."""
     return f"Employee {hashlib.sha256(employee.encode()).hexdigest()[:4].upper()}"
+
+
+def nano(amount: int) -> Money:
+    """Give an amount of nano-USD as money."""
+    return Money(amount)
+
+
+def moment(millis: int) -> datetime:
+    """Give the time that is so many milliseconds after 1970."""
+    return datetime.fromtimestamp(millis / 1000, UTC)
 
 
 def when(moment: datetime) -> str:

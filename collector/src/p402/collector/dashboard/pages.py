@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from p402.collector.dashboard.alerts import AlertsPage
+from p402.collector.dashboard.budget import BudgetPages
+from p402.collector.dashboard.budgets import BudgetsPage
 from p402.collector.dashboard.live import LiveStream
 from p402.collector.dashboard.overview import OverviewPage
+from p402.collector.dashboard.policies import PoliciesPage
+from p402.collector.dashboard.policy import PolicyPage
 from p402.collector.dashboard.receipts import ReceiptPages
+from p402.collector.dashboard.routing import RoutingPage
 from p402.collector.dashboard.shell import Shell
 from p402.collector.dashboard.spend import SpendPages
 from p402.collector.forecast.service import Forecasts
+from p402.collector.pricing import PriceBook
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
+from p402.decisions import Catalogue
 from p402.receipts.settlement import TempoNetwork
+from p402.vocabulary import IdFactory
 
 __all__ = ["Dashboard"]
 
@@ -28,12 +37,21 @@ class Dashboard:
         forecasts: Forecasts,
         network: TempoNetwork | None,
         disclosures: Disclosures,
+        new_id: IdFactory,
+        catalogue: Catalogue,
+        prices: PriceBook,
     ) -> None:
         self._live = LiveStream(database, shell.authenticator, shell.default_organisation)
         self._pages = (
             shell,
             OverviewPage(shell, database, forecasts),
             SpendPages(shell, database),
+            BudgetsPage(shell, database, forecasts),
+            BudgetPages(shell, database, forecasts, new_id),
+            PoliciesPage(shell, database),
+            PolicyPage(shell, database, catalogue, prices),
+            RoutingPage(shell, database, catalogue),
+            AlertsPage(shell, database),
             ReceiptPages(shell, database, network, disclosures),
             self._live,
         )

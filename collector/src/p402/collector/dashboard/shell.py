@@ -88,7 +88,15 @@ class Shell:
         return routes_of(self)
 
     def page(
-        self, request: web.Request, caller: Caller, view: View, template: str, *, live: bool = True, **values: Any
+        self,
+        request: web.Request,
+        caller: Caller,
+        view: View,
+        template: str,
+        *,
+        live: bool = True,
+        status: int = 200,
+        **values: Any,
     ) -> web.Response:
         """Render a page.
 
@@ -98,13 +106,19 @@ class Shell:
             view: what is asked for.
             template: its file in ``templates``; it extends ``layout.html``.
             live: whether it refreshes itself when something has changed.
+            status: of the answer; another than 200 where a form is shown again.
             values: what the template shows; ``frame`` is there already.
         """
+        frame = self.frame(request, caller, view, live=live)
+        return self.bare(template, status=status, frame=frame, **values)
+
+    def frame(self, request: web.Request, caller: Caller, view: View, *, live: bool = False) -> Frame:
+        """Give what is around a page, which knows the addresses of others."""
         now = self.clock.now()
         extra = {"organisation": caller.organisation} if "organisation" in request.query else {}
         extra |= view.model_dump(include={"period", "people"}, exclude_defaults=True)
         periods = dict(View.periods(now))
-        frame = Frame(
+        return Frame(
             organisation=caller.organisation,
             path=request.path,
             view=view,
@@ -115,7 +129,6 @@ class Shell:
             extra=extra,
             live=live and view.is_now(now),
         )
-        return self.bare(template, frame=frame, **values)
 
     def bare(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
         """Render a template that has no frame, such as the one to sign in with."""

@@ -23,7 +23,15 @@ from p402.collector.storage.transaction import transaction_of
 from p402.decisions import Measure
 from p402.vocabulary import Level
 
-__all__ = ["balance_of", "balance_seen", "balances_of", "change_accounts", "open_account", "rename_accounts"]
+__all__ = [
+    "AMOUNT_OF_CHARGE",
+    "balance_of",
+    "balance_seen",
+    "balances_of",
+    "change_accounts",
+    "open_account",
+    "rename_accounts",
+]
 
 _READ = "SELECT spent, held, unreconciled FROM budget_accounts WHERE budget_id = ? AND node = ? AND period_start = ?"
 _READ_MANY = "SELECT budget_id, node, period_start, spent, held, unreconciled FROM budget_accounts WHERE "
@@ -49,7 +57,7 @@ _IN_COUNTERS = {
     Measure.TOKENS: "input_tokens + output_tokens",
     Measure.REQUESTS: "charges",
 }
-_IN_CHARGES = {
+AMOUNT_OF_CHARGE = {
     Measure.COST: "COALESCE(charges.cost_nano_usd, 0)",
     Measure.TOKENS: (  # a usage that contradicts itself takes nothing away
         "CASE WHEN charges.input_tokens > 0 THEN charges.input_tokens ELSE 0 END"
@@ -57,6 +65,7 @@ _IN_CHARGES = {
     ),
     Measure.REQUESTS: "1",
 }
+"""SQL of what a row of ``charges`` adds to an account, by the budget's measure."""
 _HOUR = 3_600_000  # milliseconds
 _FOREVER = (2**31 - 1) * _HOUR
 
@@ -183,7 +192,7 @@ def _spent_before(sql: Driver, on: OnPath, start: int) -> dict[int, int]:
         nodes = [(Level.ORGANISATION, budget.organisation), (budget.level, on.node), *narrowed]
         where = " AND ".join(f"scopes.{level.value} = ?" for level, _ in nodes)
         rows = sql.execute(
-            f"SELECT charges.started_at / {slice_}, SUM({_IN_CHARGES[budget.measure]})"
+            f"SELECT charges.started_at / {slice_}, SUM({AMOUNT_OF_CHARGE[budget.measure]})"
             f" FROM charges JOIN scopes ON scopes.id = charges.scope_id WHERE {where}"
             f" AND charges.started_at >= ? AND charges.started_at < ? GROUP BY charges.started_at / {slice_}",
             (*(node for _, node in nodes), start, end),

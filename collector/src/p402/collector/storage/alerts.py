@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from p402.collector.storage.outbox import publish
 from p402.decisions import Measure
 from p402.vocabulary import new_id, rfc3339
 
-__all__ = ["SqlBudgetWatch", "alerts_page", "raise_thresholds", "resolve_alert"]
+__all__ = ["SqlBudgetWatch", "alert_by_id", "alerts_page", "newest_alerts", "raise_thresholds", "resolve_alert"]
 
 _INSERT = (
     "INSERT INTO alerts (id, organisation, kind, budget_id, node, period_start, percent, amount, cap, reached_on, raised_at)"
@@ -65,6 +65,37 @@ def alerts_page(sql: Driver, organisation: str, after: int, limit: int, *, unres
     return [_alert(row) for row in rows.fetchall()]
 
 
+def newest_alerts(
+    sql: Driver,
+    organisation: str,
+    before: int,
+    limit: int,
+    *,
+    resolved: bool | None = None,
+    budgets: Collection[str] | None = None,
+) -> list[Alert]:
+    """Give the alerts with numbers below one, the newest first.
+
+    Args:
+        sql: where to read.
+        organisation: theirs.
+        before: the number.
+        limit: how many at most.
+        resolved: only those that are, or are not; None: all.
+        budgets: only those about budgets of these names; None: all.
+    """
+    if budgets is not None and not budgets:
+        return []
+    names = sorted(budgets or ())
+    which = "" if resolved is None else f" AND resolved_at IS {'NOT ' if resolved else ''}NULL"
+    which += f" AND name IN ({', '.join('?' * len(names))})" if names else ""
+    rows = sql.execute(
+        f"{_SELECT} WHERE alerts.organisation = ? AND seq < ?{which} ORDER BY seq DESC LIMIT ?",
+        (organisation, before, *names, limit),
+    )
+    return [_alert(row) for row in rows.fetchall()]
+
+
 def resolve_alert(
     sql: Driver, organisation: str, alert_id: str, by: str | None, note: str | None, at: datetime
 ) -> Alert | None:
@@ -73,7 +104,7 @@ def resolve_alert(
     Raises:
         AlreadyResolved: saying when that was done.
     """
-    found = _by_id(sql, organisation, alert_id)
+    found = alert_by_id(sql, organisation, alert_id)
     if found is None:
         return None
     if found.resolved_at is not None:
@@ -81,7 +112,7 @@ def resolve_alert(
     sql.execute(
         "UPDATE alerts SET resolved_at = ?, resolved_by = ?, note = ? WHERE id = ?", (to_millis(at), by, note, alert_id)
     )
-    return _by_id(sql, organisation, alert_id)
+    return alert_by_id(sql, organisation, alert_id)
 
 
 class SqlBudgetWatch:
@@ -113,7 +144,8 @@ def _accounts(sql: Driver, at: datetime) -> list[Account]:
     return found
 
 
-def _by_id(sql: Driver, organisation: str, alert_id: str) -> Alert | None:
+def alert_by_id(sql: Driver, organisation: str, alert_id: str) -> Alert | None:
+    """Find an alert."""
     row = sql.execute(f"{_SELECT} WHERE alerts.organisation = ? AND alerts.id = ?", (organisation, alert_id)).fetchone()
     return None if row is None else _alert(row)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver
 
-__all__ = ["Audited", "audit_page", "record_audit"]
+__all__ = ["Audited", "audit_about", "audit_page", "record_audit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,19 @@ def audit_page(sql: Driver, organisation: str, before: int, limit: int) -> list[
         " ORDER BY id DESC LIMIT ?",
         (organisation, before, limit),
     ).fetchall()
-    return [
-        Audited(id=id_, at=from_millis(at), actor=actor, action=action, subject=subject, detail=json.loads(detail))
-        for id_, at, actor, action, subject, detail in rows
-    ]
+    return [_audited(row) for row in rows]
+
+
+def audit_about(sql: Driver, organisation: str, kind: str, subject: str, limit: int) -> list[Audited]:
+    """Give the newest changes of one thing of a kind, such as ``budget``."""
+    rows = sql.execute(
+        "SELECT id, at, actor, action, subject, detail FROM audit WHERE organisation = ? AND subject = ?"
+        " AND action LIKE ? ORDER BY id DESC LIMIT ?",
+        (organisation, subject, f"{kind}.%", limit),
+    ).fetchall()
+    return [_audited(row) for row in rows]
+
+
+def _audited(row: Sequence[Any]) -> Audited:
+    id_, at, actor, action, subject, detail = row
+    return Audited(id=id_, at=from_millis(at), actor=actor, action=action, subject=subject, detail=json.loads(detail))

@@ -12,7 +12,7 @@ from p402.collector.storage.tables import charges, models, scopes
 from p402.collector.usage.slices import Dimension, Slice
 from p402.vocabulary import Charge
 
-__all__ = ["Place", "calls_of"]
+__all__ = ["Place", "calls_of", "in_slice"]
 
 _MODEL = func.coalesce(func.nullif(models.c.response_model, ""), func.nullif(models.c.request_model, ""), "unknown")
 _COLUMNS: dict[Dimension, ColumnElement[str]] = {
@@ -48,13 +48,7 @@ class Place:
 
 def calls_of(connection: Connection, of: Slice, before: Place | None, limit: int) -> list[tuple[Place, Charge]]:
     """Give the calls of a slice that began before a place, the newest first, each with its place."""
-    begun = (
-        charges.c.started_at >= to_millis(of.period.begin),
-        charges.c.started_at < to_millis(of.period.end),
-        scopes.c.organisation == of.organisation,
-        *(_COLUMNS[dimension] == value for dimension, value in of.only.items()),
-    )
-    query = charges_joined().where(*begun)
+    query = charges_joined().where(*in_slice(of))
     if before is not None:
         same = and_(charges.c.started_at == before.started_at, charges.c.seq < before.seq)
         query = query.where(
@@ -64,3 +58,13 @@ def calls_of(connection: Connection, of: Slice, before: Place | None, limit: int
     return [
         (Place(row["started_at"], row["seq"]), charge_of(dict(row))) for row in connection.execute(query).mappings()
     ]
+
+
+def in_slice(of: Slice) -> tuple[ColumnElement[bool], ...]:
+    """Give the conditions on charges, joined with their scopes and models, that a slice means."""
+    return (
+        charges.c.started_at >= to_millis(of.period.begin),
+        charges.c.started_at < to_millis(of.period.end),
+        scopes.c.organisation == of.organisation,
+        *(_COLUMNS[dimension] == value for dimension, value in of.only.items()),
+    )

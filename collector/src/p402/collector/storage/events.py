@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,15 @@ from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.event_tables import deliveries, events
 from p402.collector.storage.outbox import stored_event
 
-__all__ = ["Delivery", "EventFilter", "EventWithDeliveries", "event_by_id", "events_page", "redeliver"]
+__all__ = [
+    "Delivery",
+    "EventFilter",
+    "EventWithDeliveries",
+    "deliveries_about",
+    "event_by_id",
+    "events_page",
+    "redeliver",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,23 @@ def event_by_id(connection: Connection, organisation: str, event_id: str) -> Eve
     """Give one event of an organisation, None if there is none."""
     query = select(events).where(events.c.organisation == organisation, events.c.id == event_id)
     return next(iter(_with_deliveries(connection, query)), None)
+
+
+def deliveries_about(
+    connection: Connection, organisation: str, types: Collection[EventType], keys: Collection[str]
+) -> dict[str, tuple[Delivery, ...]]:
+    """Give what became of the events about some things, by what was published once for each: such as an alert's id."""
+    query = (
+        select(events.c.dedupe_key, deliveries)
+        .join(deliveries, deliveries.c.event_seq == events.c.seq)
+        .where(events.c.organisation == organisation, events.c.dedupe_key.in_(sorted(keys)))
+        .where(events.c.type.in_(sorted(one.value for one in types)))
+        .order_by(deliveries.c.channel)
+    )
+    found: dict[str, list[Delivery]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.dedupe_key, []).append(_delivery(row))
+    return {key: tuple(of_one) for key, of_one in found.items()}
 
 
 def redeliver(

@@ -127,13 +127,16 @@ def let_go(connection: Connection, lease: Lease, reason: str, *, actor: str, at:
     record_audit(sql, lease.organisation, actor=actor, action="lease.released", subject=lease.id, detail=detail, at=at)
 
 
-def overruns_page(sql: Driver, organisation: str, before: int, limit: int) -> list[Overrun]:
-    """Give the overruns with ids below one, the newest first."""
+def overruns_page(
+    sql: Driver, organisation: str, before: int, limit: int, budget_id: int | None = None
+) -> list[Overrun]:
+    """Give the overruns with ids below one, the newest first; of all budgets, or of one."""
+    which, values = ("", ()) if budget_id is None else (" AND budget_id = ?", (budget_id,))
     rows = sql.execute(
         "SELECT overruns.id, budget_id, name, definition, node, period_start, span_key, amount, reason, recorded_at"
-        " FROM overruns JOIN budgets ON budgets.id = budget_id WHERE organisation = ? AND overruns.id < ?"
+        f" FROM overruns JOIN budgets ON budgets.id = budget_id WHERE organisation = ? AND overruns.id < ?{which}"
         " ORDER BY overruns.id DESC LIMIT ?",
-        (organisation, before, limit),
+        (organisation, before, *values, limit),
     ).fetchall()
     return [
         Overrun(

@@ -23,6 +23,7 @@ __all__ = [
     "change_policy",
     "current_policies",
     "current_policy",
+    "newest_versions",
     "policy_of",
     "policy_versions",
 ]
@@ -154,6 +155,14 @@ def policy_versions(
     """Give the next versions of a department's policy, the oldest first; those that ended it included."""
     query = select(policies).where(*_of(organisation, department), policies.c.version > after)
     return [_stored(row) for row in connection.execute(query.order_by(policies.c.version).limit(limit))]
+
+
+def newest_versions(
+    connection: Connection, organisation: str, department: str, before: int, limit: int
+) -> list[StoredPolicy]:
+    """Give the versions of a department's policy before one, the newest first; those that ended it included."""
+    query = select(policies).where(*_of(organisation, department), policies.c.version < before)
+    return [_stored(row) for row in connection.execute(query.order_by(policies.c.version.desc()).limit(limit))]
 
 
 def policy_of(connection: Connection, organisation: str, department: str | None) -> Policy:

@@ -1,0 +1,135 @@
+"""Which models are used where: premium ones by department and type of task, and what was decided about calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import Field
+from sqlalchemy import Connection
+
+from p402.collector.api.auth import Principal
+from p402.collector.api.budget_views import within_part
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.view import View
+from p402.collector.storage.charge_rows import to_millis
+from p402.collector.storage.database import Database
+from p402.collector.storage.decision_rows import Decided, attribution_of, decisions_page
+from p402.collector.storage.driver import driver
+from p402.collector.storage.usage import usage_by
+from p402.collector.storage.verdict_counts import UNASKED, verdicts_by_day
+from p402.collector.usage.slices import Dimension, Slice
+from p402.collector.usage.tiers import Part, Work, work_by_tier
+from p402.decisions import Catalogue, Tier, Verdict
+from p402.vocabulary import Attribution
+
+__all__ = ["RoutingPage"]
+
+_REFUSALS_READ = 200
+_REFUSALS_SHOWN = 15
+_WORK_SHOWN = 20
+_OF = (Dimension.DEPARTMENT, Dimension.TASK_TYPE, Dimension.PROVIDER, Dimension.MODEL)
+
+
+class RoutingView(View):
+    """The query of the page."""
+
+    rows: Annotated[Literal["all"] | None, Field(description="All rows, and not those only with the most.")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What the page shows."""
+
+    work: Sequence[Work]
+    days: Sequence[tuple[int, Mapping[str, int]]]
+    """Counts by verdict, the newest day first."""
+    refused: Sequence[Decided]
+    """The newest calls that were refused."""
+
+    @property
+    def total(self) -> Part:
+        """Of all calls."""
+        return sum((work.total for work in self.work), Part())
+
+    def tier(self, tier: Tier | None) -> Part:
+        """Give the part of a tier; None: of models that the catalogue does not list."""
+        return sum((work.tiers.get(tier, Part()) for work in self.work), Part())
+
+    def decided(self, verdict: str) -> int:
+        """Count a verdict in the whole period."""
+        return sum(counts.get(verdict, 0) for _, counts in self.days)
+
+    @property
+    def calls(self) -> int:
+        """Those that were made, and those that were refused."""
+        return sum(count for _, counts in self.days for name, count in counts.items() if name != Verdict.WAIT.value)
+
+
+class RoutingPage:
+    """The handler."""
+
+    def __init__(self, shell: Shell, database: Database, catalogue: Catalogue) -> None:
+        self._shell = shell
+        self._database = database
+        self._catalogue = catalogue
+        self.authenticator = shell.authenticator
+        self.default_organisation = shell.default_organisation
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the route."""
+        return routes_of(self)
+
+    @endpoint("GET /routing", scope="spend:read", answers={200: HTML})
+    async def routing(self, request: web.Request, caller: Caller, query: RoutingView) -> web.Response:
+        """Show where premium models are used, and what was decided about calls, day by day."""
+        now, principal = self._shell.clock.now(), caller.principal
+        asked = query.slice(caller.organisation, principal.within(caller.organisation), now)
+        page = await self._database.read(
+            lambda connection: self._read(connection, asked, query.path, principal, now), long=True
+        )
+        return self._shell.page(
+            request,
+            caller,
+            query,
+            "routing.html",
+            page=page,
+            only=query.only,
+            shown=_WORK_SHOWN,
+            tiers=[*reversed(Tier), None],
+            verdicts={
+                UNASKED: "not asked about",
+                Verdict.ALLOW.value: "allowed",
+                Verdict.CLAMP.value: "shortened",
+                Verdict.DOWNGRADE.value: "downgraded",
+                Verdict.WAIT.value: "waited",
+                Verdict.BLOCK.value: "refused",
+            },
+        )
+
+    def _read(
+        self, connection: Connection, asked: Slice, path: Attribution, principal: Principal, now: datetime
+    ) -> Routing:
+        end = min(to_millis(asked.period.end), to_millis(now) + 1)
+        newest = decisions_page(driver(connection), asked.organisation, Verdict.BLOCK.value, (end, ""), _REFUSALS_READ)
+        since = asked.period.begin
+        refused = [
+            one
+            for one in newest
+            if one.decided_at >= since
+            and within_part(principal, attribution_of(one))
+            and all(value in (None, getattr(attribution_of(one), level)) for level, value in path)
+        ]
+        return Routing(
+            work=work_by_tier(usage_by(connection, asked, _OF), self._tier),
+            days=sorted(verdicts_by_day(connection, asked).items(), reverse=True),
+            refused=refused[:_REFUSALS_SHOWN],
+        )
+
+    def _tier(self, provider: str, model: str) -> Tier | None:
+        found = self._catalogue.find(provider, model) or self._catalogue.find(provider, model, any_provider=True)
+        return None if found is None else found.tier
