@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from urllib.parse import quote
 
 from p402.vocabulary import Money
 
@@ -16,6 +17,8 @@ __all__ = [
     "decimal",
     "each",
     "gist",
+    "in_path",
+    "lasting",
     "percent",
     "priced",
     "share",
@@ -85,6 +88,24 @@ def gist(number: int) -> str:
     while size >= _THOUSAND and unit < len(_UNITS) - 1:
         size, unit = size / _THOUSAND, unit + 1
     return f"{size:.3g} {_UNITS[unit]}".strip() if unit else str(number)
+
+
+def in_path(text: str) -> str:
+    """Write an id as a part of an address, whatever is in it: ``a/b c`` is ``a%2Fb%20c``; dots alone would lead elsewhere."""
+    return quote(text.replace(".", "%2E") if text in (".", "..") else text, safe="")
+
+
+def lasting(time: timedelta) -> str:
+    """Write how long something took, to two units: ``40 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
+    seconds = int(time.total_seconds())
+    if seconds < 1:
+        return "< 1 s"
+    parts = []
+    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        number, seconds = divmod(seconds, length)
+        parts.append((number, name))
+    first = next(place for place, (number, _) in enumerate(parts) if number)
+    return " ".join(f"{number} {name}" for number, name in parts[first : first + 2] if number)
 
 
 def share(part: Money | int, whole: Money | int) -> int:

@@ -7,19 +7,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select
 
 from p402.collector.settlement.ports import Settlement
 from p402.collector.storage.charge_rows import to_millis
+from p402.collector.storage.calls import Place
 from p402.collector.storage.charges import within_scope
 from p402.collector.storage.log import checkpoint_of_size, entry_body, log_size, proof_hashes
+from p402.collector.storage.narrowing import few_owners
 from p402.collector.storage.privacy_tables import receipt_reviews
 from p402.collector.storage.settlements import settlement_by_id
 from p402.collector.storage.tables import charges, log_entries, models, receipts, scopes
 from p402.receipts import format_proof
-from p402.vocabulary import Attribution
+from p402.vocabulary import Attribution, Money
 
-__all__ = ["ReceiptFilter", "StoredReceipt", "newest_receipts", "receipt_by_id", "receipt_proof", "receipts_page"]
+__all__ = [
+    "MOST_SUMMED",
+    "ReceiptFilter",
+    "ReceiptTotals",
+    "StoredReceipt",
+    "newest_receipts",
+    "receipt_by_id",
+    "receipt_proof",
+    "receipt_totals",
+    "receipts_page",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,21 @@ class StoredReceipt:
     """The final settlement that anchors it; None while it is not yet anchored."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiptTotals:
+    """What receipts come to."""
+
+    count: int
+    anchored: int
+    cost: Money
+
+    @property
+    def is_all(self) -> bool:
+        """Whether there are no more than those that were summed."""
+        return self.count < MOST_SUMMED
+
+
+MOST_SUMMED = 100_000
 _ANYBODY = Attribution()
 
 
@@ -104,11 +131,34 @@ def receipts_page(
 
 
 def newest_receipts(
-    connection: Connection, organisation: str, bound_to: Attribution, limit: int
-) -> list[StoredReceipt]:
-    """Give the receipts of an organisation that were sealed last, the newest first."""
-    query = _visible(bound_to).where(receipts.c.organisation == organisation).order_by(receipts.c.seq.desc())
-    return [_stored(connection, row) for row in connection.execute(query.limit(limit)).all()]
+    connection: Connection,
+    organisation: str,
+    bound_to: Attribution,
+    before: Place | None,
+    limit: int,
+    asked: ReceiptFilter = ReceiptFilter(),
+) -> list[tuple[Place, StoredReceipt]]:
+    """Give the receipts of an organisation that a key may see, the newest first, each with its place for the next page."""
+    query = _narrowed(connection, organisation, bound_to, asked, select(receipts))
+    if before is not None:
+        same = and_(receipts.c.issued_at == before.started_at, receipts.c.seq < before.seq)
+        query = query.where(
+            receipts.c.issued_at <= before.started_at, or_(receipts.c.issued_at < before.started_at, same)
+        )
+    newest = query.order_by(receipts.c.issued_at.desc(), receipts.c.seq.desc()).limit(limit)
+    return [(Place(row.issued_at, row.seq), _stored(connection, row)) for row in connection.execute(newest).all()]
+
+
+def receipt_totals(
+    connection: Connection, organisation: str, bound_to: Attribution, asked: ReceiptFilter = ReceiptFilter()
+) -> ReceiptTotals:
+    """Sum up the receipts that a key may see; of very many only the newest."""
+    columns = (receipts.c.cost_nano_usd, receipts.c.settlement_id)
+    query = _narrowed(connection, organisation, bound_to, asked, select(*columns))
+    some = query.order_by(receipts.c.issued_at.desc(), receipts.c.seq.desc()).limit(MOST_SUMMED).subquery()
+    sums = (func.count(), func.count(some.c.settlement_id), func.coalesce(func.sum(some.c.cost_nano_usd), 0))
+    count, anchored, cost = connection.execute(select(*sums).select_from(some)).one()
+    return ReceiptTotals(int(count), int(anchored), Money(int(cost)))
 
 
 def receipt_by_id(connection: Connection, receipt_id: str, bound_to: Attribution) -> StoredReceipt | None:
@@ -129,6 +179,18 @@ def _names_model(receipt: StoredReceipt, model: str) -> bool:
     """Tell whether the sealed body itself names a model: another part of the session may have called it."""
     called: list[dict[str, Any]] = json.loads(receipt.body)["models"]
     return any(one.get("model") == model for one in called)
+
+
+def _narrowed(
+    connection: Connection, organisation: str, bound_to: Attribution, asked: ReceiptFilter, query: Select[Any]
+) -> Select[Any]:
+    """Keep a query of receipts to those that are asked for and may be seen; it begins with owners, if they are few."""
+    own = [*within_scope(bound_to), *within_scope(asked.of)]
+    few = few_owners(connection, organisation, own)
+    query = query.where(receipts.c.organisation == organisation, *asked.conditions(), *within_scope(bound_to))
+    if few is not None:
+        query = query.where(receipts.c.scope_id.in_(few))
+    return query.join(scopes, receipts.c.scope_id == scopes.c.id)
 
 
 def _visible(bound_to: Attribution) -> Select[Any]:
