@@ -227,7 +227,9 @@ class ExportsApi:
     @endpoint("GET /v1/exports/{export_id}", scope="exports", answers={200: ExportView})
     async def export(self, caller: Caller, export_id: str) -> web.Response:
         """Show an export and how far it is."""
-        return web.json_response(export_view(await self._export(caller, export_id)), headers={"Cache-Control": "no-cache"})
+        return web.json_response(
+            export_view(await self._export(caller, export_id)), headers={"Cache-Control": "no-cache"}
+        )
 
     @endpoint(
         _FILE,
@@ -295,7 +297,8 @@ def _within(body: ExportBody, principal: Principal, organisation: str) -> Attrib
     return own.over(asked)
 
 
-def _view(export: Export) -> ExportView:
+def export_view(export: Export) -> ExportView:
+    """Show an export."""
     asked = request_value(export.request)
     kind = asked.pop("format")
     return {

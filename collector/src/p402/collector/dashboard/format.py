@@ -15,10 +15,12 @@ __all__ = [
     "count",
     "day",
     "decimal",
+    "duration",
     "each",
     "gist",
     "in_path",
     "lasting",
+    "moment",
     "percent",
     "priced",
     "share",
@@ -106,6 +108,16 @@ def lasting(time: timedelta) -> str:
         parts.append((number, name))
     first = next(place for place, (number, _) in enumerate(parts) if number)
     return " ".join(f"{number} {name}" for number, name in parts[first : first + 2] if number)
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as `lasting` does."""
+    return lasting(timedelta(seconds=seconds))
+
+
+def moment(text: str) -> str:
+    """Write a time that is written as RFC 3339 as `when` does."""
+    return when(datetime.fromisoformat(text))
 
 
 def share(part: Money | int, whole: Money | int) -> int:

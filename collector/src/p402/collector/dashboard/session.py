@@ -142,9 +142,7 @@ _NO_PATHS = {"%2E": ".", "%2E%2E": ".."}
 """Ids that no browser asks for, since they mean another address; see `format.in_path`."""
 
 
-def _read(
-    connection: Connection, within: Attribution, session: str, owner: int | None, after: int
-) -> _Shown | None:
+def _read(connection: Connection, within: Attribution, session: str, owner: int | None, after: int) -> _Shown | None:
     found = sessions_called(connection, within, session)
     one = next((it for it in found if owner in (None, it.number)), None)
     if one is None:

@@ -7,30 +7,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, or_, select
 
 from p402.collector.settlement.ports import Settlement
 from p402.collector.storage.charge_rows import to_millis
-from p402.collector.storage.calls import Place
 from p402.collector.storage.charges import within_scope
 from p402.collector.storage.log import checkpoint_of_size, entry_body, log_size, proof_hashes
-from p402.collector.storage.narrowing import few_owners
 from p402.collector.storage.privacy_tables import receipt_reviews
 from p402.collector.storage.settlements import settlement_by_id
 from p402.collector.storage.tables import charges, log_entries, models, receipts, scopes
 from p402.receipts import format_proof
-from p402.vocabulary import Attribution, Money
+from p402.vocabulary import Attribution
 
 __all__ = [
-    "MOST_SUMMED",
     "ReceiptFilter",
-    "ReceiptTotals",
     "StoredReceipt",
-    "newest_receipts",
     "receipt_by_id",
     "receipt_proof",
-    "receipt_totals",
     "receipts_page",
+    "stored_receipt",
 ]
 
 
@@ -46,21 +41,6 @@ class StoredReceipt:
     """The final settlement that anchors it; None while it is not yet anchored."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptTotals:
-    """What receipts come to."""
-
-    count: int
-    anchored: int
-    cost: Money
-
-    @property
-    def is_all(self) -> bool:
-        """Whether there are no more than those that were summed."""
-        return self.count < MOST_SUMMED
-
-
-MOST_SUMMED = 100_000
 _ANYBODY = Attribution()
 
 
@@ -83,15 +63,20 @@ class ReceiptFilter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Give the conditions on ``receipts`` and ``scopes``; that on models is of the session, of which this may be a part."""
-        wanted = within_scope(self.of)
-        if self.model is not None:
-            named = or_(models.c.request_model == self.model, models.c.response_model == self.model)
-            calls = select(charges.c.seq).join(models, charges.c.model_id == models.c.id)
-            wanted.append(exists(calls.where(charges.c.scope_id == receipts.c.scope_id, named)))
+        wanted = [*within_scope(self.of), *self.besides()]
         if self.begin is not None:
             wanted.append(receipts.c.issued_at >= to_millis(self.begin))
         if self.end is not None:
             wanted.append(receipts.c.issued_at < to_millis(self.end))
+        return wanted
+
+    def besides(self) -> list[ColumnElement[bool]]:
+        """Give those of the conditions that say neither whose they are nor when they were issued."""
+        wanted: list[ColumnElement[bool]] = []
+        if self.model is not None:
+            named = or_(models.c.request_model == self.model, models.c.response_model == self.model)
+            calls = select(charges.c.seq).join(models, charges.c.model_id == models.c.id)
+            wanted.append(exists(calls.where(charges.c.scope_id == receipts.c.scope_id, named)))
         if self.anchored is not None:
             wanted.append(
                 receipts.c.settlement_id.is_not(None) if self.anchored else receipts.c.settlement_id.is_(None)
@@ -123,48 +108,17 @@ def receipts_page(
     while True:
         left = limit - len(found)
         rows = connection.execute(query.where(receipts.c.seq > after).order_by(receipts.c.seq).limit(left)).all()
-        read = [_stored(connection, row) for row in rows]
+        read = [stored_receipt(connection, row) for row in rows]
         found += [receipt for receipt in read if asked.model is None or _names_model(receipt, asked.model)]
         if len(rows) < left or len(found) == limit:
             return found
         after = rows[-1].seq
 
 
-def newest_receipts(
-    connection: Connection,
-    organisation: str,
-    bound_to: Attribution,
-    before: Place | None,
-    limit: int,
-    asked: ReceiptFilter = ReceiptFilter(),
-) -> list[tuple[Place, StoredReceipt]]:
-    """Give the receipts of an organisation that a key may see, the newest first, each with its place for the next page."""
-    query = _narrowed(connection, organisation, bound_to, asked, select(receipts))
-    if before is not None:
-        same = and_(receipts.c.issued_at == before.started_at, receipts.c.seq < before.seq)
-        query = query.where(
-            receipts.c.issued_at <= before.started_at, or_(receipts.c.issued_at < before.started_at, same)
-        )
-    newest = query.order_by(receipts.c.issued_at.desc(), receipts.c.seq.desc()).limit(limit)
-    return [(Place(row.issued_at, row.seq), _stored(connection, row)) for row in connection.execute(newest).all()]
-
-
-def receipt_totals(
-    connection: Connection, organisation: str, bound_to: Attribution, asked: ReceiptFilter = ReceiptFilter()
-) -> ReceiptTotals:
-    """Sum up the receipts that a key may see; of very many only the newest."""
-    columns = (receipts.c.cost_nano_usd, receipts.c.settlement_id)
-    query = _narrowed(connection, organisation, bound_to, asked, select(*columns))
-    some = query.order_by(receipts.c.issued_at.desc(), receipts.c.seq.desc()).limit(MOST_SUMMED).subquery()
-    sums = (func.count(), func.count(some.c.settlement_id), func.coalesce(func.sum(some.c.cost_nano_usd), 0))
-    count, anchored, cost = connection.execute(select(*sums).select_from(some)).one()
-    return ReceiptTotals(int(count), int(anchored), Money(int(cost)))
-
-
 def receipt_by_id(connection: Connection, receipt_id: str, bound_to: Attribution) -> StoredReceipt | None:
     """Give one receipt, None if there is none that the key may see."""
     row = connection.execute(_visible(bound_to).where(receipts.c.id == receipt_id)).one_or_none()
-    return None if row is None else _stored(connection, row)
+    return None if row is None else stored_receipt(connection, row)
 
 
 def receipt_proof(connection: Connection, receipt: StoredReceipt) -> str:
@@ -181,23 +135,12 @@ def _names_model(receipt: StoredReceipt, model: str) -> bool:
     return any(one.get("model") == model for one in called)
 
 
-def _narrowed(
-    connection: Connection, organisation: str, bound_to: Attribution, asked: ReceiptFilter, query: Select[Any]
-) -> Select[Any]:
-    """Keep a query of receipts to those that are asked for and may be seen; it begins with owners, if they are few."""
-    own = [*within_scope(bound_to), *within_scope(asked.of)]
-    few = few_owners(connection, organisation, own)
-    query = query.where(receipts.c.organisation == organisation, *asked.conditions(), *within_scope(bound_to))
-    if few is not None:
-        query = query.where(receipts.c.scope_id.in_(few))
-    return query.join(scopes, receipts.c.scope_id == scopes.c.id)
-
-
 def _visible(bound_to: Attribution) -> Select[Any]:
     return select(receipts).join(scopes, receipts.c.scope_id == scopes.c.id).where(*within_scope(bound_to))
 
 
-def _stored(connection: Connection, row: Row[*tuple[Any, ...]]) -> StoredReceipt:
+def stored_receipt(connection: Connection, row: Row[*tuple[Any, ...]]) -> StoredReceipt:
+    """Read a receipt from its row."""
     return StoredReceipt(
         receipt_id=row.id,
         organisation=row.organisation,

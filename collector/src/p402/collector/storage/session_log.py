@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from p402.collector.storage.calls import Place, conditions_of
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.charges import within_scope
 from p402.collector.storage.event_tables import anomalies
-from p402.collector.storage.narrowing import begins_with, few_owners
+from p402.collector.storage.narrowing import begins_with, few, few_owners, is_few, unindexed
 from p402.collector.storage.receipt_reviews import reviews_of
 from p402.collector.storage.tables import charges, models, receipts, scopes, sessions
 from p402.collector.storage.usage_tables import usage_sessions
@@ -86,15 +86,14 @@ def session_log(
     organisation = asked.within.organisation or ""
     owners = [*_within(asked.within), *conditions_of(asked.only, but=_OF_CALLS)]
     if asked.begins:
-        owners.append(begins_with(connection, asked.begins))
+        owners += begins_with(connection, asked.begins)
     key = usage_sessions.c.cost_nano_usd if asked.dearest else usage_sessions.c.last_at
-    query = _joined().where(usage_sessions.c.organisation == organisation, *owners)
-    query = query.where(
-        usage_sessions.c.last_at >= to_millis(asked.period.begin), usage_sessions.c.last_at < to_millis(asked.period.end)
-    )
-    few = few_owners(connection, organisation, owners)
-    if few is not None:
-        query = query.where(usage_sessions.c.scope_id.in_(few))
+    numbers = few_owners(connection, organisation, owners)
+    if numbers is None and asked.open_:
+        numbers = few(connection, select(sessions.c.scope_id).where(sessions.c.due_at >= 0))
+    if numbers == []:
+        return []
+    query = _joined().where(*owners, *_in_period(connection, organisation, asked, numbers))
     if asked.open_ is not None:
         query = query.where(sessions.c.due_at.is_not(None) if asked.open_ else sessions.c.due_at.is_(None))
     of_calls = conditions_of({name: value for name, value in asked.only.items() if name in _OF_CALLS})
@@ -116,10 +115,33 @@ def sessions_called(connection: Connection, within: Attribution, session: str) -
     return _logged(connection, connection.execute(query.limit(_MOST_OF_ONE_ID)).all())
 
 
+def _in_period(
+    connection: Connection, organisation: str, asked: SessionFilter, numbers: Sequence[int] | None
+) -> list[ColumnElement[bool]]:
+    """Give the conditions on the usage of sessions, such that few rows are read for a page.
+
+    Those that are numbered, if they are few; else those of the period, if their order is of time or they are few; else the
+    dearest of all, of which enough are of the period.
+    """
+    own, last_at = usage_sessions.c.organisation == organisation, usage_sessions.c.last_at
+    begin, end = to_millis(asked.period.begin), to_millis(asked.period.end)
+    if numbers is not None:
+        last_at = unindexed(last_at)
+        return [last_at >= begin, last_at < end, usage_sessions.c.scope_id.in_(numbers), _same(organisation)]
+    in_period = [own, last_at >= begin, last_at < end]
+    if asked.dearest and not is_few(connection, select(usage_sessions.c.scope_id).where(*in_period)):
+        return [own, unindexed(last_at) >= begin, unindexed(last_at) < end]
+    return in_period
+
+
+def _same(organisation: str) -> ColumnElement[bool]:
+    """Keep to an organisation without going by the indexes that begin with it."""
+    return usage_sessions.c.organisation + "" == organisation
+
+
 def _within(within: Attribution) -> list[ColumnElement[bool]]:
     """Give the conditions below the organisation, by which the usage of sessions goes itself."""
-    below = Attribution(None, within.department, within.project, within.client, within.employee, within.session)
-    return within_scope(below)
+    return within_scope(replace(within, organisation=None))
 
 
 def _joined() -> Select[Any]:
@@ -130,7 +152,9 @@ def _joined() -> Select[Any]:
 
 def _logged(connection: Connection, rows: Sequence[Row[Any]]) -> list[LoggedSession]:
     numbers = [row.scope_id for row in rows]
-    issued = _by_number(connection, receipts.c.scope_id, receipts.c.seq, numbers, receipts.c.id, receipts.c.settlement_id)
+    issued = _by_number(
+        connection, receipts.c.scope_id, receipts.c.seq, numbers, receipts.c.id, receipts.c.settlement_id
+    )
     flagged = _by_number(connection, anomalies.c.scope_id, anomalies.c.seq, numbers, anomalies.c.state)
     called = _models(connection, [row.scope_id for row in rows if row.charges <= _MOST_CALLS])
     reviews = reviews_of(connection, [receipt_id for found in issued.values() for receipt_id, _ in found])

@@ -75,7 +75,7 @@ scopes = Table(
         for level in ("organisation", "department", "project", "client", "employee", "session")
     ),
     UniqueConstraint("organisation", "session", "employee", "client", "project", "department"),
-    *(Index(f"scopes_of_{level}", "organisation", level) for level in ("project", "client", "employee")),
+    *(Index(f"scopes_of_{level}", "organisation", level) for level in ("department", "project", "client", "employee")),
     Index("scopes_of_session", "organisation", "session", postgresql_ops={"session": "text_pattern_ops"}),
 )
 

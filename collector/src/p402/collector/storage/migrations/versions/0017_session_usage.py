@@ -15,7 +15,9 @@ down_revision = "0014"
 def upgrade() -> None:
     op.create_table(
         "usage_sessions",
-        sa.Column("scope_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column(
+            "scope_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
         sa.Column("organisation", sa.String(), nullable=False),
         *(
             sa.Column(name, sa.BigInteger(), nullable=False)
@@ -34,7 +36,7 @@ def upgrade() -> None:
     )
     op.create_index("usage_sessions_newest", "usage_sessions", ["organisation", "last_at", "scope_id"])
     op.create_index("usage_sessions_dearest", "usage_sessions", ["organisation", "cost_nano_usd", "scope_id"])
-    for level in ("project", "client", "employee"):
+    for level in ("department", "project", "client", "employee"):
         op.create_index(f"scopes_of_{level}", "scopes", ["organisation", level])
     op.create_index(
         "scopes_of_session", "scopes", ["organisation", "session"], postgresql_ops={"session": "text_pattern_ops"}
