@@ -12,7 +12,7 @@ from pydantic import Field
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.exports import ExportBody, ExportsApi, export_view
 from p402.collector.api.problem import Conflict, Forbidden
-from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields
+from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.places import cursor_of
 from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.dashboard.view import Pageful
@@ -106,8 +106,8 @@ class ExportsPage:
             exports=[export_view(export) for export in found],
             under_way=any(export.state in (ExportState.QUEUED, ExportState.RUNNING) for export in found),
             more=f"{to_millis(found[-1].created_at)}~{found[-1].id}" if len(found) == _AT_ONCE else None,
-            problems=problems or {},
-            typed=typed or {"from": days.first.isoformat(), "to": days.last.isoformat(), "format": "csv"},
+            problems=shown(problems),
+            typed=shown(typed or {"from": days.first.isoformat(), "to": days.last.isoformat(), "format": "csv"}),
         )
 
 

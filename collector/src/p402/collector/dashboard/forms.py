@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["FORM", "WrongForm", "fields_of", "read_fields"]
+__all__ = ["FORM", "WrongForm", "fields_of", "read_fields", "shown"]
 
 FORM = "application/x-www-form-urlencoded"
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -26,6 +27,11 @@ async def fields_of(request: web.Request) -> dict[str, str]:
     """Give what was filled in, without spaces around it; what was left empty is left out."""
     found = {name: value.strip() for name, value in (await request.post()).items() if isinstance(value, str)}
     return {name: value.replace("\r\n", "\n") for name, value in found.items() if value}
+
+
+def shown(texts: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Give texts to a template, which finds nothing where there is none."""
+    return defaultdict(str, texts or {})
 
 
 def read_fields(shape: type[Shape], fields: Mapping[str, Any], labels: Mapping[str, str]) -> Shape:

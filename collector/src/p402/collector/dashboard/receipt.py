@@ -19,7 +19,7 @@ from p402.collector.api.receipt_documents import related_receipt
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi, ReviewBody
 from p402.collector.api.receipts import receipt_bundle
 from p402.collector.api.views import ReceiptView, receipt_view
-from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields
+from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.dashboard.verification import Finding, Verification, verify_receipt
 from p402.collector.dashboard.view import View
@@ -178,8 +178,8 @@ class ReceiptPage:
             rpc=rpc if rpc in _PUBLIC_NODES else None,
             reviewer=_name_of(principal),
             checked=checked,
-            problems=problems or {},
-            typed=typed or {},
+            problems=shown(problems),
+            typed=shown(typed),
         )
 
     async def _read(self, principal: Principal, receipt_id: str) -> _Read:

@@ -13,7 +13,8 @@ from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.problem import Conflict
 from p402.collector.api.settlements import AcknowledgementBody, ResolutionBody, SettlementsApi
 from p402.collector.api.views import settlement_view
-from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields
+from p402.collector.dashboard.format import total
+from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.places import cursor_of
 from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.dashboard.view import Pageful
@@ -22,7 +23,7 @@ from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.settlements import settlements_page
 from p402.receipts.settlement import TempoNetwork
-from p402.vocabulary import Level
+from p402.vocabulary import NANO_PER_MICRO, Level, Money
 
 __all__ = ["SettlementsPage"]
 
@@ -133,6 +134,7 @@ class SettlementsPage:
             return settlements_page(connection, organisation, _AT_ONCE, before, query.state, None), doubtful
 
         found, doubtful = await self._database.read(read)
+        views = [settlement_view(one, self._network) for one in found]
         return self._shell.page(
             request,
             caller,
@@ -142,11 +144,13 @@ class SettlementsPage:
             status=status,
             of_whole=True,
             network=self._network,
-            settlements=[settlement_view(one, self._network) for one in found],
+            settlements=views,
+            slowest=max((view["latency_seconds"] or 0.0 for view in views), default=0.0),
+            fees=total(Money((one.fee_micro_usd or 0) * NANO_PER_MICRO) for one in found),
             doubtful=[settlement_view(one, self._network) for one in doubtful],
             more=f"{to_millis(found[-1].planned_at)}~{found[-1].settlement_id}" if len(found) == _AT_ONCE else None,
             states=list(SettlementState),
             compared=await self._api.reconciliation_of(organisation, _MOST_DIFFERENCES),
-            problems=problems or {},
-            typed=typed or {},
+            problems=shown(problems),
+            typed=shown(typed),
         )
