@@ -127,7 +127,7 @@ def test_an_odd_id_of_two_owners_leads_to_either(proved: Proved, browser: Browse
 def test_an_open_session_is_closed_and_gets_its_receipt(proved: Proved, browser: Browser) -> None:
     name = "to be closed/now"
     with opened(browser, f"{proved.url}/sessions", "desktop") as page:
-        expect(page.locator("[data-live][data-state=live]")).to_be_visible()
+        expect(page.locator("[data-live][data-state=live]")).to_be_visible(timeout=20_000)
         proved.send(ASpan.of({**ELSEWHERE, "p402.session": name}, started_ns=0))
         expect(page.get_by_role("link", name=name)).to_be_visible(timeout=20_000)  # it comes by itself
         follow(page, page.get_by_role("link", name=name))
