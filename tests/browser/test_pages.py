@@ -75,27 +75,6 @@ def test_the_first_page_shows_the_month(metered: RunningCollector, browser: Brow
         picture(page, f"overview-{size}-{theme}")
 
 
-@pytest.mark.parametrize(("size", "theme"), SIZES_AND_THEMES)
-def test_a_receipt_is_a_click_away(metered: RunningCollector, browser: Browser, size: str, theme: str) -> None:
-    with opened(browser, metered.url, size, theme) as page:
-        page.get_by_role("row").filter(has_text="anchored block").get_by_role("link").click()
-        text = page.locator("main").inner_text()
-        assert "review-7" in text
-        assert "$0.264235" in text
-        assert "2,847 in, 10,000 out, 12,847 in total" in text
-        assert page.get_by_role("link", name="0x").get_attribute("href").startswith("https://explorer.example/tx/0x")  # type: ignore[union-attr]
-        assert not is_wider_than_the_window(page)
-        picture(page, f"receipt-{size}-{theme}")
-
-
-def test_the_bundle_behind_the_link_can_be_checked(metered: RunningCollector, browser: Browser) -> None:
-    with opened(browser, metered.url, "desktop") as page:
-        page.get_by_role("row").filter(has_text="anchored block").get_by_role("link").click()
-        address = page.get_by_role("link", name="bundle").get_attribute("href")
-        bundle = page.request.get(f"{metered.url}{address}").json()
-        assert bundle["format"] == "p402-bundle/1"
-
-
 def test_an_empty_collector_says_what_to_do_next(tmp_path: Path, browser: Browser) -> None:
     with running_collector(tmp_path) as collector, opened(browser, collector.url, "phone") as page:
         assert "opentelemetry-instrument python app.py" in page.locator("main").inner_text()

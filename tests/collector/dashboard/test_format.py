@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from p402.collector.dashboard.format import count, priced, short, usd
+from p402.collector.dashboard.format import count, in_path, lasting, priced, short, usd
 from p402.vocabulary import Money
 
 
@@ -34,3 +36,17 @@ def test_counts_and_hashes_are_readable() -> None:
     assert count(12_847) == "12,847"
     assert short("0123456789abcdef", 4) == "0123…"
     assert short("01234", 4) == "01234"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.4, "< 1 s"), (40, "40 s"), (725, "12 min 5 s"), (3_600, "1 h"), (12_000, "3 h 20 min"), (187_300, "2 d 4 h")],
+)
+def test_a_time_span_has_two_units_at_most(seconds: float, shown: str) -> None:
+    assert lasting(timedelta(seconds=seconds)) == shown
+
+
+def test_no_id_leads_elsewhere_as_a_part_of_an_address() -> None:
+    assert in_path("notes/draft 1?#%2F") == "notes%2Fdraft%201%3F%23%252F"
+    assert in_path("..") == "%252E%252E"  # a browser would go up
+    assert in_path("...") == "..."

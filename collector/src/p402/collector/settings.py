@@ -351,6 +351,14 @@ class Settings(BaseSettings):
             description="What is added to the cost in statements and FOCUS exports; the first that fits. Only in the file."
         ),
     ] = ()
+    dashboard_trace_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[!-~]*\{trace_id\}[!-~]*$",
+            description="Where traces are looked at: pages link calls to it, such as `https://jaeger.example/trace/{trace_id}`. "
+            "Unset: the trace id is shown.",
+        ),
+    ] = None
     metrics_nodes: Annotated[
         int,
         Field(

@@ -187,16 +187,17 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         await forwarder.close()
         await database.close()
 
+    sessions_api = SessionsApi(database, authenticator, sealer, settings.default_organisation)
     read = [
         *ReceiptDocumentsApi(
             database, authenticator, network, privacy.disclosures, typesetter, settings.default_organisation
         ).routes(),
         *ReceiptsApi(database, authenticator, network, privacy.disclosures, settings.default_organisation).routes(),
         *LogApi(database, authenticator, signers, settings.default_organisation).routes(),
-        *settled.routes,
+        *settled.api.routes(),
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
-        *SessionsApi(database, authenticator, sealer, settings.default_organisation).routes(),
+        *sessions_api.routes(),
         *OcsfApi(database, authenticator, settings.default_organisation).routes(),
         *OperationsApi(health, authenticator, metrics, clock, settings.default_organisation).routes(),
         *OpenApi(authenticator, settings.default_organisation).routes(),
@@ -222,6 +223,12 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         new_id=ids,
         catalogue=may_spend.catalogue,
         prices=prices,
+        signers=signers,
+        sessions=sessions_api,
+        reviews=ReceiptReviewsApi(database, authenticator, privacy.reviews, clock, settings.default_organisation),
+        exports=taken_away.api,
+        settlements=settled.api,
+        trace_url=settings.dashboard_trace_url,
     )
     app = build_app(
         routes=[
@@ -399,7 +406,7 @@ def _feedback(
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    routes: list[web.RouteDef]
+    api: SettlementsApi
     tasks: list[Callable[[], Awaitable[None]]]
     network: TempoNetwork | None
     worker: SettlementWorker | None
@@ -418,7 +425,7 @@ def _settlement(
     rules, organisation = rules_of(settings), settings.default_organisation
     if not settings.settles:
         off = SettlementsApi(database, authenticator, rules, None, None, clock, organisation)
-        return _Settled(off.routes(), [], None, None)
+        return _Settled(off, [], None, None)
     settler = connect(settings)
     reconciler = SettlementReconciler(
         SqlChainChecks(database, organisation),
@@ -440,11 +447,12 @@ def _settlement(
         settings.settlement_max_fee_per_gas,
     )
     api = SettlementsApi(database, authenticator, rules, settler.network, reconciler, clock, organisation)
-    return _Settled(api.routes(), [worker.run, reconciler.run], settler.network, worker)
+    return _Settled(api, [worker.run, reconciler.run], settler.network, worker)
 
 
 @dataclass(frozen=True, slots=True)
 class _Exports:
+    api: ExportsApi
     routes: list[web.RouteDef]
     worker: ExportWorker
 
@@ -488,7 +496,7 @@ def _exports(
         database, authenticator, privacy.disclosures, folder, worker.wake, clock, ids, settings.default_organisation
     )
     statements = StatementsApi(database, authenticator, markups, typesetter, clock, settings.default_organisation)
-    return _Exports([*api.routes(), *statements.routes()], worker)
+    return _Exports(api, [*api.routes(), *statements.routes()], worker)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,10 @@ class Charge:
     """0 (trivial) to 10, computed by the service from the request's shape; None where nobody did."""
     data_class: str | None = None
     """How confidential the content is, in the organisation's own words."""
+    original_model: str | None = None
+    """The model that the application had asked for, where a decision put another in its place."""
+    first_chunk_ms: int | None = None
+    """Milliseconds until the first part of a streamed answer, where somebody measured that."""
 
     @property
     def model(self) -> str:

@@ -28,7 +28,7 @@ from p402.collector.storage.exports import TooManyExports, export_by_id, exports
 from p402.exporters.documents.manifest import ManifestFile
 from p402.vocabulary import Attribution, Clock, IdFactory, Level, rfc3339
 
-__all__ = ["ExportsApi"]
+__all__ = ["ExportBody", "ExportView", "ExportsApi", "export_view"]
 
 _PERSONAL = "receipts:personal"
 _OF_EVIDENCE = ("holds", "spend:read")  # what GET /v1/access-log, /v1/audit and /v1/anomalies need
@@ -164,6 +164,16 @@ class ExportsApi:
 
         It covers what is there now, as far as the key may see it. ``Location`` is where to watch it.
         """
+        export = await self.ask(caller, body)
+        return web.json_response(export_view(export), status=202, headers={"Location": f"/v1/exports/{export.id}"})
+
+    async def ask(self, caller: Caller, body: ExportBody) -> Export:
+        """Ask for an export, for whoever has the scope; it covers what they may see.
+
+        Raises:
+            Forbidden: if they may not have what is asked for.
+            Conflict: if too many are under way.
+        """
         principal = caller.principal
         request = ExportRequest(
             format=body.format,
@@ -191,7 +201,7 @@ class ExportsApi:
         except TooManyExports as error:
             raise Conflict(str(error)) from error
         self.wake()
-        return web.json_response(_view(export), status=202, headers={"Location": f"/v1/exports/{export.id}"})
+        return export
 
     @endpoint("GET /v1/exports", scope="exports", answers={200: ExportList})
     async def exports(self, caller: Caller, query: ExportsQuery) -> web.Response:
@@ -209,7 +219,7 @@ class ExportsApi:
         )
         more = found[-1] if len(found) == query.limit else None
         page: ExportList = {
-            "exports": [_view(export) for export in found],
+            "exports": [export_view(export) for export in found],
             "next_after": None if more is None else f"{to_millis(more.created_at)}~{more.id}",
         }
         return web.json_response(page)
@@ -217,7 +227,9 @@ class ExportsApi:
     @endpoint("GET /v1/exports/{export_id}", scope="exports", answers={200: ExportView})
     async def export(self, caller: Caller, export_id: str) -> web.Response:
         """Show an export and how far it is."""
-        return web.json_response(_view(await self._export(caller, export_id)), headers={"Cache-Control": "no-cache"})
+        return web.json_response(
+            export_view(await self._export(caller, export_id)), headers={"Cache-Control": "no-cache"}
+        )
 
     @endpoint(
         _FILE,
@@ -285,7 +297,8 @@ def _within(body: ExportBody, principal: Principal, organisation: str) -> Attrib
     return own.over(asked)
 
 
-def _view(export: Export) -> ExportView:
+def export_view(export: Export) -> ExportView:
+    """Show an export."""
     asked = request_value(export.request)
     kind = asked.pop("format")
     return {

@@ -25,7 +25,7 @@ from p402.receipts import CORRECTION_TYPE
 from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import rfc3339
 
-__all__ = ["ReceiptDocumentsApi"]
+__all__ = ["ReceiptDocumentsApi", "related_receipt"]
 
 _HIDDEN = {
     Fate.KEPT: Hidden.WITHHELD,
@@ -100,7 +100,7 @@ def _receipt(found: ReceiptFile, network: TempoNetwork | None, *, certified: boo
         bundle=receipt_bundle(receipt, found.proof, beside.disclosures.get(receipt.seq, ())),
         hidden={name: _HIDDEN[fate] for name, fate in found.fates[receipt.seq].items()},
         reviews=tuple(_reviews(found)),
-        related=tuple(_related(receipt.receipt_id, json.loads(receipt.body), other) for other in found.others),
+        related=tuple(related_receipt(receipt.receipt_id, json.loads(receipt.body), other) for other in found.others),
         explorer_url=network.explorer_tx_url(anchor.tx_hash) if anchor and network else None,
         certified=certified,
     )
@@ -124,7 +124,8 @@ def _reviews(found: ReceiptFile) -> list[ReviewStep]:
     return steps
 
 
-def _related(receipt_id: str, body: Mapping[str, Any], other: OtherReceipt) -> RelatedReceipt:
+def related_receipt(receipt_id: str, body: Mapping[str, Any], other: OtherReceipt) -> RelatedReceipt:
+    """Say how another receipt of a session belongs to one, of which the body is given too."""
     its = json.loads(other.body)
     if its["session"]["supplements"] == receipt_id:
         kind = "corrects this one" if its["type"] == CORRECTION_TYPE else "adds later calls to this one"

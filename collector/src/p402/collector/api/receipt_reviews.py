@@ -20,7 +20,7 @@ from p402.collector.storage.receipts import receipt_by_id
 from p402.receipts import ReviewAction
 from p402.vocabulary import Clock
 
-__all__ = ["ReceiptReviewsApi"]
+__all__ = ["ReceiptReviewsApi", "ReviewBody"]
 
 _ACTIONS = {
     "request": ReviewAction.REQUESTED,
@@ -68,6 +68,17 @@ class ReceiptReviewsApi:
 
         The step is an entry of the log at once. A key that is bound to an employee reviews in their name only.
         """
+        step = await self.take(caller, receipt_id, body)
+        said = {"reviewer": body.reviewer, **({} if body.comment is None else {"comment": body.comment})}
+        return web.json_response(review_view(step, said), status=201)
+
+    async def take(self, caller: Caller, receipt_id: str, body: ReviewBody) -> ReviewStep:
+        """Note a step of a review, for whoever has the scope.
+
+        Raises:
+            Forbidden: if the caller is somebody else than the reviewer.
+            NotFound: if there is no such receipt that the caller may see.
+        """
         principal, now = caller.principal, self.clock.now()
         own = principal.bound_to.employee
         if own is not None and own != body.reviewer:
@@ -83,5 +94,4 @@ class ReceiptReviewsApi:
         step = await self.database.write(change)
         if step is None:
             raise NotFound(f"There is no receipt {receipt_id[:64]!r}, or this API key may not see it.")
-        said = {"reviewer": body.reviewer, **({} if body.comment is None else {"comment": body.comment})}
-        return web.json_response(review_view(step, said), status=201)
+        return step

@@ -151,17 +151,26 @@ class SessionsApi:
 
         A key that is bound to a part of the tree closes only what is of its part alone.
         """
+        closing: Closing = {
+            "session": session,
+            "state": "closing",
+            "open_parts": await self.ask_to_close(caller, session),
+        }
+        return web.json_response(closing, status=202)
+
+    async def ask_to_close(self, caller: Caller, session: str) -> int:
+        """Note that a session is over, for whoever may; gives how many open parts that closes.
+
+        Raises:
+            BadRequest: if that can be no id.
+            Forbidden: if calls of the session are outside of the caller's part of the tree.
+        """
         if not is_valid_id(session):
             raise BadRequest("A session id has 1 to 256 printable characters.")
         organisation, within = caller.organisation, caller.principal.within(caller.organisation)
         if not await self.database.read(lambda connection: is_within(connection, organisation, session, within)):
             raise Forbidden("Calls of this session are outside of the part to which the API key is bound.")
-        closing: Closing = {
-            "session": session,
-            "state": "closing",
-            "open_parts": await self.sealer.close(organisation, session),
-        }
-        return web.json_response(closing, status=202)
+        return await self.sealer.close(organisation, session)
 
 
 def _whole(connection: Connection, found: list[ListedSession], query: Page) -> list[WholeSession]:

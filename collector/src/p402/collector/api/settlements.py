@@ -51,7 +51,7 @@ from p402.receipts.errors import WrongChain
 from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import Clock, Money, is_valid_id, rfc3339
 
-__all__ = ["SettlementsApi"]
+__all__ = ["AcknowledgementBody", "ResolutionBody", "SettlementsApi"]
 
 
 class SettlementsQuery(Query):
@@ -223,13 +223,22 @@ class SettlementsApi:
     async def reconciliation(self, caller: Caller, query: DiscrepanciesQuery) -> web.Response:
         """Show how far the chain was compared with the ledger, and what differs."""
         caller.principal.require_whole_organisation()
-        return web.json_response(await self._reconciliation(caller.organisation, query.limit))
+        return web.json_response(await self.reconciliation_of(caller.organisation, query.limit))
 
     @endpoint(
         "POST /v1/settlements/reconciliation", scope="admin", answers={200: ReconciliationView}, problems=(409, 503)
     )
     async def reconcile(self, caller: Caller) -> web.Response:
         """Compare the chain with the ledger now, not only at night."""
+        await self.compare(caller)
+        return web.json_response(await self.reconciliation_of(caller.organisation, 100))
+
+    async def compare(self, caller: Caller) -> None:
+        """Compare the chain with the ledger now, for whoever has the scope.
+
+        Raises:
+            Conflict: if there is no chain to compare with, or another one.
+        """
         caller.principal.require_whole_organisation()
         if self.reconciler is None:
             raise Conflict("Settlement is off, so there is no chain to compare with: set P402_SETTLEMENT_MODE.")
@@ -238,7 +247,6 @@ class SettlementsApi:
                 await self.reconciler.check()
         except WrongChain as error:
             raise Conflict(str(error)) from error
-        return web.json_response(await self._reconciliation(caller.organisation, 100))
 
     @endpoint(
         "POST /v1/settlements/reconciliation/{discrepancy_id}/acknowledge",
@@ -248,6 +256,15 @@ class SettlementsApi:
     )
     async def acknowledge(self, caller: Caller, discrepancy_id: str, body: AcknowledgementBody) -> web.Response:
         """Take a difference off the list; when no transfer is unknown any more, payments go on."""
+        await self.take_off(caller, discrepancy_id, body)
+        return web.json_response(await self.reconciliation_of(caller.organisation, 100))
+
+    async def take_off(self, caller: Caller, discrepancy_id: str, body: AcknowledgementBody) -> None:
+        """Take a difference off the list, for whoever has the scope.
+
+        Raises:
+            NotFound: if there is no such difference.
+        """
         caller.principal.require_whole_organisation()
         organisation, actor, now = caller.organisation, caller.principal.actor, self.clock.now()
         is_default = organisation == self.default_organisation
@@ -259,7 +276,6 @@ class SettlementsApi:
 
         if not (is_valid_id(discrepancy_id) and await self.database.write(change)):
             raise NotFound(f"There is no difference {discrepancy_id[:64]!r} in {organisation!r}.")
-        return web.json_response(await self._reconciliation(organisation, 100))
 
     @endpoint(
         "GET /v1/settlements/{settlement_id}", scope="receipts:read", answers={200: SettlementView}, problems=(404,)
@@ -278,6 +294,15 @@ class SettlementsApi:
     )
     async def resolve(self, caller: Caller, settlement_id: str, body: ResolutionBody) -> web.Response:
         """Say what became of a payment in doubt; then the organisation is paid again."""
+        return web.json_response(settlement_view(await self.say(caller, settlement_id, body), self.network))
+
+    async def say(self, caller: Caller, settlement_id: str, body: ResolutionBody) -> Settlement:
+        """Say what became of a payment in doubt, for whoever has the scope.
+
+        Raises:
+            NotFound: if there is no such settlement.
+            Conflict: if it is not in doubt, or was noted otherwise.
+        """
         caller.principal.require_whole_organisation()
         actor, now = caller.principal.actor, self.clock.now()
 
@@ -286,12 +311,11 @@ class SettlementsApi:
             return resolve_settlement(connection, found, body.outcome, actor, body.reason, now)
 
         try:
-            resolved = await self.database.write(change)
+            return await self.database.write(change)
         except NotInDoubt as error:
             raise Conflict(f"{settlement_id!r} is not in doubt: there is nothing to resolve.") from error
         except PaidOtherwise as error:
             raise Conflict(f"Its transaction was noted as a payment elsewhere before, of {error} USD.") from error
-        return web.json_response(settlement_view(resolved, self.network))
 
     def _rule(self, organisation: str) -> SettlementRule:
         rule = self.rules.of(organisation)
@@ -307,7 +331,9 @@ class SettlementsApi:
             raise NotFound(f"There is no settlement {settlement_id[:64]!r} in {organisation!r}.")
         return found
 
-    async def _reconciliation(self, organisation: str, limit: int) -> ReconciliationView:
+    async def reconciliation_of(self, organisation: str, limit: int) -> ReconciliationView:
+        """Show how far the chain was compared with the ledger of an organisation, and what differs."""
+
         def query(connection: Connection) -> tuple[LastCheck | None, list[KeptDiscrepancy]]:
             is_default = organisation == self.default_organisation
             return last_check(connection), discrepancies_page(connection, organisation, limit, with_nobodys=is_default)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from urllib.parse import quote
 
 from p402.vocabulary import Money
 
@@ -14,8 +15,12 @@ __all__ = [
     "count",
     "day",
     "decimal",
+    "duration",
     "each",
+    "from_epoch",
     "gist",
+    "in_path",
+    "lasting",
     "moment",
     "nano",
     "percent",
@@ -89,6 +94,34 @@ def gist(number: int) -> str:
     return f"{size:.3g} {_UNITS[unit]}".strip() if unit else str(number)
 
 
+def in_path(text: str) -> str:
+    """Write an id as a part of an address, whatever is in it: ``a/b c`` is ``a%2Fb%20c``; dots alone would lead elsewhere."""
+    return quote(text.replace(".", "%2E") if text in (".", "..") else text, safe="")
+
+
+def lasting(time: timedelta) -> str:
+    """Write how long something took, to two units: ``40 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
+    seconds = int(time.total_seconds())
+    if seconds < 1:
+        return "< 1 s"
+    parts = []
+    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        number, seconds = divmod(seconds, length)
+        parts.append((number, name))
+    first = next(place for place, (number, _) in enumerate(parts) if number)
+    return " ".join(f"{number} {name}" for number, name in parts[first : first + 2] if number)
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as `lasting` does."""
+    return lasting(timedelta(seconds=seconds))
+
+
+def moment(text: str) -> str:
+    """Write a time that is written as RFC 3339 as `when` does."""
+    return when(datetime.fromisoformat(text))
+
+
 def share(part: Money | int, whole: Money | int) -> int:
     """Give a part in tenths of a per cent of the whole, 0 to 1000; of nothing, 0."""
     small, all_ = (amount.nano_usd if isinstance(amount, Money) else amount for amount in (part, whole))
@@ -129,7 +162,7 @@ def nano(amount: int) -> Money:
     return Money(amount)
 
 
-def moment(millis: int) -> datetime:
+def from_epoch(millis: int) -> datetime:
     """Give the time that is so many milliseconds after 1970."""
     return datetime.fromtimestamp(millis / 1000, UTC)
 

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from p402.collector.api.exports import ExportsApi
+from p402.collector.api.receipt_reviews import ReceiptReviewsApi
+from p402.collector.api.sessions import SessionsApi
+from p402.collector.api.settlements import SettlementsApi
 from p402.collector.dashboard.alerts import AlertsPage
 from p402.collector.dashboard.budget import BudgetPages
 from p402.collector.dashboard.budgets import BudgetsPage
+from p402.collector.dashboard.exports import ExportsPage
 from p402.collector.dashboard.live import LiveStream
 from p402.collector.dashboard.overview import OverviewPage
 from p402.collector.dashboard.policies import PoliciesPage
 from p402.collector.dashboard.policy import PolicyPage
-from p402.collector.dashboard.receipts import ReceiptPages
+from p402.collector.dashboard.receipt import ReceiptPage
+from p402.collector.dashboard.receipts import ReceiptsPage
 from p402.collector.dashboard.routing import RoutingPage
+from p402.collector.dashboard.session import SessionPage
+from p402.collector.dashboard.sessions import SessionsPage
+from p402.collector.dashboard.settlements import SettlementsPage
 from p402.collector.dashboard.shell import Shell
 from p402.collector.dashboard.spend import SpendPages
 from p402.collector.forecast.service import Forecasts
 from p402.collector.pricing import PriceBook
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
+from p402.collector.storage.log import Signers
 from p402.decisions import Catalogue
 from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import IdFactory
@@ -40,6 +50,12 @@ class Dashboard:
         new_id: IdFactory,
         catalogue: Catalogue,
         prices: PriceBook,
+        signers: Signers,
+        sessions: SessionsApi,
+        reviews: ReceiptReviewsApi,
+        exports: ExportsApi,
+        settlements: SettlementsApi,
+        trace_url: str | None,
     ) -> None:
         self._live = LiveStream(database, shell.authenticator, shell.default_organisation)
         self._pages = (
@@ -52,7 +68,12 @@ class Dashboard:
             PolicyPage(shell, database, catalogue, prices),
             RoutingPage(shell, database, catalogue),
             AlertsPage(shell, database),
-            ReceiptPages(shell, database, network, disclosures),
+            SessionsPage(shell, database),
+            SessionPage(shell, database, sessions, trace_url),
+            ReceiptsPage(shell, database, network, disclosures),
+            ReceiptPage(shell, database, network, disclosures, reviews, signers),
+            ExportsPage(shell, database, exports),
+            SettlementsPage(shell, database, network, settlements),
             self._live,
         )
 

@@ -29,6 +29,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Vary": "Cookie, Authorization",
 }
+_KEPT = ("organisation", "period", "people")
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -120,7 +121,7 @@ class Shell:
         periods = dict(View.periods(now))
         return Frame(
             organisation=caller.organisation,
-            path=request.path,
+            path=request.rel_url.raw_path,
             view=view,
             period=periods.get(view.period, view.period),
             principal=caller.principal,
@@ -129,6 +130,12 @@ class Shell:
             extra=extra,
             live=live and view.is_now(now),
         )
+
+    def see(self, request: web.Request, path: str, **query: str | None) -> web.Response:
+        """Send a reader on to another page, after a change; the organisation, the period and whether people are named are kept."""
+        kept = {name: request.query[name] for name in _KEPT if name in request.query}
+        said = {name: value for name, value in {**kept, **query}.items() if value is not None}
+        return web.Response(status=303, headers={"Location": f"{path}?{urlencode(said)}" if said else path, **_HEADERS})
 
     def bare(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
         """Render a template that has no frame, such as the one to sign in with."""

@@ -10,9 +10,10 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
-from p402.collector.api.problem import BadRequest, NotFound
+from p402.collector.api.problem import NotFound
 from p402.collector.dashboard.charts import Stack, stack_by_day
 from p402.collector.dashboard.format import someone
+from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.dashboard.view import FILTERS, Pageful, View
 from p402.collector.storage.calls import Place, calls_of
@@ -87,7 +88,7 @@ class SpendPages:
         """List the calls of a slice, the newest first, with their sum."""
         now = self._shell.clock.now()
         asked = query.slice(caller.organisation, caller.principal.within(caller.organisation), now)
-        place = _place(query.before)
+        place = place_of(query.before)
 
         def read(connection: Connection) -> tuple[UsageSum | None, list[tuple[Place, Charge]]]:
             found = calls_of(connection, asked, place, _AT_ONCE)
@@ -123,12 +124,3 @@ def _read(connection: Connection, asked: Slice, by: Dimension, now: datetime, *,
         before_by={str(one.by[0]): one.cost for one in before},
         by_day=stack_by_day("days", title, by_day, asked.period, today, named),
     )
-
-
-def _place(before: str | None) -> Place | None:
-    if before is None:
-        return None
-    try:
-        return Place.parse(before)
-    except ValueError as error:
-        raise BadRequest("The query parameter before is not one that a page has linked to.") from error

@@ -33,6 +33,7 @@ _TOO_MANY_DIGITS = 20  # for 64 bits
 _MOST_COMPLEX = 10
 
 _BLOCK = "block"  # see p402.decisions.Verdict
+_DAY_SECONDS = 86_400.0
 _PROVIDERS = {  # what dialects and their older versions say, in lower case → gen_ai.provider.name
     "aws": "aws.bedrock",
     "aws_bedrock": "aws.bedrock",
@@ -85,6 +86,8 @@ def model_call(
         service_tier=service_tier(tier),
         verdict=text(found, attributes.P402_DECISION_VERDICT),
         lease_id=_id(found.get(attributes.P402_LEASE)),
+        original_model=text(found, attributes.P402_DECISION_ORIGINAL_MODEL),
+        first_chunk_ms=_millis(found.get(attributes.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)),
     )
 
 
@@ -144,6 +147,11 @@ def _id(value: object) -> str | None:
 def _complexity(value: object) -> int | None:
     """Read a complexity; what is none counts as not said."""
     return value if type(value) is int and 0 <= value <= _MOST_COMPLEX else None
+
+
+def _millis(value: object) -> int | None:
+    """Read seconds as milliseconds; what is longer than a day is none, as is NaN."""
+    return round(value * 1000) if isinstance(value, float) and 0 <= value < _DAY_SECONDS else None
 
 
 def _first_count(found: Mapping[str, Any], names: tuple[str, ...]) -> int:

@@ -47,6 +47,8 @@ def charge(call: ModelCall, owner: Attributed, prices: Prices, key_id: str | Non
             data_class=call.data_class,
             verdict=call.verdict,
             service_tier=call.service_tier,
+            original_model=call.original_model,
+            first_chunk_ms=call.first_chunk_ms,
         ),
         span=span,
         verified_through=owner.verified_through,

@@ -98,6 +98,10 @@ class ModelCall:
     """As in `Charge.verdict`."""
     lease_id: str | None
     """The lease or the single decision that holds the money for the call."""
+    original_model: str | None = None
+    """As in `Charge.original_model`."""
+    first_chunk_ms: int | None = None
+    """As in `Charge.first_chunk_ms`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_
@@ -12,7 +13,7 @@ from p402.collector.storage.tables import charges, models, scopes
 from p402.collector.usage.slices import Dimension, Slice
 from p402.vocabulary import Charge
 
-__all__ = ["Place", "calls_of", "in_slice"]
+__all__ = ["Place", "calls_of", "conditions_of", "in_slice"]
 
 _MODEL = func.coalesce(func.nullif(models.c.response_model, ""), func.nullif(models.c.request_model, ""), "unknown")
 _COLUMNS: dict[Dimension, ColumnElement[str]] = {
@@ -46,6 +47,11 @@ class Place:
         return cls(int(started_at), int(seq))
 
 
+def conditions_of(only: Mapping[Dimension, str], but: Collection[Dimension] = ()) -> list[ColumnElement[bool]]:
+    """Give the conditions on ``scopes``, ``models`` and ``charges`` that keep a query to a part of the usage."""
+    return [_COLUMNS[dimension] == value for dimension, value in only.items() if dimension not in but]
+
+
 def calls_of(connection: Connection, of: Slice, before: Place | None, limit: int) -> list[tuple[Place, Charge]]:
     """Give the calls of a slice that began before a place, the newest first, each with its place."""
     query = charges_joined().where(*in_slice(of))
@@ -66,5 +72,5 @@ def in_slice(of: Slice) -> tuple[ColumnElement[bool], ...]:
         charges.c.started_at >= to_millis(of.period.begin),
         charges.c.started_at < to_millis(of.period.end),
         scopes.c.organisation == of.organisation,
-        *(_COLUMNS[dimension] == value for dimension, value in of.only.items()),
+        *conditions_of(of.only),
     )

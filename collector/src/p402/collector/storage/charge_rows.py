@@ -39,6 +39,8 @@ CHARGE_COLUMNS = (
     "verdict",
     "complexity",
     "data_class",
+    "original_model",
+    "first_chunk_ms",
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,6 +85,8 @@ def row_of(call: Recordable, at: datetime, scope_id: int, model_id: int, price_b
         charge.verdict,
         charge.complexity,
         charge.data_class,
+        charge.original_model,
+        charge.first_chunk_ms,
     )
 
 
@@ -112,4 +116,6 @@ def charge_of(row: Mapping[str, Any]) -> Charge:
         verdict=row["verdict"],
         complexity=row["complexity"],
         data_class=row["data_class"],
+        original_model=row["original_model"],
+        first_chunk_ms=row["first_chunk_ms"],
     )

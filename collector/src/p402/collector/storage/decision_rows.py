@@ -20,6 +20,7 @@ __all__ = [
     "attribution_of",
     "decision_by_id",
     "decision_by_idempotency_key",
+    "decisions_about",
     "decisions_between",
     "decisions_page",
     "record_decision",
@@ -134,6 +135,21 @@ def decisions_between(sql: Driver, organisation: str, begin: datetime, end: date
         f"SELECT {_COLUMNS} FROM decisions WHERE organisation = ? AND decided_at >= ? AND decided_at < ?"
         " ORDER BY decided_at, id LIMIT ?",
         (organisation, to_millis(begin), to_millis(end), limit),
+    ).fetchall()
+    return [_decided(row) for row in rows]
+
+
+def decisions_about(
+    sql: Driver, organisation: str, session: str, begin: datetime, end: datetime, limit: int
+) -> list[Decided]:
+    """Give the decisions about calls of a session id in a period, whoever's, the earliest first."""
+    named = _in_order({"session": session})[1:-1]
+    for character in "!%_":
+        named = named.replace(character, f"!{character}")
+    rows = sql.execute(
+        f"SELECT {_COLUMNS} FROM decisions WHERE organisation = ? AND decided_at >= ? AND decided_at < ?"
+        " AND question LIKE ? ESCAPE '!' ORDER BY decided_at, id LIMIT ?",
+        (organisation, to_millis(begin), to_millis(end), f"%{named}%", limit),
     ).fetchall()
     return [_decided(row) for row in rows]
 

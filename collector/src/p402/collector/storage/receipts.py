@@ -19,7 +19,14 @@ from p402.collector.storage.tables import charges, log_entries, models, receipts
 from p402.receipts import format_proof
 from p402.vocabulary import Attribution
 
-__all__ = ["ReceiptFilter", "StoredReceipt", "newest_receipts", "receipt_by_id", "receipt_proof", "receipts_page"]
+__all__ = [
+    "ReceiptFilter",
+    "StoredReceipt",
+    "receipt_by_id",
+    "receipt_proof",
+    "receipts_page",
+    "stored_receipt",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,20 @@ class ReceiptFilter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Give the conditions on ``receipts`` and ``scopes``; that on models is of the session, of which this may be a part."""
-        wanted = within_scope(self.of)
-        if self.model is not None:
-            named = or_(models.c.request_model == self.model, models.c.response_model == self.model)
-            calls = select(charges.c.seq).join(models, charges.c.model_id == models.c.id)
-            wanted.append(exists(calls.where(charges.c.scope_id == receipts.c.scope_id, named)))
+        wanted = [*within_scope(self.of), *self.besides()]
         if self.begin is not None:
             wanted.append(receipts.c.issued_at >= to_millis(self.begin))
         if self.end is not None:
             wanted.append(receipts.c.issued_at < to_millis(self.end))
+        return wanted
+
+    def besides(self) -> list[ColumnElement[bool]]:
+        """Give those of the conditions that say neither whose they are nor when they were issued."""
+        wanted: list[ColumnElement[bool]] = []
+        if self.model is not None:
+            named = or_(models.c.request_model == self.model, models.c.response_model == self.model)
+            calls = select(charges.c.seq).join(models, charges.c.model_id == models.c.id)
+            wanted.append(exists(calls.where(charges.c.scope_id == receipts.c.scope_id, named)))
         if self.anchored is not None:
             wanted.append(
                 receipts.c.settlement_id.is_not(None) if self.anchored else receipts.c.settlement_id.is_(None)
@@ -96,25 +108,17 @@ def receipts_page(
     while True:
         left = limit - len(found)
         rows = connection.execute(query.where(receipts.c.seq > after).order_by(receipts.c.seq).limit(left)).all()
-        read = [_stored(connection, row) for row in rows]
+        read = [stored_receipt(connection, row) for row in rows]
         found += [receipt for receipt in read if asked.model is None or _names_model(receipt, asked.model)]
         if len(rows) < left or len(found) == limit:
             return found
         after = rows[-1].seq
 
 
-def newest_receipts(
-    connection: Connection, organisation: str, bound_to: Attribution, limit: int
-) -> list[StoredReceipt]:
-    """Give the receipts of an organisation that were sealed last, the newest first."""
-    query = _visible(bound_to).where(receipts.c.organisation == organisation).order_by(receipts.c.seq.desc())
-    return [_stored(connection, row) for row in connection.execute(query.limit(limit)).all()]
-
-
 def receipt_by_id(connection: Connection, receipt_id: str, bound_to: Attribution) -> StoredReceipt | None:
     """Give one receipt, None if there is none that the key may see."""
     row = connection.execute(_visible(bound_to).where(receipts.c.id == receipt_id)).one_or_none()
-    return None if row is None else _stored(connection, row)
+    return None if row is None else stored_receipt(connection, row)
 
 
 def receipt_proof(connection: Connection, receipt: StoredReceipt) -> str:
@@ -135,7 +139,8 @@ def _visible(bound_to: Attribution) -> Select[Any]:
     return select(receipts).join(scopes, receipts.c.scope_id == scopes.c.id).where(*within_scope(bound_to))
 
 
-def _stored(connection: Connection, row: Row[*tuple[Any, ...]]) -> StoredReceipt:
+def stored_receipt(connection: Connection, row: Row[*tuple[Any, ...]]) -> StoredReceipt:
+    """Read a receipt from its row."""
     return StoredReceipt(
         receipt_id=row.id,
         organisation=row.organisation,

@@ -80,16 +80,25 @@ class SealedCharges:
         self._settlement_of = settlement_of
         self._known = known
 
+    def charges_of(self, scope_id: int, receipt_id: str) -> tuple[int, int] | None:
+        """Give the first and the last charge of a receipt; None where the receipts do not tell."""
+        of_it = [part for part in self._of(scope_id) if part.reference and part.reference.receipt_id == receipt_id]
+        return (of_it[0].first_seq, of_it[0].last_seq) if of_it else None
+
     def receipt_of(self, scope_id: int, seq: int) -> ReceiptReference | None:
         """Give the receipt of a charge; None while it is not sealed, and where its receipt was pruned."""
-        parts = self._known.get(scope_id)
-        if parts is None:
-            parts = self._parts(scope_id)
-            self._known.add(scope_id, parts)
+        parts = self._of(scope_id)
         number = bisect_left(parts, seq, key=lambda part: part.last_seq)
         if number == len(parts) or seq < parts[number].first_seq:
             return None
         return parts[number].reference
+
+    def _of(self, scope_id: int) -> list[_Part]:
+        parts = self._known.get(scope_id)
+        if parts is None:
+            parts = self._parts(scope_id)
+            self._known.add(scope_id, parts)
+        return parts
 
     def _parts(self, scope_id: int) -> list[_Part]:
         """Give the parts of a session in their order, as far back as none is missing."""

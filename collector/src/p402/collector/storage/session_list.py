@@ -11,15 +11,22 @@ from sqlalchemy import Connection, Row, func, select
 
 from p402.collector.storage.charge_rows import charge_of, from_millis
 from p402.collector.storage.charges import charges_joined, within_scope
-from p402.collector.storage.decision_rows import Decided, attribution_of, decisions_between
+from p402.collector.storage.decision_rows import Decided, attribution_of, decisions_about, decisions_between
 from p402.collector.storage.driver import driver
 from p402.collector.storage.tables import charges, receipts, scopes, sessions
 from p402.vocabulary import Attribution, Charge, Level, Money
 
-__all__ = ["ListedSession", "charges_of_sessions", "decisions_of_session", "is_within", "sessions_page"]
+__all__ = [
+    "ListedSession",
+    "charges_of_sessions",
+    "decisions_of_owner",
+    "decisions_of_session",
+    "is_within",
+    "sessions_page",
+]
 
 _AROUND = timedelta(hours=1)  # a decision is made before its call begins, and calls end before they are recorded
-_MOST_DECISIONS = 10_000  # that are looked through
+_MOST_DECISIONS = 10_000  # that are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +96,19 @@ def decisions_of_session(
         return []
     first, last = min(charge.started_at for charge in called), max(charge.ended_at for charge in called)
     begin, end = first - _AROUND, max(last, listed.last_seen_at) + _AROUND
-    organisation = listed.owner.organisation or ""
-    found = decisions_between(driver(connection), organisation, begin, end, _MOST_DECISIONS // sharing)
-    return [decided for decided in found if attribution_of(decided) == listed.owner]
+    return decisions_of_owner(connection, listed.owner, begin, end, _MOST_DECISIONS // sharing)
+
+
+def decisions_of_owner(
+    connection: Connection, owner: Attribution, begin: datetime, end: datetime, limit: int
+) -> list[Decided]:
+    """Give what was decided in a period about calls of one owner at every level, session included; refusals too."""
+    sql, organisation = driver(connection), owner.organisation or ""
+    if owner.session is None:
+        found = decisions_between(sql, organisation, begin, end, limit)
+    else:
+        found = decisions_about(sql, organisation, owner.session, begin, end, limit)
+    return [decided for decided in found if attribution_of(decided) == owner]
 
 
 def _listed(row: Row[Any], spent: Sequence[Any], issued: Sequence[str]) -> ListedSession:

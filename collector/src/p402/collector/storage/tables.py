@@ -75,6 +75,8 @@ scopes = Table(
         for level in ("organisation", "department", "project", "client", "employee", "session")
     ),
     UniqueConstraint("organisation", "session", "employee", "client", "project", "department"),
+    *(Index(f"scopes_of_{level}", "organisation", level) for level in ("department", "project", "client", "employee")),
+    Index("scopes_of_session", "organisation", "session", postgresql_ops={"session": "text_pattern_ops"}),
 )
 
 models = Table(
@@ -122,6 +124,8 @@ charges = Table(
     Column("verdict", String),
     Column("complexity", Integer),
     Column("data_class", String),
+    Column("original_model", String),  # that the application asked for, where another was called
+    Column("first_chunk_ms", Integer),
     Index("charges_of_scope", "scope_id", "seq"),
     Index("charges_begun", "started_at"),  # for months and days: statements, comparisons, dry runs on history
 )
@@ -238,6 +242,7 @@ receipts = Table(
     Column("settlement_id", ForeignKey("settlements.id")),  # the one that anchored it
     UniqueConstraint("organisation", "seq"),
     Index("receipts_of_scope", "scope_id", "seq"),
+    Index("receipts_issued", "organisation", "issued_at", "seq"),
 )
 
 _UNANCHORED = receipts.c.settlement_id.is_(None)

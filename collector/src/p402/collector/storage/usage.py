@@ -1,6 +1,7 @@
-"""Daily usage: summed from the charges by a follower, and anew where names have changed. Implements `usage.roll_up.UsageStore`.
+"""Usage by day and by session: summed from the charges by a follower. Implements `usage.roll_up.UsageStore`.
 
-A row is a function of the charges up to the follower's cursor, so it can always be made again from them.
+Days are summed anew where names have changed; sessions need not be, since they go by the number of their owner. A row is
+a function of the charges up to the follower's cursor, so it can always be made again from them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,20 @@ _ADD = (
     " FROM charges c JOIN scopes s ON s.id = c.scope_id JOIN models m ON m.id = c.model_id"
     f" WHERE {{which}} GROUP BY {_KEY_SQL} ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
     + ", ".join(f"{name} = usage_daily.{name} + excluded.{name}" for name in _SUMS)
+)
+_ADD_SESSIONS = (
+    "INSERT INTO usage_sessions (scope_id, organisation, first_at, last_at, cost_nano_usd, charges, unpriced_charges,"
+    " input_tokens, output_tokens) SELECT c.scope_id, s.organisation, MIN(c.started_at), MAX(c.started_at),"
+    " SUM(COALESCE(c.cost_nano_usd, 0)), COUNT(*), SUM(CASE WHEN c.cost_nano_usd IS NULL THEN 1 ELSE 0 END),"
+    " SUM(CASE WHEN c.input_tokens > 0 THEN c.input_tokens ELSE 0 END),"
+    " SUM(CASE WHEN c.output_tokens > 0 THEN c.output_tokens ELSE 0 END)"
+    " FROM charges c JOIN scopes s ON s.id = c.scope_id"
+    " WHERE c.seq > ? AND c.seq <= ? AND s.session <> '' GROUP BY c.scope_id, s.organisation"
+    " ON CONFLICT (scope_id) DO UPDATE SET"
+    " first_at = CASE WHEN excluded.first_at < usage_sessions.first_at THEN excluded.first_at"
+    " ELSE usage_sessions.first_at END,"
+    " last_at = CASE WHEN excluded.last_at > usage_sessions.last_at THEN excluded.last_at ELSE usage_sessions.last_at END, "
+    + ", ".join(f"{name} = usage_sessions.{name} + excluded.{name}" for name in _SUMS[:-1])
 )
 _CURSOR = (
     "INSERT INTO cursors (follower, seq) VALUES (?, ?) ON CONFLICT (follower) DO UPDATE SET seq = excluded.seq",
@@ -106,6 +121,7 @@ def _follow(connection: Connection, limit: int) -> int:
         return 0
     after, through = _cursor(sql), new[-1]
     sql.execute(_ADD.format(which="c.seq > ? AND c.seq <= ?"), (after, through))
+    sql.execute(_ADD_SESSIONS, (after, through))
     sql.execute(_CURSOR[0], (_FOLLOWER, through))
     of_new = (after, through)
     for (organisation,) in sql.execute(
