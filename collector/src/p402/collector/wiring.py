@@ -19,6 +19,7 @@ from p402.collector.api.anomalies import AnomaliesApi
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.budgets import BudgetsApi
 from p402.collector.api.erasures import ErasuresApi
+from p402.collector.api.evaluations import EvaluationsApi
 from p402.collector.api.events import EventsApi
 from p402.collector.api.exports import ExportsApi
 from p402.collector.api.feedback import FeedbackApi, HoldTimes
@@ -59,6 +60,7 @@ from p402.collector.forwarding.forward import Forwarder, Route
 from p402.collector.health.watch import HealthWatch
 from p402.collector.notifications.connect import connect_channels
 from p402.collector.notifications.deliver import Courier
+from p402.collector.pipeline.evaluate import EvaluationIngest
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.receiver.forwardable import Forwarding
@@ -81,6 +83,7 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.chain_checks import SqlChainChecks
 from p402.collector.storage.database import Database
 from p402.collector.storage.decisions import Decisions
+from p402.collector.storage.evaluations import SqlEvaluations
 from p402.collector.storage.export_pages import export_pages
 from p402.collector.storage.exports import SqlExports
 from p402.collector.storage.forwards import SqlForwardQueue
@@ -118,7 +121,9 @@ class Collector:
     app: web.Application
     grpc: OtlpGrpc | None
     keys: Keys
+    intake: Intake
     sealer: Sealer
+    log_keeper: LogKeeper
     keeper: LeaseKeeper
     budget_watch: BudgetWatch
     watch: AnomalyWatch
@@ -160,7 +165,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.suppressions)
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     forwarder = _forwarder(settings, database, metrics, clock, ids)
-    intake = Intake(ingest, metrics, Forwarding(settings.forward_content) if settings.backends else None)
+    evaluated = EvaluationIngest(SqlEvaluations(database), metrics, clock, settings.default_organisation)
+    intake = Intake(ingest, evaluated, metrics, Forwarding(settings.forward_content) if settings.backends else None)
     tls = _tls(settings)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
     grpc = _grpc(settings, intake, authenticator, metrics, tls)
@@ -194,6 +200,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *settled.routes,
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
+        *EvaluationsApi(database, authenticator, clock, settings.default_organisation).routes(),
         *SessionsApi(database, authenticator, sealer, settings.default_organisation).routes(),
         *OcsfApi(database, authenticator, settings.default_organisation).routes(),
         *OperationsApi(health, authenticator, metrics, clock, settings.default_organisation).routes(),
@@ -258,7 +265,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         app,
         grpc,
         keys,
+        intake,
         sealer,
+        log_keeper,
         may_spend.keeper,
         ahead.watch,
         watch,

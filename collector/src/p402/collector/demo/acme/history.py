@@ -1,0 +1,139 @@
+"""Feeds Acme's past through the collector, in order, with a clock that is set: everything is real but the time.
+
+The collector is built as for serving, but does not listen. Its clock goes on by steps: what ended in a step is taken in by
+the intake that both doors use, so it is decoded, priced, counted against budgets, charged and followed as ever; then sessions
+that have become due are sealed, anomalies flagged, budgets looked at. People act at their times too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from p402.collector.api.auth import Principal
+from p402.collector.demo.acme.days import Step, steps_of_day
+from p402.collector.demo.acme.desk import Desk
+from p402.collector.demo.acme.work import ZONE
+from p402.collector.receiver.intake import PROTOBUF
+from p402.collector.settings import Settings
+from p402.collector.wiring import Collector, build
+from p402.vocabulary import Attribution
+
+__all__ = ["History", "SetClock", "feed"]
+
+_PLANNED = 4  # days that are worked out ahead
+_SERVICE = Principal(None, frozenset({"ingest"}), Attribution())
+_MARK = "acme.json"
+
+
+class SetClock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        """Give the time that it was set to."""
+        return self.at
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How far the history goes that is in a data folder."""
+
+    seed: int
+    first_day: str
+    """In Acme's zone, ISO 8601."""
+    through: str
+    """Until when everything was fed, RFC 3339."""
+
+    @classmethod
+    def of(cls, data_dir: Path) -> History | None:
+        """Read what was fed into a folder; None if nothing was."""
+        file = data_dir / _MARK
+        return cls(**json.loads(file.read_text())) if file.exists() else None
+
+    def keep(self, data_dir: Path) -> None:
+        """Write it beside the data."""
+        (data_dir / _MARK).write_text(json.dumps(asdict(self)) + "\n")
+
+
+async def feed(settings: Settings, seed: int, days: int, now: datetime, said: Callable[[str], None]) -> History:
+    """Feed the days up to now, or what is missing of them since the folder was fed before.
+
+    Args:
+        settings: of the collector; nothing is settled, whatever they say of it is for later.
+        seed: the same gives the same calls.
+        days: how many, today included; of a new history.
+        now: until when.
+        said: is told how far it is.
+    """
+    known = History.of(settings.data_dir)
+    today = now.astimezone(ZONE).date()
+    if known is None:
+        first = today - timedelta(days=days - 1)
+        begin = datetime.combine(first, time(), ZONE).astimezone(UTC)
+    else:
+        seed, first, begin = known.seed, date.fromisoformat(known.first_day), datetime.fromisoformat(known.through)
+    ahead = [(day, *hours) for day, hours in _days(begin, now)]
+    clock = SetClock(begin)
+    collector = build(settings, clock)
+    loop = asyncio.get_running_loop()
+    try:
+        # Another process works out what comes next: this one has enough to do with what came.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as planner:
+            plans = deque[asyncio.Future[list[Step]]]()
+            feed_ = _Feed(collector, clock, Desk(collector, seed))
+            for number, (day, *_) in enumerate(ahead):
+                for later, *hours in ahead[number + len(plans) : number + _PLANNED]:
+                    plans.append(loop.run_in_executor(planner, steps_of_day, seed, later, first, *hours))
+                await feed_.day(day, await plans.popleft())
+                said(f"{day}: {feed_.calls:,} calls")
+    finally:
+        await collector.database.close()
+    history = History(seed, first.isoformat(), clock.at.isoformat())
+    history.keep(settings.data_dir)
+    return history
+
+
+def _days(begin: datetime, end: datetime) -> Iterator[tuple[date, tuple[datetime, datetime]]]:
+    """Give the days between two moments in Acme's zone, each with when it begins and ends."""
+    while begin < end:
+        day = begin.astimezone(ZONE).date()
+        over = min(end, datetime.combine(day + timedelta(days=1), time(), ZONE).astimezone(UTC))
+        yield day, (begin, over)
+        begin = over
+
+
+class _Feed:
+    """Takes one day after another in."""
+
+    def __init__(self, collector: Collector, clock: SetClock, desk: Desk) -> None:
+        self.calls = 0
+        self._collector = collector
+        self._clock = clock
+        self._desk = desk
+
+    async def day(self, day: date, steps: Sequence[Step]) -> None:
+        """Feed a day, from where the clock stands."""
+        await self._desk.morning(day, self._clock.at)
+        for step in steps:
+            self._clock.at = step.end
+            for request in step.traces:
+                await self._collector.intake.traces(PROTOBUF, request, _SERVICE)
+            if step.evaluations is not None:
+                await self._collector.intake.logs(PROTOBUF, step.evaluations, _SERVICE)
+            self.calls += step.calls
+            while await self._collector.sealer.catch_up():
+                pass
+            if step.calls:
+                await self._collector.watch.catch_up()
+            await self._desk.at(step.end)
+            await self._collector.log_keeper.catch_up()

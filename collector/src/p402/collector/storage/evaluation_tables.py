@@ -1,0 +1,29 @@
+"""The table of evaluations of answers; beside `tables`, and in its words."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table
+
+from p402.collector.storage.tables import metadata
+
+__all__ = ["evaluations", "metadata"]
+
+_Number = BigInteger().with_variant(Integer, "sqlite")  # as in `tables`
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # see `pipeline.evaluate.Evaluation.digest`
+    Column("organisation", String, nullable=False),
+    Column("key_id", String),
+    Column("span_from", LargeBinary, nullable=False),  # span keys, as in `charges`: the call's is among these
+    Column("span_to", LargeBinary, nullable=False),  # both are one where the span is known
+    Column("response_id", String),  # which of them it is; null: there is but one
+    Column("name", String, nullable=False),
+    Column("evaluator", String, nullable=False),
+    Column("score", BigInteger, nullable=False),  # in millionths
+    Column("evaluated_at", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Index("evaluations_made", "organisation", "evaluated_at"),
+)
