@@ -17,9 +17,11 @@ evaluations = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),  # see `pipeline.evaluate.Evaluation.digest`
     Column("organisation", String, nullable=False),
     Column("key_id", String),
-    Column("span_from", LargeBinary, nullable=False),  # span keys, as in `charges`: the call's is among these
-    Column("span_to", LargeBinary, nullable=False),  # both are one where the span is known
-    Column("response_id", String),  # which of them it is; null: there is but one
+    Column("trace_id", LargeBinary, nullable=False),
+    Column(
+        "span_key", LargeBinary
+    ),  # of the call, as in `charges`; null: its answer's id is known, but not yet its span
+    Column("response_id", String),
     Column("name", String, nullable=False),
     Column("evaluator", String, nullable=False),
     Column("score", BigInteger, nullable=False),  # in millionths
@@ -27,3 +29,6 @@ evaluations = Table(
     Column("recorded_at", BigInteger, nullable=False),
     Index("evaluations_made", "organisation", "evaluated_at"),
 )
+
+_UNKNOWN = evaluations.c.span_key.is_(None)
+Index("evaluations_unmatched", evaluations.c.recorded_at, sqlite_where=_UNKNOWN, postgresql_where=_UNKNOWN)

@@ -1,13 +1,14 @@
 """Evaluations of answers: kept once each, and summed by what the calls were for and by model.
 
-An evaluation may come before its call, so the two are brought together when they are read.
+An evaluation may come before its call. One that names the call's span is brought together with it when they are read. One
+that names the answer's id is looked up when it comes, and again when others come, for a day.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
@@ -15,7 +16,7 @@ from p402.collector.pipeline.evaluate import Evaluation
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.charges import within_scope
 from p402.collector.storage.database import Database
-from p402.collector.storage.driver import driver
+from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.evaluation_tables import evaluations
 from p402.collector.storage.tables import api_keys, charges, models, scopes
 from p402.vocabulary import Attribution, Level
@@ -23,10 +24,17 @@ from p402.vocabulary import Attribution, Level
 __all__ = ["Quality", "SqlEvaluations", "evaluations_between", "quality_by_task_and_model"]
 
 _INSERT = (
-    "INSERT INTO evaluations (digest, organisation, key_id, span_from, span_to, response_id, name, evaluator, score,"
+    "INSERT INTO evaluations (digest, organisation, key_id, trace_id, span_key, response_id, name, evaluator, score,"
     " evaluated_at, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
+_UNMATCHED = (
+    "SELECT id, trace_id, response_id FROM evaluations WHERE span_key IS NULL AND recorded_at > ? ORDER BY recorded_at, id"
+    " LIMIT ?"
+)
+_CALL = "SELECT span_key FROM charges WHERE span_key BETWEEN ? AND ? AND response_id = ? LIMIT 1"
 _FIRST_SPAN, _LAST_SPAN = b"\0" * 8, b"\xff" * 8
+_LOOKED_UP_FOR = timedelta(days=1)
+_MOST_LOOKED_UP = 1_000  # in one change
 _BOUND = (Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)
 
 
@@ -56,7 +64,14 @@ class SqlEvaluations:
     async def record(self, evaluations: Sequence[Evaluation], at: datetime) -> int:
         """Keep those that are new."""
         rows = [_row(evaluation, at) for evaluation in evaluations]
-        return await self._database.write(lambda connection: driver(connection).executemany(_INSERT, rows).rowcount)
+
+        def change(connection: Connection) -> int:
+            sql = driver(connection)
+            new = sql.executemany(_INSERT, rows).rowcount
+            _match(sql, at)
+            return new
+
+        return await self._database.write(change)
 
 
 def quality_by_task_and_model(
@@ -72,7 +87,7 @@ def quality_by_task_and_model(
     query = (
         select(*groups, *sums)
         .select_from(evaluations)
-        .join(charges, _about())
+        .join(charges, charges.c.span_key == evaluations.c.span_key)
         .join(models, charges.c.model_id == models.c.id)
         .join(scopes, charges.c.scope_id == scopes.c.id)
         .outerjoin(api_keys, evaluations.c.key_id == api_keys.c.id)
@@ -89,14 +104,25 @@ def evaluations_between(connection: Connection, within: Attribution, begin: date
     return connection.execute(query).scalar_one()
 
 
+def _match(sql: Driver, at: datetime) -> None:
+    """Find the calls of evaluations that name the ids of answers."""
+    since = to_millis(at - _LOOKED_UP_FOR)
+    found = []
+    for id_, trace_id, response_id in sql.execute(_UNMATCHED, (since, _MOST_LOOKED_UP)).fetchall():
+        trace = bytes(trace_id)
+        call = sql.execute(_CALL, (trace + _FIRST_SPAN, trace + _LAST_SPAN, response_id)).fetchone()
+        if call is not None:
+            found.append((bytes(call[0]), id_))
+    sql.executemany("UPDATE evaluations SET span_key = ? WHERE id = ?", found)
+
+
 def _row(evaluation: Evaluation, at: datetime) -> tuple[object, ...]:
-    of_trace, span = evaluation.trace_id, evaluation.span_id
     return (
         evaluation.digest,
         evaluation.organisation,
         evaluation.key_id,
-        of_trace + (span or _FIRST_SPAN),
-        of_trace + (span or _LAST_SPAN),
+        evaluation.trace_id,
+        None if evaluation.span_id is None else evaluation.trace_id + evaluation.span_id,
         evaluation.response_id,
         evaluation.name,
         evaluation.evaluator,
@@ -112,12 +138,6 @@ def _made(within: Attribution, begin: datetime, end: datetime) -> tuple[ColumnEl
         evaluations.c.evaluated_at >= to_millis(begin),
         evaluations.c.evaluated_at < to_millis(end),
     )
-
-
-def _about() -> ColumnElement[bool]:
-    """Find the call of an evaluation."""
-    among = charges.c.span_key.between(evaluations.c.span_from, evaluations.c.span_to)
-    return and_(among, or_(evaluations.c.response_id.is_(None), charges.c.response_id == evaluations.c.response_id))
 
 
 def _may_tell() -> ColumnElement[bool]:

@@ -11,10 +11,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from p402.collector.demo.acme.history import feed
+from p402.collector.demo.acme.history import DAYS, SEED, feed
 from p402.collector.settings import load_settings
-
-DAYS, SEED = 35, 402
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

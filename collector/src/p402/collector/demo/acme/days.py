@@ -12,8 +12,8 @@ from random import Random
 
 from p402.collector.demo.acme.people import people
 from p402.collector.demo.acme.rules import policies
-from p402.collector.demo.acme.spans import evaluations_request, make, traces_request
-from p402.collector.demo.acme.work import work_of_day
+from p402.collector.demo.acme.spans import Made, evaluations_request, make, traces_request
+from p402.collector.demo.acme.work import Call, work_of_day
 from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.routing.catalogue import load_catalogue
 from p402.collector.routing.schema import policy_of_definition
@@ -51,18 +51,31 @@ def steps_of_day(seed: int, day: date, first_day: date, begin: datetime, end: da
     """
     rules = rules_by_department(load_price_book(), begin)
     calls = [call for call in work_of_day(seed, people(seed), day, first_day) if begin <= call.ended_at < end]
-    steps = []
+    steps: list[Step] = []
+    given_up: set[str | None] = set()
     place = 0
     for at in _ends([call.ended_at for call in calls], begin, end, Random(f"{seed} {day.toordinal()} steps")):
         first = place
         while place < len(calls) and calls[place].ended_at < at:
             place += 1
-        made = [make(call, rules) for call in calls[first:place]]
+        made = _made(calls[first:place], rules, given_up)
         traces = [traces_request(made[number : number + _AT_ONCE]) for number in range(0, len(made), _AT_ONCE)]
         found = [each for each in made if each.score is not None]
         steps.append(Step(at, len(made), traces, evaluations_request(found) if found else None))
     assert place == len(calls), "every call of the day was taken"
     return steps
+
+
+def _made(calls: Sequence[Call], rules: Callable[[str], Rules], given_up: set[str | None]) -> list[Made]:
+    """Make calls; whoever is refused one gives the session up."""
+    found = []
+    for call in calls:
+        if call.attribution.session not in given_up:
+            made = make(call, rules)
+            found.append(made)
+            if not made.decision.goes_ahead:
+                given_up.add(call.attribution.session)
+    return found
 
 
 def rules_by_department(prices: PriceBook, at: datetime) -> Callable[[str], Rules]:

@@ -17,16 +17,22 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+from sqlalchemy import func, select
+
 from p402.collector.api.auth import Principal
 from p402.collector.demo.acme.days import Step, steps_of_day
 from p402.collector.demo.acme.desk import Desk
 from p402.collector.demo.acme.work import ZONE
 from p402.collector.receiver.intake import PROTOBUF
 from p402.collector.settings import Settings
+from p402.collector.storage.tables import charges
 from p402.collector.wiring import Collector, build
 from p402.vocabulary import Attribution
 
-__all__ = ["History", "SetClock", "feed"]
+__all__ = ["DAYS", "SEED", "History", "SetClock", "feed"]
+
+DAYS, SEED = 35, 402
+"""Of a history, unless something else is asked for."""
 
 _PLANNED = 4  # days that are worked out ahead
 _SERVICE = Principal(None, frozenset({"ingest"}), Attribution())
@@ -53,6 +59,8 @@ class History:
     """In Acme's zone, ISO 8601."""
     through: str
     """Until when everything was fed, RFC 3339."""
+    charges: int
+    """The number of the last charge."""
 
     @classmethod
     def of(cls, data_dir: Path) -> History | None:
@@ -96,9 +104,12 @@ async def feed(settings: Settings, seed: int, days: int, now: datetime, said: Ca
                     plans.append(loop.run_in_executor(planner, steps_of_day, seed, later, first, *hours))
                 await feed_.day(day, await plans.popleft())
                 said(f"{day}: {feed_.calls:,} calls")
+        charged = await collector.database.read(
+            lambda connection: connection.execute(select(func.max(charges.c.seq))).scalar() or 0
+        )
     finally:
         await collector.database.close()
-    history = History(seed, first.isoformat(), clock.at.isoformat())
+    history = History(seed, first.isoformat(), clock.at.isoformat(), charged)
     history.keep(settings.data_dir)
     return history
 

@@ -28,24 +28,38 @@ _MONTHLY: Mapping[str, tuple[str, int, str]] = {
     "people-month": ("department", 40, "e-8001"),
 }
 
+_MODELS = ["claude-*-4-5", "gpt-4o*", "gpt-4.1-mini", "gemini-2.5-*", "text-embedding-3-*"]
+"""That Acme has contracts for."""
+
 _POLICIES: Mapping[str, Mapping[str, Any]] = {
     # Quality first; premium models only for what is complex. It observes for now: it says what it would do.
     "engineering": {
         "mode": "observe",
         "strategy": "quality-first",
+        "allowed_models": _MODELS,
         "rules": [
             {"name": "simple-work", "when": {"complexity_to": 4}, "then": {"max_tier": "economy"}},
             {"name": "ordinary-work", "when": {"complexity_to": 6}, "then": {"max_tier": "standard"}},
         ],
         "at_cap": {"rungs": ["downgrade", "wait"]},
     },
-    "marketing": {"strategy": "cost-first", "max_tier": "standard", "at_cap": {"rungs": ["downgrade", "clamp"]}},
+    "marketing": {
+        "strategy": "cost-first",
+        "max_tier": "standard",
+        "allowed_models": _MODELS,
+        "at_cap": {"rungs": ["downgrade", "clamp"]},
+    },
     "legal": {
         "strategy": "compliance-aware",
         "min_tier": "standard",
+        "allowed_models": _MODELS,
         "data_classes": {"confidential": ["anthropic", "openai"]},
     },
-    "people": {"strategy": "compliance-aware", "data_classes": {"personal": ["anthropic", "openai"]}},
+    "people": {
+        "strategy": "compliance-aware",
+        "allowed_models": _MODELS,
+        "data_classes": {"personal": ["anthropic", "openai"]},
+    },
 }
 
 

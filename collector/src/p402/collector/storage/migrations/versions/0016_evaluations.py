@@ -18,8 +18,8 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("organisation", sa.String(), nullable=False),
         sa.Column("key_id", sa.String(), nullable=True),
-        sa.Column("span_from", sa.LargeBinary(), nullable=False),
-        sa.Column("span_to", sa.LargeBinary(), nullable=False),
+        sa.Column("trace_id", sa.LargeBinary(), nullable=False),
+        sa.Column("span_key", sa.LargeBinary(), nullable=True),
         sa.Column("response_id", sa.String(), nullable=True),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("evaluator", sa.String(), nullable=False),
@@ -30,3 +30,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest"),
     )
     op.create_index("evaluations_made", "evaluations", ["organisation", "evaluated_at"])
+    unknown = sa.text("span_key IS NULL")
+    op.create_index(
+        "evaluations_unmatched", "evaluations", ["recorded_at"], sqlite_where=unknown, postgresql_where=unknown
+    )
