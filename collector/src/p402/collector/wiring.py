@@ -124,6 +124,7 @@ class Collector:
     intake: Intake
     sealer: Sealer
     log_keeper: LogKeeper
+    usage: UsageRollUp
     keeper: LeaseKeeper
     budget_watch: BudgetWatch
     watch: AnomalyWatch
@@ -171,6 +172,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
     grpc = _grpc(settings, intake, authenticator, metrics, tls)
 
+    usage = UsageRollUp(SqlUsage(database))
     watch = AnomalyWatch(SqlAnomalies(database, ids), _anomaly_rules(settings), metrics, clock)
     channels = connect_channels(settings)
     courier = Courier(SqlDeliveries(database), channels, metrics, clock, SystemRandom().random)
@@ -248,7 +250,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             privacy.keeper.run,
             log_keeper.run,
             watch.run,
-            UsageRollUp(SqlUsage(database)).run,
+            usage.run,
             courier.run,
             HealthWatch(health, metrics, clock).run,
             taken_away.worker.run,
@@ -268,6 +270,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         intake,
         sealer,
         log_keeper,
+        usage,
         may_spend.keeper,
         ahead.watch,
         watch,

@@ -105,6 +105,7 @@ class Demo:
         key_file.touch(mode=0o600)
         key_file.write_text(DEV_KEY)
         return {
+            "P402_DEMO": "1",  # whoever looks at the page may do everything there
             "P402_DATA_DIR": str(self.data_dir),
             "P402_LISTEN": self.listen,
             "P402_GRPC_LISTEN": "127.0.0.1:0",

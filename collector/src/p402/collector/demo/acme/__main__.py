@@ -13,6 +13,7 @@ import structlog
 
 from p402.collector.demo.acme.history import DAYS, SEED, feed
 from p402.collector.settings import load_settings
+from p402.vocabulary import P402Error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     now = datetime.now(UTC)
     settings = load_settings()
-    asyncio.run(feed(settings, parsed.seed, parsed.days, now, lambda line: print(line, flush=True)))
+    try:
+        asyncio.run(feed(settings, parsed.seed, parsed.days, now, lambda line: print(line, flush=True)))
+    except P402Error as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from p402.collector.api.auth import Principal
 from p402.collector.demo.acme.days import Step, steps_of_day
@@ -25,11 +26,13 @@ from p402.collector.demo.acme.desk import Desk
 from p402.collector.demo.acme.work import ZONE
 from p402.collector.receiver.intake import PROTOBUF
 from p402.collector.settings import Settings
+from p402.collector.storage.charge_rows import from_millis
+from p402.collector.storage.log_tables import logs
 from p402.collector.storage.tables import charges
 from p402.collector.wiring import Collector, build
-from p402.vocabulary import Attribution
+from p402.vocabulary import Attribution, Permanent
 
-__all__ = ["DAYS", "SEED", "History", "SetClock", "feed"]
+__all__ = ["DAYS", "SEED", "History", "NotAcme", "SetClock", "feed"]
 
 DAYS, SEED = 35, 402
 """Of a history, unless something else is asked for."""
@@ -37,6 +40,10 @@ DAYS, SEED = 35, 402
 _PLANNED = 4  # days that are worked out ahead
 _SERVICE = Principal(None, frozenset({"ingest"}), Attribution())
 _MARK = "acme.json"
+
+
+class NotAcme(Permanent):
+    """The data folder is in use for something else."""
 
 
 class SetClock:
@@ -82,44 +89,74 @@ async def feed(settings: Settings, seed: int, days: int, now: datetime, said: Ca
         days: how many, today included; of a new history.
         now: until when.
         said: is told how far it is.
+
+    Raises:
+        NotAcme: if the database has something else in it.
     """
     known = History.of(settings.data_dir)
-    today = now.astimezone(ZONE).date()
     if known is None:
-        first = today - timedelta(days=days - 1)
+        first = now.astimezone(ZONE).date() - timedelta(days=days - 1)
         begin = datetime.combine(first, time(), ZONE).astimezone(UTC)
     else:
         seed, first, begin = known.seed, date.fromisoformat(known.first_day), datetime.fromisoformat(known.through)
-    ahead = [(day, *hours) for day, hours in _days(begin, now)]
     clock = SetClock(begin)
     collector = build(settings, clock)
-    loop = asyncio.get_running_loop()
     try:
-        # Another process works out what comes next: this one has enough to do with what came.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as planner:
-            plans = deque[asyncio.Future[list[Step]]]()
-            feed_ = _Feed(collector, clock, Desk(collector, seed))
-            for number, (day, *_) in enumerate(ahead):
-                for later, *hours in ahead[number + len(plans) : number + _PLANNED]:
-                    plans.append(loop.run_in_executor(planner, steps_of_day, seed, later, first, *hours))
-                await feed_.day(day, await plans.popleft())
-                said(f"{day}: {feed_.calls:,} calls")
-        charged = await collector.database.read(
-            lambda connection: connection.execute(select(func.max(charges.c.seq))).scalar() or 0
-        )
+        newest = await collector.database.read(_newest)
+        if newest.charge and known is None:
+            raise NotAcme(
+                f"{settings.data_dir} holds data, but not Acme's, or only a part of it. Choose another folder."
+            )
+        clock.at = max(begin, newest.at)  # after a demo that served, nothing comes before what came then
+        await _feed_days(collector, clock, seed, first, list(_days(clock.at, now)), said)
+        newest = await collector.database.read(_newest)
     finally:
         await collector.database.close()
-    history = History(seed, first.isoformat(), clock.at.isoformat(), charged)
+    history = History(seed, first.isoformat(), clock.at.isoformat(), newest.charge)
     history.keep(settings.data_dir)
     return history
 
 
-def _days(begin: datetime, end: datetime) -> Iterator[tuple[date, tuple[datetime, datetime]]]:
+async def _feed_days(
+    collector: Collector,
+    clock: SetClock,
+    seed: int,
+    first: date,
+    ahead: Sequence[tuple[date, datetime, datetime]],
+    said: Callable[[str], None],
+) -> None:
+    """Feed days while another process works out what comes on the next ones: this one has enough to do."""
+    loop, feeder = asyncio.get_running_loop(), _Feed(collector, clock, Desk(collector, seed))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as planner:
+        plans = deque[asyncio.Future[list[Step]]]()
+        for number, (day, *_) in enumerate(ahead):
+            for later, begin, end in ahead[number + len(plans) : number + _PLANNED]:
+                plans.append(loop.run_in_executor(planner, steps_of_day, seed, later, first, begin, end))
+            await feeder.day(day, await plans.popleft())
+            said(f"{day}: {feeder.calls:,} calls")
+
+
+class _Newest(NamedTuple):
+    """What a database has from last."""
+
+    charge: int
+    """The number of the last charge; 0 if there is none."""
+    at: datetime
+    """When something was recorded or written into the log last."""
+
+
+def _newest(connection: Connection) -> _Newest:
+    charge, recorded = connection.execute(select(func.max(charges.c.seq), func.max(charges.c.recorded_at))).one()
+    appended = connection.execute(select(func.max(logs.c.appended_at))).scalar()
+    return _Newest(charge or 0, from_millis(max(recorded or 0, appended or 0)))
+
+
+def _days(begin: datetime, end: datetime) -> Iterator[tuple[date, datetime, datetime]]:
     """Give the days between two moments in Acme's zone, each with when it begins and ends."""
     while begin < end:
         day = begin.astimezone(ZONE).date()
         over = min(end, datetime.combine(day + timedelta(days=1), time(), ZONE).astimezone(UTC))
-        yield day, (begin, over)
+        yield day, begin, over
         begin = over
 
 
@@ -148,3 +185,4 @@ class _Feed:
                 await self._collector.watch.catch_up()
             await self._desk.at(step.end)
             await self._collector.log_keeper.catch_up()
+        await self._collector.usage.catch_up()
