@@ -93,7 +93,7 @@ def quality_by_task_and_model(
         .outerjoin(api_keys, evaluations.c.key_id == api_keys.c.id)
         .where(*_made(within, begin, end), *within_scope(within), _may_tell())
         .group_by(*groups)
-        .order_by(*groups)
+        .order_by(func.coalesce(charges.c.task_type, ""), *groups[1:])
     )
     return [Quality(*row[:4], *(int(number) for number in row[4:])) for row in connection.execute(query)]
 

@@ -168,8 +168,8 @@ def _follow(connection: Connection, rules: SessionRules, limit: int) -> int:
     for row in rows:
         by_scope.setdefault(row.scope_id, []).append(row)
     sql = driver(connection)
-    saw = [row for scope_id, new in by_scope.items() if (row := _saw(sql, rules, scope_id, new)) is not None]
-    sql.executemany(_SAW, saw)
+    saw = [_saw(sql, rules, scope_id, new) for scope_id, new in by_scope.items()]
+    sql.executemany(_SAW, [session for session in saw if session is not None])
     cursor = upsert(connection, cursors).values(follower=FOLLOWER, seq=rows[-1].seq)
     moved = {"seq": cursor.excluded.seq}
     connection.execute(cursor.on_conflict_do_update(index_elements=["follower"], set_=moved))

@@ -187,9 +187,13 @@ def _pairs(told: Mapping[str, Any]) -> list[KeyValue]:
 
 @lru_cache(maxsize=4096, typed=True)
 def _value(value: str | float) -> AnyValue:
-    if isinstance(value, str):
-        return AnyValue(string_value=value)
-    return AnyValue(double_value=value) if isinstance(value, float) else AnyValue(int_value=value)
+    match value:
+        case str():
+            return AnyValue(string_value=value)
+        case int():
+            return AnyValue(int_value=value)
+        case _:
+            return AnyValue(double_value=value)
 
 
 def _nanoseconds(moment: datetime) -> int:
