@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from p402.collector.pipeline.records import SpanRecord
 from p402.collector.receiver.decoded import MAX_ATTRIBUTES, MAX_DEPTH, MAX_SPANS, MalformedOtlp, TooLarge
 from p402.collector.receiver.otlp_decode import decode_traces
-from p402.collector.receiver.otlp_json import decode_event_names_json, decode_traces_json
+from p402.collector.receiver.otlp_json import decode_events_json, decode_traces_json
 from support.otlp import ASpan, request_of
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -258,6 +258,6 @@ def test_a_request_with_too_many_spans_is_refused_whole_in_both_formats() -> Non
 def test_names_of_events_are_read_from_logs() -> None:
     records = [{"eventName": "gen_ai.evaluation.result"}, {"body": {"stringValue": "a line"}}]
     body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
-    assert decode_event_names_json(body) == ["gen_ai.evaluation.result", ""]
+    assert [event.name for event in decode_events_json(body)] == ["gen_ai.evaluation.result", ""]
     with pytest.raises(MalformedOtlp, match="logRecords is not a list"):
-        decode_event_names_json(b'{"resourceLogs": [{"scopeLogs": [{"logRecords": 1}]}]}')
+        decode_events_json(b'{"resourceLogs": [{"scopeLogs": [{"logRecords": 1}]}]}')

@@ -19,6 +19,7 @@ from p402.collector.api.anomalies import AnomaliesApi
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.budgets import BudgetsApi
 from p402.collector.api.erasures import ErasuresApi
+from p402.collector.api.evaluations import EvaluationsApi
 from p402.collector.api.events import EventsApi
 from p402.collector.api.exports import ExportsApi
 from p402.collector.api.feedback import FeedbackApi, HoldTimes
@@ -59,6 +60,7 @@ from p402.collector.forwarding.forward import Forwarder, Route
 from p402.collector.health.watch import HealthWatch
 from p402.collector.notifications.connect import connect_channels
 from p402.collector.notifications.deliver import Courier
+from p402.collector.pipeline.evaluate import EvaluationIngest
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.receiver.forwardable import Forwarding
@@ -81,6 +83,7 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.chain_checks import SqlChainChecks
 from p402.collector.storage.database import Database
 from p402.collector.storage.decisions import Decisions
+from p402.collector.storage.evaluations import SqlEvaluations
 from p402.collector.storage.export_pages import export_pages
 from p402.collector.storage.exports import SqlExports
 from p402.collector.storage.forwards import SqlForwardQueue
@@ -120,7 +123,10 @@ class Collector:
     grpc: OtlpGrpc | None
     keys: Keys
     web_sessions: WebSessions
+    intake: Intake
     sealer: Sealer
+    log_keeper: LogKeeper
+    usage: UsageRollUp
     keeper: LeaseKeeper
     budget_watch: BudgetWatch
     watch: AnomalyWatch
@@ -161,21 +167,24 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.suppressions)
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     forwarder = _forwarder(settings, database, metrics, clock, ids)
-    intake = Intake(ingest, metrics, Forwarding(settings.forward_content) if settings.backends else None)
+    intake = Intake(
+        ingest,
+        EvaluationIngest(SqlEvaluations(database), metrics, clock, settings.default_organisation),
+        metrics,
+        Forwarding(settings.forward_content) if settings.backends else None,
+    )
     tls = _tls(settings)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
     grpc = _grpc(settings, intake, authenticator, metrics, tls)
 
+    usage = UsageRollUp(SqlUsage(database))
     watch = AnomalyWatch(SqlAnomalies(database, ids), _anomaly_rules(settings), metrics, clock)
     channels = connect_channels(settings)
     courier = Courier(SqlDeliveries(database), channels, metrics, clock, SystemRandom().random)
 
     settled = _settlement(settings, database, signers, authenticator, metrics, clock, ids)
-    network = settled.network
     typesetter = Typesetter()
     taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, clock, ids)
-
-    health = _health(settings, database)
 
     async def close() -> None:
         await taken_away.worker.close()
@@ -187,17 +196,21 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         await forwarder.close()
         await database.close()
 
+    health = _health(settings, database)
     sessions_api = SessionsApi(database, authenticator, sealer, settings.default_organisation)
     read = [
         *ReceiptDocumentsApi(
-            database, authenticator, network, privacy.disclosures, typesetter, settings.default_organisation
+            database, authenticator, settled.network, privacy.disclosures, typesetter, settings.default_organisation
         ).routes(),
-        *ReceiptsApi(database, authenticator, network, privacy.disclosures, settings.default_organisation).routes(),
+        *ReceiptsApi(
+            database, authenticator, settled.network, privacy.disclosures, settings.default_organisation
+        ).routes(),
         *LogApi(database, authenticator, signers, settings.default_organisation).routes(),
         *settled.api.routes(),
         *PeriodsApi(database, authenticator, signers, clock, settings.default_organisation).routes(),
         *SpendApi(database, authenticator, clock, settings.default_organisation).routes(),
         *sessions_api.routes(),
+        *EvaluationsApi(database, authenticator, clock, settings.default_organisation).routes(),
         *OcsfApi(database, authenticator, settings.default_organisation).routes(),
         *OperationsApi(health, authenticator, metrics, clock, settings.default_organisation).routes(),
         *OpenApi(authenticator, settings.default_organisation).routes(),
@@ -218,7 +231,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         shell=access.shell,
         database=database,
         forecasts=ahead.forecasts,
-        network=network,
+        network=settled.network,
         disclosures=privacy.disclosures,
         new_id=ids,
         catalogue=may_spend.catalogue,
@@ -252,7 +265,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             privacy.keeper.run,
             log_keeper.run,
             watch.run,
-            UsageRollUp(SqlUsage(database)).run,
+            usage.run,
             courier.run,
             HealthWatch(health, metrics, clock).run,
             taken_away.worker.run,
@@ -271,7 +284,10 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         grpc,
         keys,
         access.sessions,
+        intake,
         sealer,
+        log_keeper,
+        usage,
         may_spend.keeper,
         ahead.watch,
         watch,

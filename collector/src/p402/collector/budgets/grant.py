@@ -39,7 +39,7 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
     left: dict[Measure, int] = {}
     pending: dict[Measure, int] = {}
     ceiling: dict[Measure, int] = {}
-    names: dict[Measure, str] = {}
+    tightest: dict[Measure, tuple[int, str]] = {}
     hard = False
     for position in positions:
         budget = position.on.budget
@@ -48,12 +48,13 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
         hard = hard or budget.hard
         bounds = ceiling if budget.level is Level.REQUEST else left
         amount = budget.cap_at(at) if budget.level is Level.REQUEST else position.left(at)
+        if budget.measure not in tightest or amount < tightest[budget.measure][0]:
+            tightest[budget.measure] = amount, budget.name
         if budget.measure not in bounds or amount < bounds[budget.measure]:
             bounds[budget.measure] = amount
-            if amount <= min(left.get(budget.measure, amount), ceiling.get(budget.measure, amount)):
-                names[budget.measure] = budget.name
             if bounds is left:
                 pending[budget.measure] = position.balance.held
+    names = {measure: name for measure, (_, name) in tightest.items()}
     return Funds(left=left, pending=pending, ceiling=ceiling, budget=names, hard=hard)
 
 

@@ -1,4 +1,4 @@
-"""``p402 demo``: the whole product on this machine."""
+"""``p402 demo``: the whole product on this machine, with a month of a company that does not exist."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from p402.collector.demo.acme.history import DAYS, SEED
 from p402.collector.demo.run import Demo
 
 __all__ = ["add_to"]
 
 _PORT = 4318
+_MOST_DAYS = 366
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,14 +25,25 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = subparsers.add_parser(
         "demo",
         help="the whole product on this machine, with a page to look at",
-        description="Run a local Tempo node, mock LLM providers, the collector, and an application that uses the real "
-        "SDKs under opentelemetry-instrument; show what was attributed, priced, sealed, anchored and verified.",
+        description="Run a local Tempo node, mock LLM providers and the collector; feed it the last weeks of Acme Corp, which "
+        "does not exist, through the real pipeline; and run applications that use the real SDKs under "
+        "opentelemetry-instrument. Show what was attributed, priced, budgeted, decided, sealed, anchored and verified.",
     )
     parser.add_argument(
         "--listen", metavar="HOST:PORT", help=f"address of the page (default 127.0.0.1:{_PORT}, or a free port)"
     )
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="keep the data here (default: a folder that goes away)"
+    )
+    parser.add_argument(
+        "--days",
+        type=_days,
+        default=DAYS,
+        metavar="N",
+        help=f"how many days of Acme's past, today included (default {DAYS}); a folder that has some is only brought up to now",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=SEED, metavar="N", help="who does what at Acme; the same gives the same"
     )
     parser.add_argument("--once", action="store_true", help="end when the story is told")
     parser.set_defaults(run=_run)
@@ -41,7 +54,14 @@ def _run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="p402-demo-") as temporary:
         data_dir = arguments.data_dir or Path(temporary)
         data_dir.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(_demo(Demo(data_dir, listen, Console()), once=arguments.once))
+        demo = Demo(data_dir, listen, Console(), arguments.days, arguments.seed)
+        return asyncio.run(_demo(demo, once=arguments.once))
+
+
+def _days(text: str) -> int:
+    if not 1 <= int(text) <= _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {_MOST_DAYS}")
+    return int(text)
 
 
 async def _demo(demo: Demo, *, once: bool) -> int:

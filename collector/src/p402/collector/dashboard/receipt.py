@@ -130,7 +130,7 @@ class ReceiptPage:
         """Note a step of a review, and show the receipt with it; what is wrong in the form is said beside it."""
         fields = await fields_of(request)
         own = _name_of(caller.principal)
-        said = {name: fields[name] for name in ("action", "reviewer", "comment") if name in fields}
+        said: dict[str, str] = {name: fields[name] for name in ("action", "reviewer", "comment") if name in fields}
         if own is not None:
             said["reviewer"] = own
         try:

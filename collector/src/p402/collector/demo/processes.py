@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -11,12 +12,23 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from p402.receipts import ChainReader
 from p402.receipts.errors import ChainUnavailable
 from p402.vocabulary import Permanent
 
-__all__ = ["DEV_KEY", "DemoImpossible", "collector", "free_port", "run_agent", "tempo_node"]
+__all__ = [
+    "DEV_KEY",
+    "DemoImpossible",
+    "Driver",
+    "collector",
+    "driver",
+    "feed_history",
+    "free_port",
+    "run_agent",
+    "tempo_node",
+]
 
 DEV_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 """The first key that every anvil funds. Everybody knows it; it is good for nothing but a local node."""
@@ -75,20 +87,79 @@ async def collector(environment: Mapping[str, str], log: Path) -> AsyncIterator[
         raise DemoImpossible(f"The collector did not start: {_end_of(log)}")
 
 
+async def feed_history(environment: Mapping[str, str], arguments: Sequence[str], log: Path) -> AsyncIterator[str]:
+    """Feed Acme's past into the data folder; gives a line after each day."""
+    command = (sys.executable, "-m", "p402.collector.demo.acme", *arguments)
+    async with _process(command, log, environment, read_output=True) as history:
+        assert history.stdout is not None
+        async for line in history.stdout:
+            yield line.decode().rstrip()
+        if await history.wait() != 0:
+            raise DemoImpossible(f"Acme's past could not be made: {_end_of(log)}")
+
+
 async def run_agent(collector_url: str, providers_url: str, log: Path) -> None:
     """Run the demo's application under ``opentelemetry-instrument``, unchanged, as any service would be."""
-    instrument = shutil.which("opentelemetry-instrument", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
-    if instrument is None:
-        raise DemoImpossible("opentelemetry-instrument is missing: pip install 'p402-instrumentation[demo]'.")
-    module = "p402.instrumentation.demo.agent"
-    command = (instrument, sys.executable, "-m", module, "--providers", providers_url)
-    environment = {"P402_COLLECTOR_URL": collector_url, "OTEL_SERVICE_NAME": "acme-assistant"}
-    async with _process(command, log, environment, read_output=True) as agent:
+    command = (*_instrumented("agent"), "--providers", providers_url)
+    async with _process(command, log, _instrumentation(collector_url), read_output=True) as agent:
         assert agent.stdout is not None
         async for line in agent.stdout:
             print("   ", line.decode().rstrip())
         if await agent.wait() != 0:
             raise DemoImpossible(f"The demo's application failed: {_end_of(log)}")
+
+
+class Driver:
+    """The application that makes the calls it is told of."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    async def tell(self, call: Mapping[str, Any]) -> None:
+        """Have a call made; what became of it is told by `ended`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(call).encode() + b"\n")
+        with suppress(ConnectionError):  # it ended, which `ended` says
+            await self._process.stdin.drain()
+
+    async def ended(self) -> dict[str, Any]:
+        """Wait for the next call that ends.
+
+        Raises:
+            DemoImpossible: if the application ended.
+        """
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise DemoImpossible(f"The application that makes calls ended: {_end_of(self._log)}")
+        ended: dict[str, Any] = json.loads(line)
+        return ended
+
+
+@asynccontextmanager
+async def driver(collector_url: str, providers_url: str, log: Path) -> AsyncIterator[Driver]:
+    """Run the application that makes the calls it is told of, under ``opentelemetry-instrument`` too."""
+    command = (*_instrumented("driver"), "--providers", providers_url)
+    async with _process(command, log, _instrumentation(collector_url), read_output=True) as process:
+        yield Driver(process, log)
+
+
+def _instrumented(module: str) -> tuple[str, ...]:
+    instrument = shutil.which("opentelemetry-instrument", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
+    if instrument is None:
+        raise DemoImpossible("opentelemetry-instrument is missing: pip install 'p402-instrumentation[demo]'.")
+    return instrument, sys.executable, "-m", f"p402.instrumentation.demo.{module}"
+
+
+def _instrumentation(collector_url: str) -> Mapping[str, str]:
+    """Give the settings of an application; it waits for decisions as long as a busy laptop needs, and sends spans at once."""
+    return {
+        "P402_COLLECTOR_URL": collector_url,
+        "P402_DECISION_TIMEOUT_MS": "10000",
+        "OTEL_SERVICE_NAME": "acme-assistant",
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+    }
 
 
 def _end_of(log: Path) -> str:
@@ -105,7 +176,7 @@ async def _process(
         process = await asyncio.create_subprocess_exec(
             *command,
             env={**inherited, **(environment or {})},
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if read_output else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if read_output else file,
             stderr=file,
             start_new_session=True,

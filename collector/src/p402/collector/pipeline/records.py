@@ -13,6 +13,7 @@ __all__ = [
     "DECISION_PREFIX",
     "MAX_TOKENS",
     "Attributed",
+    "EventRecord",
     "Forwarded",
     "ModelCall",
     "NotCharged",
@@ -52,6 +53,22 @@ class SpanRecord:
     def key(self) -> bytes:
         """The span's identity: 16 bytes of trace id and 8 of span id."""
         return self.trace_id + self.span_id
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One log record as it arrived; ids are raw bytes, and empty where it has none."""
+
+    name: str
+    """Of an event; empty for a plain log record."""
+    at_ns: int
+    """Nanoseconds since 1970; 0 if it does not say."""
+    trace_id: bytes
+    span_id: bytes
+    scope: str
+    """Name of what made it."""
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any]
 
 
 class SkipReason(StrEnum):

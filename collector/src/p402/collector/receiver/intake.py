@@ -17,11 +17,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from p402.collector.api.auth import Principal
+from p402.collector.pipeline.evaluate import EVALUATION, EvaluationIngest
 from p402.collector.pipeline.ingest import Ingest
+from p402.collector.pipeline.records import EventRecord
 from p402.collector.receiver.decoded import Decoded
 from p402.collector.receiver.forwardable import Forwarding, message_of_json
-from p402.collector.receiver.otlp_decode import decode_event_names, decode_traces
-from p402.collector.receiver.otlp_json import decode_event_names_json, decode_traces_json
+from p402.collector.receiver.otlp_decode import decode_events, decode_traces
+from p402.collector.receiver.otlp_json import decode_events_json, decode_traces_json
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Transient
 
@@ -30,7 +32,6 @@ __all__ = ["JSON", "PROTOBUF", "Encoding", "Intake"]
 log = structlog.get_logger(__name__)
 
 _MAX_LISTED = 10  # rejected spans that the answer names one by one
-_EVALUATION = "gen_ai.evaluation.result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Encoding:
 
     media_type: str
     traces: Callable[[bytes], Decoded]
-    event_names: Callable[[bytes], list[str]]
+    events: Callable[[bytes], list[EventRecord]]
     message: Callable[[bytes], ExportTraceServiceRequest]
     """Reads all of a request that was decoded before, for sending it on."""
     write: Callable[[Message], bytes]
@@ -48,14 +49,14 @@ class Encoding:
 PROTOBUF = Encoding(
     "application/x-protobuf",
     decode_traces,
-    decode_event_names,
+    decode_events,
     ExportTraceServiceRequest.FromString,
     lambda message: message.SerializeToString(),  # which each kind of message has of its own
 )
 JSON = Encoding(
     "application/json",
     decode_traces_json,
-    decode_event_names_json,
+    decode_events_json,
     message_of_json,
     lambda message: MessageToJson(message, indent=None).encode(),
 )
@@ -64,8 +65,15 @@ JSON = Encoding(
 class Intake:
     """One method a signal; each gives the body of the answer, once what must be kept is on disk."""
 
-    def __init__(self, ingest: Ingest, metrics: CollectorMetrics, forwarding: Forwarding | None = None) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        evaluations: EvaluationIngest,
+        metrics: CollectorMetrics,
+        forwarding: Forwarding | None = None,
+    ) -> None:
         self._ingest = ingest
+        self._evaluations = evaluations
         self._metrics = metrics
         self._forwarding = forwarding
 
@@ -92,14 +100,15 @@ class Intake:
             response.partial_success.error_message = "; ".join(shown) + (f"; and {more} more" if more else "")
         return encoding.write(response)
 
-    async def logs(self, encoding: Encoding, body: bytes, _: Principal) -> bytes:
-        """Count the evaluations of answers among the log records; nothing of them is kept.
+    async def logs(self, encoding: Encoding, body: bytes, principal: Principal) -> bytes:
+        """Keep the evaluations of answers among the log records, and nothing else.
 
         Raises:
             MalformedOtlp: the body cannot be read; sending it again is of no use.
+            Transient: nothing was recorded; the sender should try again.
         """
-        if _EVALUATION.encode() in body:  # most logs hold none, and are not decoded
-            self._metrics.evaluations(encoding.event_names(body).count(_EVALUATION))
+        if EVALUATION.encode() in body:  # most logs hold none, and are not decoded
+            await self._evaluations.ingest(encoding.events(body), principal.bound_to, principal.key_id)
         return encoding.write(ExportLogsServiceResponse())
 
     async def metrics(self, encoding: Encoding, _body: bytes, _: Principal) -> bytes:

@@ -11,10 +11,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from p402.collector.pipeline.records import SpanRecord
+from p402.collector.pipeline.records import EventRecord, SpanRecord
 from p402.collector.receiver.decoded import MAX_DEPTH, Decoded, MalformedOtlp, parent_or_none
 
-__all__ = ["decode_event_names", "decode_traces"]
+__all__ = ["decode_events", "decode_traces"]
 
 
 def decode_traces(body: bytes) -> Decoded:
@@ -37,8 +37,8 @@ def decode_traces(body: bytes) -> Decoded:
     return decoded
 
 
-def decode_event_names(body: bytes) -> list[str]:
-    """Read the names of the events in an ``ExportLogsServiceRequest`` in protobuf; a plain log record's is empty.
+def decode_events(body: bytes) -> list[EventRecord]:
+    """Read the log records of an ``ExportLogsServiceRequest`` in protobuf.
 
     Raises:
         MalformedOtlp: if the bytes are something else.
@@ -47,8 +47,20 @@ def decode_event_names(body: bytes) -> list[str]:
         request = ExportLogsServiceRequest.FromString(body)
     except DecodeError as error:
         raise _malformed(body, "ExportLogsServiceRequest") from error
-    scopes = (scope_logs for resource_logs in request.resource_logs for scope_logs in resource_logs.scope_logs)
-    return [record.event_name for scope_logs in scopes for record in scope_logs.log_records]
+    return [
+        EventRecord(
+            name=record.event_name,
+            at_ns=record.time_unix_nano or record.observed_time_unix_nano,
+            trace_id=record.trace_id,
+            span_id=record.span_id,
+            scope=scope_logs.scope.name,
+            attributes=_attributes(record.attributes),
+            resource=_attributes(resource_logs.resource.attributes),
+        )
+        for resource_logs in request.resource_logs
+        for scope_logs in resource_logs.scope_logs
+        for record in scope_logs.log_records
+    ]
 
 
 def _malformed(body: bytes, message: str) -> MalformedOtlp:

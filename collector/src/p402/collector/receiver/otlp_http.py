@@ -72,7 +72,7 @@ class OtlpReceiver:
 
     @endpoint("POST /v1/logs", scope="ingest", checks_key_itself=True, takes=_TAKES, answers=_ANSWERS)
     async def logs(self, request: web.Request) -> web.Response:
-        """Accept logs, and count the evaluations among them."""
+        """Accept logs, and keep the evaluations of answers among them."""
         return await self._answer(request, self._intake.logs)
 
     async def _answer(

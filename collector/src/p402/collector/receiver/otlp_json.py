@@ -1,4 +1,4 @@
-"""OTLP in JSON → spans (pure), the same spans as from protobuf.
+"""OTLP in JSON → spans and events (pure), the same as from protobuf.
 
 Source: opentelemetry-proto ``docs/specification.md``, "JSON Protobuf Encoding": names in lowerCamelCase, ids in
 hexadecimal, 64-bit integers as text or number, unknown fields ignored. Read without protobuf's own ``json_format``,
@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from p402.collector.pipeline.records import SpanRecord
+from p402.collector.pipeline.records import EventRecord, SpanRecord
 from p402.collector.receiver.decoded import MAX_DEPTH, Decoded, MalformedOtlp, parent_or_none
 
-__all__ = ["decode_event_names_json", "decode_traces_json"]
+__all__ = ["decode_events_json", "decode_traces_json"]
 
 Object: TypeAlias = Mapping[str, Any]
 
@@ -56,18 +56,32 @@ def decode_traces_json(body: bytes) -> Decoded:
     return decoded
 
 
-def decode_event_names_json(body: bytes) -> list[str]:
-    """Read the names of the events in an ``ExportLogsServiceRequest`` in JSON; a plain log record's is empty.
+def decode_events_json(body: bytes) -> list[EventRecord]:
+    """Read the log records of an ``ExportLogsServiceRequest`` in JSON.
 
     Raises:
         MalformedOtlp: if the body is something else.
     """
     request = _parse(body)
     try:
-        scopes = (scope for logs in _objects(request, "resourceLogs") for scope in _objects(logs, "scopeLogs"))
-        return [_text(record, "eventName") for scope in scopes for record in _objects(scope, "logRecords")]
+        return [
+            _event(record, _text(_object(scope, "scope"), "name"), _attributes(_object(logs, "resource")))
+            for logs in _objects(request, "resourceLogs")
+            for scope in _objects(logs, "scopeLogs")
+            for record in _objects(scope, "logRecords")
+        ]
     except _Wrong as error:
         raise MalformedOtlp(f"The JSON is not an ExportLogsServiceRequest: {error}.") from error
+
+
+def _event(record: Object, scope: str, resource: dict[str, Any]) -> EventRecord:
+    name = _text(record, "eventName")
+    try:
+        at, observed = (_integer(record.get(name), _UINT64, name) for name in ("timeUnixNano", "observedTimeUnixNano"))
+        ids = _id(record, "traceId"), _id(record, "spanId")
+        return EventRecord(name, at or observed, *ids, scope, _attributes(record), resource)
+    except _Wrong:  # it is an event all the same, that says nothing which can be used; the rest of its batch is taken
+        return EventRecord(name, 0, b"", b"", scope, {}, resource)
 
 
 def _parse(body: bytes) -> Object:

@@ -123,7 +123,8 @@ def _in_period(
     Those that are numbered, if they are few; else those of the period, if their order is of time or they are few; else the
     dearest of all, of which enough are of the period.
     """
-    own, last_at = usage_sessions.c.organisation == organisation, usage_sessions.c.last_at
+    own = usage_sessions.c.organisation == organisation
+    last_at: ColumnElement[int] = usage_sessions.c.last_at
     begin, end = to_millis(asked.period.begin), to_millis(asked.period.end)
     if numbers is not None:
         last_at = unindexed(last_at)

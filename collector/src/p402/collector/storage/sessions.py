@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from p402.collector.notifications.events import Event, EventType
 from p402.collector.sessions.ports import MakeReceipt, OpenPart
@@ -15,7 +15,7 @@ from p402.collector.sessions.track import SessionRules, due_at
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.charges import charges_joined, charges_of
 from p402.collector.storage.database import Database
-from p402.collector.storage.driver import driver, upsert
+from p402.collector.storage.driver import Driver, driver, upsert
 from p402.collector.storage.log import LogWriter, Signers
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.suppressions import Suppressions
@@ -35,6 +35,16 @@ _UNSEALED = (
     charges_joined()
     .where(charges.c.scope_id == bindparam("scope"), charges.c.seq > bindparam("after"))
     .order_by(charges.c.seq)
+)
+_KNOWN = "SELECT opened_at, last_seen_at, due_at, sealed_through_seq FROM sessions WHERE scope_id = ?"
+_CLOSED = (
+    "SELECT requested_at FROM closings JOIN scopes ON scopes.organisation = closings.organisation"
+    " AND scopes.session = closings.session WHERE scopes.id = ?"
+)
+_SAW = (
+    "INSERT INTO sessions (scope_id, opened_at, last_seen_at, due_at, sealed_through_seq, parts) VALUES (?, ?, ?, ?, 0, 0)"
+    " ON CONFLICT (scope_id) DO UPDATE SET opened_at = excluded.opened_at, last_seen_at = excluded.last_seen_at,"
+    " due_at = excluded.due_at"
 )
 _LEVELS_DOWN = {level.value: depth for depth, level in enumerate(Level)}
 
@@ -157,32 +167,28 @@ def _follow(connection: Connection, rules: SessionRules, limit: int) -> int:
     by_scope: dict[int, list[AnyRow]] = {}
     for row in rows:
         by_scope.setdefault(row.scope_id, []).append(row)
-    for scope_id, new in by_scope.items():
-        _saw(connection, rules, scope_id, new)
+    sql = driver(connection)
+    saw = [_saw(sql, rules, scope_id, new) for scope_id, new in by_scope.items()]
+    sql.executemany(_SAW, [session for session in saw if session is not None])
     cursor = upsert(connection, cursors).values(follower=FOLLOWER, seq=rows[-1].seq)
     moved = {"seq": cursor.excluded.seq}
     connection.execute(cursor.on_conflict_do_update(index_elements=["follower"], set_=moved))
     return len(rows)
 
 
-def _saw(connection: Connection, rules: SessionRules, scope_id: int, new: Sequence[AnyRow]) -> None:
-    known = connection.execute(select(sessions).where(sessions.c.scope_id == scope_id)).one_or_none()
-    if known is not None and new[-1].seq <= known.sealed_through_seq:
-        return  # the receipt was faster than this follower and covers these already
+def _saw(sql: Driver, rules: SessionRules, scope_id: int, new: Sequence[AnyRow]) -> tuple[int, ...] | None:
+    """Give the row of a session with charges that are new; None if its receipt covers them already."""
+    known = sql.execute(_KNOWN, (scope_id,)).fetchone()
     first, last = min(row.recorded_at for row in new), max(row.recorded_at for row in new)
-    if known is not None and known.due_at is not None:
-        first, last = min(first, known.opened_at), max(last, known.last_seen_at)
-    closed_at = connection.execute(
-        select(closings.c.requested_at)
-        .join(scopes, (scopes.c.organisation == closings.c.organisation) & (scopes.c.session == closings.c.session))
-        .where(scopes.c.id == scope_id)
-    ).scalar()
-    due = due_at(rules, from_millis(first), from_millis(last), None if closed_at is None else from_millis(closed_at))
-    values = {"opened_at": first, "last_seen_at": last, "due_at": to_millis(due)}
-    if known is None:
-        connection.execute(insert(sessions).values(scope_id=scope_id, sealed_through_seq=0, parts=0, **values))
-    else:
-        connection.execute(_at(scope_id).values(**values))
+    if known is not None:
+        opened_at, last_seen_at, due, sealed_through_seq = known
+        if new[-1].seq <= sealed_through_seq:
+            return None  # the receipt was faster than this follower
+        if due is not None:
+            first, last = min(first, opened_at), max(last, last_seen_at)
+    closing = sql.execute(_CLOSED, (scope_id,)).fetchone()
+    closed_at = None if closing is None else from_millis(closing[0])
+    return scope_id, first, last, to_millis(due_at(rules, from_millis(first), from_millis(last), closed_at))
 
 
 def _unsealed(connection: Connection, session: AnyRow) -> Sequence[Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # the three SDKs are an extra, and imported when the agent st
     import openai
     from google import genai
 
-__all__ = ["Agent", "main"]
+__all__ = ["Agent", "main", "sdk"]
 
 REVIEW_SESSION = "review-northwind-2026"
 """The one session whose id the application gives; the others get theirs from the instrumentation."""
@@ -73,10 +73,10 @@ class Agent:
         claude = {"base_url": anthropic_url, "api_key": keys.get("ANTHROPIC_API_KEY", _MOCK_KEY)}
         gemini = {"http_options": {"base_url": gemini_url}, "api_key": keys.get("GEMINI_API_KEY", _MOCK_KEY)}
         return cls(
-            _sdk("openai").OpenAI(**gpt),
-            _sdk("openai").AsyncOpenAI(**gpt),
-            _sdk("anthropic").Anthropic(**claude),
-            _sdk("google.genai").Client(**gemini),
+            sdk("openai").OpenAI(**gpt),
+            sdk("openai").AsyncOpenAI(**gpt),
+            sdk("anthropic").Anthropic(**claude),
+            sdk("google.genai").Client(**gemini),
         )
 
     def review_contract(self) -> None:
@@ -168,7 +168,12 @@ def _address(variable: str, given: str | None) -> str:
     return address
 
 
-def _sdk(module: str) -> Any:
+def sdk(module: str) -> Any:
+    """Import an SDK.
+
+    Raises:
+        SystemExit: if it is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
