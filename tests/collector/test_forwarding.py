@@ -171,6 +171,47 @@ async def test_a_trace_arrives_whole_with_its_cost_and_without_content(
             await arrived(lambda: metric(server, 'p402_forwarded_spans_total{backend="default",outcome="sent"} 3.0'))
 
 
+async def test_each_step_of_an_agent_says_what_the_calls_below_it_cost(tmp_path: Path) -> None:
+    async with http_viewer() as backend, serving(tmp_path, forward_otlp_url=backend.url) as server:
+        trace = bytes(range(16))
+        agent = ASpan(attributes={"gen_ai.operation.name": "invoke_agent"}, trace_id=trace)
+        steps = [ASpan(attributes={}, trace_id=trace, parent_span_id=agent.span_id) for _ in range(3)]
+        inner = ASpan(attributes={}, trace_id=trace, parent_span_id=steps[1].span_id)
+        calls = [ASpan.of(trace_id=trace, parent_span_id=around.span_id) for around in (steps[0], inner, inner)]
+        for spans in (calls, [inner], steps, [agent]):  # as they end, and each exported by itself
+            assert (await server.send(*spans)).status == 200
+        await arrived(lambda: len(backend.spans) == 8)
+
+        def below(span: ASpan) -> float | None:
+            return of(backend.spans[trace + span.span_id]).get("p402.cost.below_usd")
+
+        assert [below(span) for span in (*steps, inner, agent)] == [0.264235, 0.52847, None, 0.52847, 0.792705]
+        assert [below(call) for call in calls] == [None] * 3
+        assert of(backend.spans[trace + agent.span_id])["p402.cost.trace_total_usd"] == 0.792705
+
+
+async def test_a_refused_call_arrives_with_the_owner_that_the_key_says(tmp_path: Path) -> None:
+    async with http_viewer() as backend, serving(tmp_path, forward_otlp_url=backend.url) as server:
+        key = await server.key("ingest", organisation="acme", department="sales")
+        without = dict.fromkeys(("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"))
+        refused = ASpan.of({"p402.decision.verdict": "block", **without})
+        assert (await server.send(refused, key=key)).status == 200
+        await arrived(lambda: len(backend.spans) == 1)
+        shown = of(backend.spans[refused.trace_id + refused.span_id])
+        assert (shown["p402.department"], shown["p402.cost.bucket"]) == ("sales", "refused")
+        assert "p402.cost.total_usd" not in shown
+
+
+async def test_a_downgrade_arrives_with_a_span_of_what_was_asked_for(tmp_path: Path) -> None:
+    async with http_viewer() as backend, serving(tmp_path, forward_otlp_url=backend.url) as server:
+        call = ASpan.of({"p402.decision.verdict": "downgrade", "p402.decision.original_model": "claude-opus-4-8"})
+        assert (await server.send(call)).status == 200
+        await arrived(lambda: len(backend.spans) == 2)
+        [link] = backend.spans[call.trace_id + call.span_id].links
+        assert backend.spans[link.trace_id + link.span_id].name == "asked for chat claude-opus-4-8"
+        await arrived(lambda: metric(server, 'p402_forwarded_spans_total{backend="default",outcome="sent"} 2.0'))
+
+
 @pytest.mark.parametrize("viewer", [http_viewer, grpc_viewer])
 async def test_a_backend_that_is_overloaded_or_away_gets_every_span_once_it_is_back(
     tmp_path: Path, viewer: Callable[[], Any]

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from p402.exporters.otlp import AttributePolicy, Facts, enrich, strip
+from p402.exporters.otlp import AttributePolicy, Facts, asked_for, enrich, strip
 from p402.exporters.otlp.enrich import cost_bucket
 from p402.vocabulary import Attribution, Charge, Money, PriceReference, Usage, UsageSource
 from support.otlp import ASpan, request_of
@@ -189,7 +189,55 @@ def test_an_unpriced_call_says_why_and_has_no_cost() -> None:
     enrich(span, Facts(charge=replace(CHARGE, cost=None, unpriced_reason="no such model", price=None)))
     found = of(span.attributes)
     assert found["p402.unpriced_reason"] == "no such model"
-    assert not [key for key in found if "cost" in key]
+    assert {key: found[key] for key in found if "cost" in key} == {"p402.cost.bucket": "unpriced"}
+
+
+def test_a_refused_call_has_an_owner_and_a_bucket_and_no_cost() -> None:
+    span = only(request_with(a="b"))
+    enrich(span, Facts(attribution=Attribution("acme", "legal"), refused=True))
+    assert of(span.attributes) == {
+        "a": "b",
+        "p402.organisation": "acme",
+        "p402.department": "legal",
+        "p402.cost.bucket": "refused",
+    }
+
+
+def test_a_span_around_calls_says_what_they_cost() -> None:
+    span = only(request_with(a="b"))
+    enrich(span, Facts(below=Money.parse("0.25")))
+    assert of(span.attributes) == {"a": "b", "p402.cost.below_usd": 0.25}
+
+
+def test_a_downgrade_is_linked_to_a_span_of_what_was_asked_for() -> None:
+    span = only(
+        request_with(
+            gen_ai__operation__name="chat",
+            gen_ai__request__model="gpt-4o-mini",
+            gen_ai__usage__input_tokens=9,
+            p402__department="legal",
+            p402__decision__original_model="gpt-4o",
+            p402__decision__verdict="downgrade",
+        )
+    )
+    wish = asked_for(span)
+    assert wish is not None
+    assert (wish.trace_id, wish.parent_span_id, wish.name) == (span.trace_id, span.span_id, "asked for chat gpt-4o")
+    assert wish.start_time_unix_nano == wish.end_time_unix_nano == span.start_time_unix_nano
+    assert not [key for key in of(wish.attributes) if key.startswith("gen_ai.")]
+    assert of(wish.attributes)["p402.department"] == "legal"
+    assert asked_for(span) == wish  # as when it is sent again
+    links = [(link.trace_id, link.span_id, of(link.attributes)["p402.link"]) for link in span.links]
+    assert links == [(span.trace_id, wish.span_id, "downgraded_from")]
+    assert asked_for(wish) is None
+
+
+@pytest.mark.parametrize("verdict", ["allow", "block"])
+def test_what_was_called_as_asked_or_not_at_all_is_no_downgrade(verdict: str) -> None:
+    original = {"p402__decision__original_model": "gpt-4o"} if verdict == "block" else {}
+    span = only(request_with(gen_ai__request__model="gpt-4o", p402__decision__verdict=verdict, **original))
+    assert asked_for(span) is None
+    assert not span.links
 
 
 def test_a_duplicate_is_linked_to_the_span_that_is_charged() -> None:
@@ -198,6 +246,8 @@ def test_a_duplicate_is_linked_to_the_span_that_is_charged() -> None:
     links = [(link.trace_id, link.span_id, of(link.attributes)["p402.link"]) for link in span.links]
     assert links == [(b"t" * 16, b"s" * 8, "duplicate_of")]
     assert of(span.attributes)["p402.duplicate_of"] == (b"s" * 8).hex()
+    enrich(span, Facts(duplicate_of=b"t" * 16 + b"s" * 8))  # as the next collector of a chain does
+    assert len(span.links) == 1
 
 
 @pytest.mark.parametrize(

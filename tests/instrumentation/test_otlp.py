@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -59,6 +59,7 @@ class Told(NamedTuple):
     attributes: dict[str, Any]
     times: tuple[int, int]
     error: str | None
+    links: list[Link]
 
 
 SPANS = st.builds(
@@ -71,6 +72,7 @@ SPANS = st.builds(
     attributes=ATTRIBUTES,
     times=st.tuples(st.integers(0, 2**63), st.integers(0, 2**63)),
     error=st.none() | TEXTS,
+    links=st.lists(st.builds(Link, PARENTS, ATTRIBUTES), max_size=2),
 )
 
 
@@ -83,7 +85,7 @@ def test_a_batch_is_written_as_opentelemetry_writes_it(resources: tuple[Resource
     for one in told:
         here = set_span_in_context(NonRecordingSpan(one.parent)) if one.parent else None
         tracer = tracers[one.resource].get_tracer(*one.scope)
-        span = tracer.start_span(one.name, here, one.kind, one.attributes, start_time=one.times[0])
+        span = tracer.start_span(one.name, here, one.kind, one.attributes, one.links, start_time=one.times[0])
         if one.error is not None:
             span.set_status(Status(StatusCode.ERROR, one.error))
         span.end(one.times[1])
@@ -114,13 +116,15 @@ def _regrouped(spans: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
     return request
 
 
-def test_span_with_events_or_links_is_left_to_opentelemetry() -> None:
-    tracer = TracerProvider().get_tracer("p402.instrumentation")
+def test_span_with_events_or_links_that_were_dropped_is_left_to_opentelemetry() -> None:
+    tracer = TracerProvider(span_limits=SpanLimits(max_links=1)).get_tracer("p402.instrumentation")
     plain: Any = tracer.start_span("chat")
     eventful: Any = tracer.start_span("chat")
     eventful.add_event("something")
-    linked: Any = tracer.start_span("chat", links=[Link(plain.get_span_context())])
-    assert [encodable(span) for span in (plain, eventful, linked)] == [True, False, False]
+    link = Link(plain.get_span_context())
+    linked: Any = tracer.start_span("chat", links=[link])
+    with_too_many: Any = tracer.start_span("chat", links=[link, link])
+    assert [encodable(span) for span in (plain, linked, eventful, with_too_many)] == [True, True, False, False]
 
 
 def test_text_that_is_no_unicode_costs_only_its_letters() -> None:

@@ -7,7 +7,7 @@ import openai
 import pytest
 from google.genai.types import HttpRetryOptions
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanContext, StatusCode
 
 from p402.instrumentation.retries import Attempt, Attempts
 from support.metering import MESSAGES, Llm, Spans
@@ -27,6 +27,9 @@ async def test_retries_share_their_request(spans: Spans, llm: Llm, status: int) 
     assert len({span["p402.request"] for span in (first, second, third)}) == 1
     assert other["p402.request"] != first["p402.request"]
     assert [span.get("http.request.resend_count") for span in (first, second, third, other)] == [None, 1, 2, None]
+    linked = [[(link.context, dict(link.attributes or {})) for link in span.links] for span in spans.calls]
+    retry_of = {"p402.link": "retry_of"}
+    assert linked == [[], [(spans.calls[0].context, retry_of)], [(spans.calls[1].context, retry_of)], []]
     for failed in (first, second):
         assert failed["error.type"] == str(status)
         assert failed["http.response.status_code"] == status
@@ -96,13 +99,14 @@ def test_failed_attempt_is_continued_once_and_not_for_ever() -> None:
     names = iter(f"req_{number}" for number in range(9))
     attempts = Attempts(lambda: now, lambda: next(names))
     first = attempts.begin(1, "u", b"body", None)
-    attempts.failed(first, 1, "u", b"body")
+    span = SpanContext(1, 2, is_remote=False)
+    attempts.failed(first, span, 1, "u", b"body")
     assert attempts.begin(1, "u", b"other", None) == Attempt("req_1", 0)
     assert attempts.begin(2, "u", b"body", None) == Attempt("req_2", 0)
     assert attempts.begin(1, "u", b"body", 0) == Attempt("req_3", 0)
     again = attempts.begin(1, "u", b"body", None)
-    assert again == Attempt("req_0", 1)
+    assert again == Attempt("req_0", 1, span)
     assert attempts.begin(1, "u", b"body", None) == Attempt("req_4", 0)
-    attempts.failed(again, 1, "u", b"body")
+    attempts.failed(again, span, 1, "u", b"body")
     now = 121.0
     assert attempts.begin(1, "u", b"body", 2) == Attempt("req_5", 2)

@@ -242,6 +242,7 @@ class Inspector:
                 **({attributes.P402_OUTER_SPAN_SCOPE: scope} if (scope := outer_span_scope(current)) else {}),
                 **({} if admission is None else admission.attributes(asked.facts.model)),
             },
+            after=attempt.after,
         )
         if made.refusal is not None:
             span.end()
@@ -253,7 +254,7 @@ class Inspector:
             facts,
             raw,
             hides_usage=asking,
-            on_failure=lambda: self._attempts.failed(attempt, *identity),
+            on_failure=lambda: self._attempts.failed(attempt, span.get_span_context(), *identity),
             on_end=None if admission is None else partial(settle, asked, admission),
             content=self._content,
         )

@@ -1,20 +1,20 @@
 """A span that only the collector sees: a call, without what tracing needs beside (samplers, limits, processors, events).
 
 It is current while the call is made, as any span would be, so that what the application or another instrumentation starts
-within is its child. Its attributes are ours, and what others set on it; events, links and exceptions are not kept, since
-metering has no use for them and they may quote prompts.
+within is its child. Its attributes are ours, and what others set on it, and its links those that it starts with; events, later
+links and exceptions are not kept, since metering has no use for them and they may quote prompts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import time_ns
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 
 from p402.instrumentation.guard import guard
 
@@ -38,6 +38,7 @@ class MeteredSpan(Span, ReadableSpan):
         resource: Resource,
         attributes: Mapping[str, Any],
         deliver: Callable[[ReadableSpan], None],
+        links: Sequence[Link] = (),
     ) -> None:
         self._name = name
         self._context: SpanContext = context
@@ -46,12 +47,13 @@ class MeteredSpan(Span, ReadableSpan):
         self._resource = resource
         self._attributes: dict[str, Any] = dict(attributes)
         self._deliver = deliver
+        self._links = links
         self._start_time = time_ns()
         self._end_time: int | None = None
 
     _instrumentation_info = None
     _instrumentation_scope = _SCOPE
-    _events = _links = ()
+    _events = ()
     _status = _UNSET
 
     def get_span_context(self) -> SpanContext:

@@ -1,6 +1,6 @@
 """Spans of calls in OTLP's protobuf, written out by hand: a quarter of what building the messages costs.
 
-Only what our spans have is written here: no events, no links. Field numbers are those of
+Only what our spans have is written here: no events. Field numbers are those of
 https://github.com/open-telemetry/opentelemetry-proto (``trace.proto``, ``common.proto``, ``resource.proto``).
 """
 
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from p402.vocabulary import attributes
 
@@ -48,11 +48,12 @@ _SMALL = tuple([bytes((number,)) for number in range(128)])
 _TIMES = struct.Struct("<BQBQ")
 _DOUBLE = struct.Struct("<Bd")
 _FLAGS = struct.Struct("<HI")
+_LINK_FLAGS = struct.Struct("<BI")
 
 
 def encodable(span: ReadableSpan) -> bool:
     """Tell whether `encode` writes all that a span has."""
-    return not span.events and not span.links
+    return not span.events and not span.dropped_links
 
 
 def encode(spans: Iterable[ReadableSpan]) -> bytes:
@@ -80,7 +81,6 @@ def _resource_spans(first: ReadableSpan, encoded: list[bytes]) -> bytes:
 def _span(span: ReadableSpan) -> bytes:
     context, parent, status = span.get_span_context(), span.parent, span.status
     assert context is not None
-    flags = _PARENT_KNOWN | (_PARENT_REMOTE if parent is not None and parent.is_remote else 0)
     state = context.trace_state
     return b"".join(
         (
@@ -95,10 +95,29 @@ def _span(span: ReadableSpan) -> bytes:
             _TIMES.pack(0x39, span.start_time or 0, 0x41, span.end_time or 0),
             _attributes(b"\x4a", _plain(span)),
             b"\x50" + _varint(span.dropped_attributes) if span.dropped_attributes else b"",
+            b"".join([_field(0x6A, _link(link)) for link in span.links]) if span.links else b"",
             _field(0x7A, _text(0x12, status.description) + _code(status.status_code.value)),
-            _FLAGS.pack(0x0185, flags),
+            _FLAGS.pack(0x0185, _flags(parent)),
         )
     )
+
+
+def _link(link: Link) -> bytes:
+    return b"".join(
+        (
+            b"\x0a\x10",
+            link.context.trace_id.to_bytes(16),
+            b"\x12\x08",
+            link.context.span_id.to_bytes(8),
+            _attributes(b"\x22", link.attributes),
+            b"\x28" + _varint(link.dropped_attributes) if link.dropped_attributes else b"",
+            _LINK_FLAGS.pack(0x35, _flags(link.context)),
+        )
+    )
+
+
+def _flags(other: SpanContext | None) -> int:
+    return _PARENT_KNOWN | (_PARENT_REMOTE if other is not None and other.is_remote else 0)
 
 
 def _plain(span: ReadableSpan) -> Mapping[str, Any] | None:

@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from opentelemetry.trace import SpanContext
+
 __all__ = ["Attempt", "Attempts"]
 
 _KEPT_SECONDS = 120.0  # SDKs wait up to 8 s between attempts, or as long as `Retry-After` says, up to 60 s
@@ -26,6 +28,8 @@ class Attempt(NamedTuple):
     """Id of the logical call."""
     number: int
     """0 for the first attempt."""
+    after: SpanContext | None = None
+    """The span of the failed attempt before it, as far as that is known."""
 
 
 class Attempts:
@@ -35,26 +39,28 @@ class Attempts:
         self._clock = clock
         self._new_request = new_request
         self._lock = threading.Lock()
-        self._failed: OrderedDict[bytes, list[tuple[float, Attempt]]] = OrderedDict()
+        self._failed: OrderedDict[bytes, list[tuple[float, Attempt, SpanContext]]] = OrderedDict()
 
     def begin(self, trace_id: int, url: str, body: bytes, retry_count: int | None) -> Attempt:
         """Tell which logical call a request is an attempt at; ``retry_count`` is what the SDK's header says."""
-        before = None
+        found = None
         if self._failed and retry_count != 0:
-            before = self._take(_fingerprint(trace_id, url, body))
-        number = retry_count if retry_count is not None else before.number + 1 if before else 0
-        return Attempt(before.request if before else self._new_request(), number)
+            found = self._take(_fingerprint(trace_id, url, body))
+        if found is None:
+            return Attempt(self._new_request(), retry_count or 0)
+        before, span = found
+        return Attempt(before.request, before.number + 1 if retry_count is None else retry_count, span)
 
-    def failed(self, attempt: Attempt, trace_id: int, url: str, body: bytes) -> None:
-        """Remember an attempt that may be repeated."""
+    def failed(self, attempt: Attempt, span: SpanContext, trace_id: int, url: str, body: bytes) -> None:
+        """Remember an attempt that may be repeated, and its span."""
         key = _fingerprint(trace_id, url, body)
         with self._lock:
-            self._failed.setdefault(key, []).append((self._clock(), attempt))
+            self._failed.setdefault(key, []).append((self._clock(), attempt, span))
             self._failed.move_to_end(key)
             while len(self._failed) > _KEPT_ATTEMPTS:
                 self._failed.popitem(last=False)
 
-    def _take(self, key: bytes) -> Attempt | None:
+    def _take(self, key: bytes) -> tuple[Attempt, SpanContext] | None:
         with self._lock:
             oldest = self._clock() - _KEPT_SECONDS
             while self._failed and next(iter(self._failed.values()))[-1][0] < oldest:
@@ -62,10 +68,10 @@ class Attempts:
             attempts = self._failed.get(key)
             if not attempts:
                 return None
-            _, attempt = attempts.pop()
+            _, attempt, span = attempts.pop()
             if not attempts:
                 del self._failed[key]
-            return attempt
+            return attempt, span
 
 
 def _fingerprint(trace_id: int, url: str, body: bytes) -> bytes:

@@ -7,8 +7,9 @@ way; a backend that is away gets everything when it is back, as far as the queue
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import structlog
@@ -16,9 +17,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from p402.collector.forwarding.ports import Batch, ForwardQueue, SpanPlace
-from p402.exporters.otlp import Answer, Backend, Facts, Sender, Verdict, enrich
+from p402.exporters.otlp import Answer, Backend, Facts, Sender, Verdict, asked_for, enrich
 from p402.exporters.prometheus import CollectorMetrics
-from p402.vocabulary import Clock, Transient
+from p402.vocabulary import Clock, Transient, attributes
 
 __all__ = ["Forwarder", "Leader", "Route"]
 
@@ -98,10 +99,10 @@ class Forwarder:
         batches = await self._queue.next(name, self._largest[name])
         if not batches:
             return _PAUSE_SECONDS
-        spans = sum(batch.spans for batch in batches)
         request = await asyncio.to_thread(_merged, batches)
         facts = await self._queue.facts(await asyncio.to_thread(_places, request))
         body = await asyncio.to_thread(_written, request, facts, route.backend)
+        spans = _count(request)
         answer = await route.sender.send(body)
         if answer.verdict is Verdict.SPLIT and len(batches) > 1:
             self._largest[name] = len(body) // 2
@@ -188,22 +189,38 @@ def _merged(batches: Sequence[Batch]) -> ExportTraceServiceRequest:
 
 def _written(request: ExportTraceServiceRequest, facts: Mapping[bytes, Facts], backend: Backend) -> bytes:
     """Add what is known, take away what may not leave; the request is changed."""
-    for span in _spans(request):
-        known = facts.get(span.trace_id + span.span_id)
-        if known is not None:
-            enrich(span, known)
+    for spans in _groups(request):
+        for span in list(spans):
+            known = facts.get(span.trace_id + span.span_id)
+            if known is not None:
+                enrich(span, known)
+            if (wish := asked_for(span)) is not None:
+                spans.append(wish)
     backend.policy.apply(request)
     return request.SerializeToString()
 
 
 def _places(request: ExportTraceServiceRequest) -> list[SpanPlace]:
-    return [SpanPlace(span.trace_id + span.span_id, not span.parent_span_id) for span in _spans(request)]
+    return [
+        SpanPlace(span.trace_id + span.span_id, not span.parent_span_id, is_refused=_is_refused(span))
+        for span in _spans(request)
+    ]
+
+
+def _is_refused(span: Span) -> bool:
+    return any(
+        pair.key == attributes.P402_DECISION_VERDICT and pair.value.string_value == "block" for pair in span.attributes
+    )
+
+
+def _groups(request: ExportTraceServiceRequest) -> Iterator[MutableSequence[Span]]:
+    for resource_spans in request.resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            yield scope_spans.spans
 
 
 def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
-    for resource_spans in request.resource_spans:
-        for scope_spans in resource_spans.scope_spans:
-            yield from scope_spans.spans
+    return chain.from_iterable(_groups(request))
 
 
 def _count(request: ExportTraceServiceRequest) -> int:

@@ -30,6 +30,8 @@ class SpanPlace:
     key: bytes
     """16 bytes of trace id and 8 of span id."""
     is_root: bool
+    is_refused: bool = False
+    """Whether it says that its call was never made."""
 
 
 class ForwardQueue(Protocol):

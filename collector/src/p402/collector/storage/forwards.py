@@ -6,6 +6,7 @@ not acknowledged is not sent twice.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,14 +16,16 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from p402.collector.forwarding.ports import Batch, SpanPlace
 from p402.collector.pipeline.records import Forwarded
+from p402.collector.storage.budget_tables import decisions
 from p402.collector.storage.charge_rows import charge_of, from_millis, to_millis
 from p402.collector.storage.charges import charges_joined
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import Driver, upsert
 from p402.collector.storage.forward_tables import forward_batches, forward_places
 from p402.collector.storage.tables import charges, set_aside
+from p402.collector.storage.trace_costs import TraceCosts, costs_of_trace
+from p402.decisions import Question
 from p402.exporters.otlp import Facts
-from p402.vocabulary import Money
 
 __all__ = ["SqlForwardQueue", "keep_for_forwarding"]
 
@@ -119,17 +122,30 @@ def _facts(connection: Connection, places: Sequence[SpanPlace]) -> dict[bytes, F
         )
         for row in connection.execute(others):
             found.setdefault(row.span_key, Facts(duplicate_of=row.charged))
+    for keys in _pieces([place.key for place in places if place.is_refused and place.key not in found]):
+        for row in connection.execute(select(decisions).where(decisions.c.span_key.in_(keys))):
+            attribution = Question.from_wire(json.loads(row.question)).attribution
+            found[row.span_key] = Facts(attribution=attribution, refused=True)
+    return _with_costs_around(connection, found, places)
+
+
+def _with_costs_around(
+    connection: Connection, found: dict[bytes, Facts], places: Sequence[SpanPlace]
+) -> dict[bytes, Facts]:
+    """Add what is known of spans around charged calls."""
+    known: dict[bytes, TraceCosts | None] = {}
     for place in places:
-        if place.is_root and (total := _trace_total(connection, place.key[:16])) is not None:
-            found[place.key] = replace(found.get(place.key, Facts()), trace_total=total)
+        facts, trace_id = found.get(place.key, Facts()), place.key[:16]
+        if facts.charge is not None and not place.is_root:
+            continue
+        if trace_id not in known:
+            known[trace_id] = costs_of_trace(connection, trace_id)
+        if (costs := known[trace_id]) is None:
+            continue
+        below = costs.below.get(place.key[16:]) if facts.charge is None else None
+        if place.is_root or below is not None:
+            found[place.key] = replace(facts, below=below, trace_total=costs.total if place.is_root else None)
     return found
-
-
-def _trace_total(connection: Connection, trace_id: bytes) -> Money | None:
-    """Sum the charges of a trace; None if there are none."""
-    within = charges.c.span_key.between(trace_id + bytes(8), trace_id + b"\xff" * 8)
-    row = connection.execute(select(func.count(), func.sum(charges.c.cost_nano_usd)).where(within)).one()
-    return Money(int(row[1] or 0)) if row[0] else None
 
 
 def _tidy(connection: Connection, backends: Sequence[str], at_most_bytes: int, at: datetime) -> dict[str, int]:

@@ -24,6 +24,7 @@ __all__ = [
     "remember",
     "reported_before",
     "reported_by",
+    "trace_as_known_to",
     "trace_of",
 ]
 
@@ -59,7 +60,12 @@ def remember(driver: Driver, links: Iterable[Link], at: datetime) -> None:
 
 def trace_of(span: SpanRecord, key_id: str | None) -> bytes:
     """Identify a trace as one sender knows it."""
-    return hashlib.sha256((key_id or "").encode() + b"\0" + span.trace_id).digest()[:8]
+    return trace_as_known_to(span.trace_id, key_id)
+
+
+def trace_as_known_to(trace_id: bytes, key_id: str | None) -> bytes:
+    """Identify a trace as one sender knows it, by its id."""
+    return hashlib.sha256((key_id or "").encode() + b"\0" + trace_id).digest()[:8]
 
 
 def has_links(driver: Driver) -> bool:

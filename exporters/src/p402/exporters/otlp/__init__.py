@@ -1,5 +1,6 @@
 """Spans for Jaeger, Grafana Tempo and others: with their cost, without what must not leave."""
 
+from p402.exporters.otlp.downgrades import asked_for
 from p402.exporters.otlp.enrich import Facts, enrich
 from p402.exporters.otlp.grpc_sender import GrpcSender
 from p402.exporters.otlp.policy import AttributePolicy
@@ -15,6 +16,7 @@ __all__ = [
     "HttpSender",
     "Sender",
     "Verdict",
+    "asked_for",
     "enrich",
     "strip",
 ]
