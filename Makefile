@@ -14,6 +14,7 @@ demo: install ## the whole product on this machine, with a page to look at
 
 test: install ## every test; starts the real parts it needs
 	@.ci/system
+	@.ci/viewers
 	pytest -n $(WORKERS) --dist loadgroup
 
 lint: install ## ruff, mypy strict, import-linter
