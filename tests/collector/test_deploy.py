@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from p402.collector.settings import Settings, load_settings
+from p402.vocabulary import Level
 from support.prometheus import promtool
 
 ROOT = Path(__file__).parents[2]
@@ -119,10 +121,21 @@ def test_compose_has_every_part_and_shows_it_to_this_machine_only() -> None:
         assert "build" in one or re.fullmatch(r"[\w/]+:v?[\d.]+", one["image"]), "a version, and no moving name"
 
 
+def test_a_session_in_jaeger_leads_to_its_receipts() -> None:
+    """`end_to_end/test_viewer_recipes.py` shows that Jaeger takes this configuration."""
+    jaeger = service("jaeger")
+    [mount] = jaeger["volumes"]
+    assert mount.split(":")[1] == jaeger["command"][0].rpartition("=")[2]
+    [pattern] = json.loads((DEPLOY / mount.split(":")[0]).read_text())["linkPatterns"]
+    assert (pattern["type"], pattern["key"]) == ("tags", Level.SESSION.attribute)
+    published = service("collector")["ports"][0].removeprefix("127.0.0.1:").split(":")[0]
+    assert pattern["url"] == f"http://localhost:{published}/v1/sessions/#{{p402.session}}"
+
+
 def test_everything_that_compose_mounts_exists() -> None:
     mounts = [mount.split(":")[0] for one in COMPOSE["services"].values() for mount in one.get("volumes", [])]
     files = [DEPLOY / mount for mount in mounts if mount.startswith(".")]
-    assert len(files) == 5
+    assert len(files) == 6
     assert [file for file in files if not file.resolve().exists()] == []
     assert {mount for mount in mounts if not mount.startswith(".")} == set(COMPOSE["volumes"])
     assert (DEPLOY / service("collector")["build"]["context"]).resolve() == ROOT

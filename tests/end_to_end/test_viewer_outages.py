@@ -66,7 +66,7 @@ def test_an_outage_loses_no_span_and_delays_no_acknowledgement(
 ) -> None:
     ports, kept = Ports.free(), tmp_path / "jaeger"
     config = tmp_path / "p402.toml"
-    with running_jaeger(kept, ports) as jaeger, way(jaeger) as gateway:
+    with running_jaeger(kept, ports, on_disk=True) as jaeger, way(jaeger) as gateway:
         config.write_text(f'[[forward]]\nname = "jaeger"\nurl = "{gateway.url}"\nprotocol = "{protocol}"\n')
         settings = {"P402_CONFIG": str(config), "P402_RATE_LIMIT_PER_MINUTE": "0"}
         with running_collector(tmp_path / "collector", settings) as collector:
@@ -83,7 +83,7 @@ def test_an_outage_loses_no_span_and_delays_no_acknowledgement(
             jaeger.process.wait(30)
             service.send(20, "Jaeger is down")
             eventually(lambda: gateway.away >= 2)
-            with running_jaeger(kept, ports) as jaeger_again:
+            with running_jaeger(kept, ports, on_disk=True) as jaeger_again:
                 service.send(10, "Jaeger starts")
                 eventually(lambda: counted(collector, "sent") == len(service.sent), 60)
                 stored = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from p402.vocabulary import attributes
 from support.dashboards import expressions, panels, queries
 
 SPEND, TRACES = DASHBOARDS
+PARSER = Path(__file__).parents[1] / "support" / "traceql.mjs"
 WANTED = ("level", "budget", "model mix", "task", "tokens", "latency", "first chunk", "decisions")
 
 
@@ -62,13 +65,23 @@ def test_prometheus_is_asked_for_metrics_that_exist() -> None:
         assert named <= known, expression
 
 
-def test_traceql_is_of_a_shape_that_backends_read() -> None:
-    """Only the shape: braces, functions and attributes; no TraceQL backend is asked."""
+def test_traceql_is_what_grafana_reads() -> None:
+    """By the grammar of its editor; what a backend answers is not known here, since none that speaks TraceQL can be run."""
+    node = shutil.which("node")
+    assert node, "Node.js is needed, as for the local Tempo node"
+    asked = json.dumps([*expressions(TRACES), "{ span.broken > } | rate()"])
+    told = subprocess.run([node, str(PARSER)], input=asked, capture_output=True, text=True, check=True).stdout
+    *ours, broken = json.loads(told)
+    assert broken
+    assert [query for query, errors in zip(expressions(TRACES), ours, strict=True) if errors] == []
+
+
+def test_traceql_asks_for_attributes_that_spans_have() -> None:
     words = {value for name, value in vars(attributes).items() if name.isupper()}
     ours = {f"p402.{level}" for level in ("department", "project", "client", "session")} | {"p402.cost.total_usd"}
     shape = re.compile(
         r"\{ [^{}]+ \}( \| (select\([^()]+\)|rate\(\) by \([\w.]+\)|(sum|avg)_over_time\([\w.]+\)( by \([\w.]+\))?"
-        r"|quantile_over_time\([\w.]+, \.5, \.95\)))?"
+        r"|quantile_over_time\([\w.]+, 0\.5, 0\.95\)))?"
     )
     found = expressions(TRACES)
     assert len(found) > 12

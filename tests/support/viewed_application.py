@@ -1,7 +1,7 @@
-"""An agent that the tests look at in viewers: steps of work with calls in them, run under ``opentelemetry-instrument``.
+"""An agent that the tests look at in viewers: steps of work with calls in them, in a service that traces itself.
 
 One call is tried again after a failure, one is streamed, one is reported by another instrumentation too, one is given to a
-cheaper model, and one is refused. The spans of its own steps are those that any application makes.
+cheaper model, and one is refused. The service's own exporter sends the spans of its steps, and those of the calls with them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,23 @@ from typing import Any
 
 import openai
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from p402.instrumentation import attribution, session
+from p402.instrumentation.instrumentor import P402Instrumentor
 
 BASE = sys.argv[1]
 MESSAGES: Any = [{"role": "user", "content": "Is this contract in order?"}]
-tracer = trace.get_tracer("acme.agent")
+provider = TracerProvider()
+tracer = provider.get_tracer("acme.agent")
 
 
 def main() -> None:
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    P402Instrumentor().instrument()
     gpt = openai.OpenAI(api_key="k", base_url=f"{BASE}/v1")
     with attribution(project="contract-desk", client="northwind", employee="e-1042"), session("review-northwind"):
         with step("invoke_agent reviewer", {"gen_ai.operation.name": "invoke_agent"}):

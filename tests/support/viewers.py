@@ -23,6 +23,7 @@ from support.wiretap import attributes
 
 _CLIENT = httpx.Client(timeout=30)
 _JAEGER = MADE / "viewers" / "jaeger"
+_QUIET = {"OTEL_TRACES_SAMPLER": "always_off"}  # else Jaeger has traces of itself to send, and takes 10 seconds to end
 
 
 def jaeger_program() -> str:
@@ -84,30 +85,34 @@ class Jaeger:
 
 
 @contextmanager
-def running_jaeger(folder: Path, ports: Ports | None = None, ui: Path | None = None) -> Iterator[Jaeger]:
-    """A Jaeger that acknowledges spans when they are stored on disk; until the block ends.
+def running_jaeger(
+    folder: Path, ports: Ports | None = None, *, on_disk: bool = False, ui: Path | None = None
+) -> Iterator[Jaeger]:
+    """A Jaeger that acknowledges spans when they are stored; until the block ends.
 
     Args:
-        folder: where it keeps traces; it finds those of an earlier run there again.
+        folder: for its files.
         ports: where to listen.
+        on_disk: whether traces outlive it, in the folder; there a link loses its attributes.
         ui: a file with the configuration of its page.
     """
     ports = ports or Ports.free()
     folder.mkdir(parents=True, exist_ok=True)
     places = {"keys": str(folder / "keys"), "values": str(folder / "values")}
+    badger = {"badger": {"directories": places, "ephemeral": False}}
     page = {} if ui is None else {"ui": {"config_file": str(ui), "assets_path": str(_page(folder))}}
     config = {
         "extensions": {
-            "jaeger_storage": {"backends": {"disk": {"badger": {"directories": places, "ephemeral": False}}}},
+            "jaeger_storage": {"backends": {"here": badger if on_disk else {"memory": {"max_traces": 10_000}}}},
             "jaeger_query": {
-                "storage": {"traces": "disk"},
+                "storage": {"traces": "here"},
                 "http": {"endpoint": f"127.0.0.1:{ports.query}"},
                 "grpc": {"endpoint": "127.0.0.1:0"},
                 **page,
             },
         },
         "receivers": receivers(ports),
-        "exporters": {"jaeger_storage_exporter": {"trace_storage": "disk"}},
+        "exporters": {"jaeger_storage_exporter": {"trace_storage": "here"}},
         "service": {
             "extensions": ["jaeger_storage", "jaeger_query"],
             "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["jaeger_storage_exporter"]}},
@@ -128,11 +133,14 @@ def receivers(ports: Ports) -> dict[str, Any]:
 
 
 @contextmanager
-def running_opentelemetry_collector(folder: Path, ports: Ports, config: Path, *changes: str) -> Iterator[None]:
-    """An OpenTelemetry Collector (Jaeger is one, with more in it) with a configuration and ``key=value`` changes to it."""
+def running_opentelemetry_collector(
+    folder: Path, config: Path, ports: Ports, given: Mapping[str, str]
+) -> Iterator[None]:
+    """An OpenTelemetry Collector with a configuration, but for its ports. Jaeger is one, with more in it."""
     folder.mkdir()
-    sets = [f"--set={change}" for change in (*changes, "service.telemetry.metrics.level=none")]
-    with _running([jaeger_program(), f"--config={config}", *sets], folder, [ports.http]):
+    changes = {"receivers": receivers(ports), "service": {"telemetry": {"metrics": {"level": "none"}}}}
+    command = [jaeger_program(), f"--config={config}", f"--config=yaml:{json.dumps(changes)}"]
+    with _running(command, folder, [ports.http], given):
         yield
 
 
@@ -142,13 +150,19 @@ class Phoenix:
 
     url: str
 
-    def spans(self, tags: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    def spans(self, tags: Mapping[str, str | int] | None = None) -> list[dict[str, Any]]:
         """The spans that have these attributes, as its API finds them."""
-        wanted = [f"{key}:{json.dumps(value) if value.isdecimal() else value}" for key, value in (tags or {}).items()]
+        wanted = [f"{key}:{value}" for key, value in (tags or {}).items()]
         answer = _CLIENT.get(f"{self.url}/v1/projects/default/spans", params={"attribute": wanted, "limit": 1000})
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()["data"]
         return found
+
+    def project(self) -> str:
+        """The id of the project in which traces are that name none."""
+        answer = _CLIENT.get(f"{self.url}/v1/projects")
+        [found] = [project["id"] for project in answer.json()["data"] if project["name"] == "default"]
+        return str(found)
 
 
 @contextmanager
@@ -184,7 +198,9 @@ def _running(
     """Run a program from when it listens until the block ends, or the program is ended in it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "P402_", "PYTHON"))}
     with (folder / "log").open("a") as log:
-        process = subprocess.Popen(command, env={**kept, **(settings or {})}, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env={**kept, **_QUIET, **(settings or {})}, cwd=folder, stdout=log, stderr=log
+        )
         try:
             eventually(lambda: process.poll() is not None or all(_answers(port) for port in ports), 120)
             assert process.poll() is None, (folder / "log").read_text()[-3000:]
