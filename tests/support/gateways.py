@@ -111,7 +111,7 @@ def grpc_gateway(target: str) -> Iterator[Gateway]:
             gateway.passed += 1
             return answer
 
-        handlers = {"Export": grpc.unary_unary_rpc_method_handler(export)}
+        handlers: dict[str, Any] = {"Export": grpc.unary_unary_rpc_method_handler(export)}
         server = grpc.server(ThreadPoolExecutor(4))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(EXPORT.split("/")[1], handlers),))
         port = server.add_insecure_port("127.0.0.1:0")
