@@ -204,6 +204,12 @@ def test_what_a_department_spent_is_the_sum_of_its_spans(viewed: Viewed) -> None
         assert sum(span.get("p402.cost.total_usd", 0) for span in theirs) == pytest.approx(cost, rel=1e-12)
 
 
+def test_calls_are_found_by_a_cost_that_is_a_number(viewed: Viewed) -> None:
+    cost = "attributes['p402']['cost']['total_usd']"
+    assert viewed.phoenix.count(f"{cost} > 0.001") == 2
+    assert viewed.phoenix.count(f"{cost} >= 0.006 and attributes['p402']['department'] == 'legal'") == 1
+
+
 def test_a_span_leads_to_its_session_and_its_receipts(viewed: Viewed) -> None:
     session = attributes(viewed.agent()["call of plan"])["p402.session"]
     viewed.collector.post(f"/v1/sessions/{session}/close", organisation="acme")

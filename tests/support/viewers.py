@@ -158,6 +158,15 @@ class Phoenix:
         found: list[dict[str, Any]] = answer.json()["data"]
         return found
 
+    def count(self, condition: str) -> int:
+        """How many spans its page would list for a filter."""
+        query = (
+            "query ($id: ID!, $by: String!) { node(id: $id) { ... on Project { recordCount(filterCondition: $by) } } }"
+        )
+        asked = {"query": query, "variables": {"id": self.project(), "by": condition}}
+        answer = _CLIENT.post(f"{self.url}/graphql", json=asked).json()
+        return int(answer["data"]["node"]["recordCount"])
+
     def project(self) -> str:
         """The id of the project in which traces are that name none."""
         answer = _CLIENT.get(f"{self.url}/v1/projects")
