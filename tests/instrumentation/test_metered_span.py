@@ -39,13 +39,18 @@ def _below(parent: SpanContext) -> Context:
 
 def test_it_is_written_as_opentelemetry_writes_it() -> None:
     spans, _, delivered = _spans()
-    for here in (Context(), _below(ABOVE)):
-        span, _ = spans.start("chat gpt-4o", here, KNOWN)
+    for here, after in ((Context(), None), (_below(ABOVE), None), (Context(), ABOVE)):
+        span, _ = spans.start("chat gpt-4o", here, KNOWN, after)
         span.set_attribute("p402.stream.end", "read")
         span.set_attributes({"gen_ai.usage.input_tokens": 100, "gen_ai.response.finish_reasons": ["stop"]})
         span.set_status(Status(StatusCode.ERROR))
         span.end()
     assert all(map(encodable, delivered))
+    assert [[dict(link.attributes or {}) for link in span.links] for span in delivered] == [
+        [],
+        [],
+        [{"p402.link": "retry_of"}],
+    ]
     assert ExportTraceServiceRequest.FromString(encode(delivered)) == encode_spans(delivered)
 
 
