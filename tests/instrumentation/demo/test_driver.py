@@ -20,7 +20,7 @@ from p402.instrumentation.demo.driver import prompt_of
 INSTRUMENT = Path(sys.executable).with_name("opentelemetry-instrument")
 KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "PYTHONPATH")
 SIZES = {"input_tokens": 700, "output_tokens": 90}
-ORDERS = [
+ORDERS: list[dict[str, Any]] = [
     {"model": "claude-haiku-4-5", "department": "engineering", "session": "s-1", "task_type": "debugging", **SIZES},
     {"model": "gpt-4o-mini", "department": "sales", "session": "s-2", "employee": "e-4001", **SIZES},
     {"model": "gemini-2.5-flash", "department": "finance", "session": "s-3", "client": None, **SIZES},
