@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from p402.collector.settlement.mpp import MppPayee, MppPayer
+from p402.collector.settlement.mpp_client import MppClient
 from p402.collector.settlement.ports import KeptTransaction, Settlement
 from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.rules import SettlementRule, SettlementRules, Triggers
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.chain_checks import SqlChainChecks
 from p402.collector.storage.leaders import Leadership
+from p402.collector.storage.mpp_payments import SqlMppPayments
 from p402.collector.storage.settlements import SqlSettlements, settlements_page
 from p402.receipts import SettlementMode
 from p402.vocabulary import Money, new_id
@@ -44,6 +47,8 @@ class Settling:
     store: Any
     rules: SettlementRules = ANCHOR_ALL
     triggers: Triggers = TRIGGERS
+    payee: MppPayee = field(default_factory=MppClient)
+    """What calls payees that speak MPP."""
 
     @property
     def worker(self) -> SettlementWorker:
@@ -55,6 +60,7 @@ class Settling:
             leadership,
             self.settler,
             self.reconciler,
+            MppPayer(SqlMppPayments(books.database), self.payee, self.settler, self.rules, books.clock),
             self.rules,
             self.triggers,
             books.metrics,

@@ -74,6 +74,8 @@ from p402.collector.sessions.track import SessionRules
 from p402.collector.sessions.upkeep import LogKeeper
 from p402.collector.settings import Settings
 from p402.collector.settlement.connect import connect, rules_of, triggers_of
+from p402.collector.settlement.mpp import MppPayer
+from p402.collector.settlement.mpp_client import MppClient
 from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.alerts import SqlBudgetWatch
@@ -94,6 +96,7 @@ from p402.collector.storage.lease_expiry import lease_count, lease_expiry
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.log_upkeep import SqlLogs
 from p402.collector.storage.migrate import upgrade
+from p402.collector.storage.mpp_payments import SqlMppPayments
 from p402.collector.storage.outbox import SqlDeliveries
 from p402.collector.storage.personal_data import PersonalData, build_privacy
 from p402.collector.storage.policies import Policies
@@ -455,6 +458,7 @@ def _settlement(
         Leadership(database, "settlement", ids("clt", clock.now()), clock),
         settler,
         reconciler,
+        MppPayer(SqlMppPayments(database), MppClient(), settler, rules, clock),
         rules,
         triggers_of(settings),
         metrics,

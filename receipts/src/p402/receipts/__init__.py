@@ -57,7 +57,14 @@ from p402.receipts._pins import read_checkpoint, read_keys
 from p402.receipts._proof import LogProof, format_proof, parse_proof
 from p402.receipts._receipt import CONTENT_MODES, CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt, seal_receipt
 from p402.receipts._report import Check, Link, Outcome, Report, Status
-from p402.receipts._statement import Anchor, PaidElsewhere, SettlementMode, SettlementStatement, normalise_address
+from p402.receipts._statement import (
+    Anchor,
+    PaidElsewhere,
+    SettlementMode,
+    SettlementStatement,
+    mpp_payment_id,
+    normalise_address,
+)
 from p402.receipts._transfer import TRANSFER_WITH_MEMO, ChainLog, MemoTransfer, TransactionReceipt
 from p402.receipts._verify import Trust, verify
 from p402.receipts.merkle import (
@@ -139,6 +146,7 @@ __all__ = [
     "leaf_hash",
     "make_bundle",
     "merkle",
+    "mpp_payment_id",
     "new_salt",
     "normalise_address",
     "open_checkpoint",
