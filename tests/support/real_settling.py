@@ -35,7 +35,9 @@ async def settling_on(
     at: TempoNetwork = replace(LOCAL, rpc_url=node.url, **network)
     settler = TempoSettler(at, key, payer)
     async with open_books(folder, clock) as books:
-        yield Settling(books, node, settler, SqlSettlements(books.database, books.signers), rules)
+        opened = Settling(books, node, settler, SqlSettlements(books.database, books.signers), rules)
+        yield opened
+        await opened.payee.close()
     await settler.close()
 
 

@@ -49,6 +49,11 @@ class Settling:
     triggers: Triggers = TRIGGERS
     payee: MppPayee = field(default_factory=MppClient)
     """What calls payees that speak MPP."""
+    payments: Any = None
+    """Where it is kept what they said."""
+
+    def __post_init__(self) -> None:
+        self.payments = self.payments or SqlMppPayments(self.books.database)
 
     @property
     def worker(self) -> SettlementWorker:
@@ -60,7 +65,7 @@ class Settling:
             leadership,
             self.settler,
             self.reconciler,
-            MppPayer(SqlMppPayments(books.database), self.payee, self.settler, self.rules, books.clock),
+            MppPayer(self.payments, self.payee, self.settler, self.rules, books.clock),
             self.rules,
             self.triggers,
             books.metrics,
@@ -113,6 +118,10 @@ class Settling:
         [settlement] = await self.settlements()
         return settlement
 
+    async def only_of(self, settlement: Settlement) -> Settlement:
+        """A settlement as it is now."""
+        return next(it for it in await self.settlements() if it.settlement_id == settlement.settlement_id)
+
     def log(self, organisation: str = "acme") -> list[str]:
         """The types of the log's entries."""
         return [entry["type"] for entry in self.books.entries(organisation)]
@@ -134,3 +143,4 @@ async def settling(
         opened = Settling(books, chain, settler, SqlSettlements(books.database, books.signers))
         settler.before_sending = opened._is_stored
         yield opened
+        await opened.payee.close()
