@@ -50,7 +50,8 @@ def asking(payee: MppServer, gate: str, kind: str = "pay") -> SettlementRules:
 
 def payments_of(node: Anvil, settlement: Settlement) -> list[dict[str, Any]]:
     """What the chain has of a settlement's payment: logs with the memo that is bound to its challenge."""
-    assert settlement.mpp is not None and settlement.mpp.memo is not None
+    assert settlement.mpp is not None
+    assert settlement.mpp.memo is not None
     topics = [TRANSFER_WITH_MEMO, None, None, "0x" + settlement.mpp.memo.hex()]
     found: list[dict[str, Any]] = node.rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "topics": topics})
     return found
@@ -71,7 +72,9 @@ async def test_a_payee_is_asked_paid_beside_the_anchor_and_its_receipt_is_kept(
         await drive(at_work)
         paid = await at_work.only()
         assert (paid.state, paid.is_unconfirmed, paid.pays_micro_usd) == (SettlementState.FINAL, False, COST)
-        assert paid.mpp is not None and paid.mpp.receipt is not None and paid.anchor is not None
+        assert paid.mpp is not None
+        assert paid.mpp.receipt is not None
+        assert paid.anchor is not None
         assert read_receipt(paid.mpp.receipt).reference == paid.tx_hash
         [payment] = payments_of(node, paid)
         assert (payment["transactionHash"], times_on_chain(node, paid)) == (paid.anchor.tx_hash, 1)
@@ -230,7 +233,10 @@ async def test_a_stop_at_any_point_asks_once_and_pays_once(tmp_path: Path, *, di
     for points in range(1, 100):
         (folder := tmp_path / str(points)).mkdir()
         blew = True
-        with anvil_node() as node, mpp_server(node, folder) as payee:  # its clock runs ahead: challenges are of real time
+        with (
+            anvil_node() as node,
+            mpp_server(node, folder) as payee,
+        ):  # its clock runs ahead: challenges are of real time
             before = balance(node, PAYEE)
             blew, paid, gate = await pay_with_a_stop(node, payee, folder, points, dies_first=dies_first)
             assert paid.state is SettlementState.FINAL, points

@@ -22,7 +22,7 @@ from mpp.server import Mpp, Request, Response
 from mpp.store import MemoryStore
 
 _OTHER = "0x" + "99" * 20
-_OTHER_TOKEN = "0x20c0000000000000000000000000000000000002"  # noqa: S105 - an address
+_OTHER_TOKEN = "0x20c0000000000000000000000000000000000002"
 
 
 class Payee:
@@ -39,7 +39,7 @@ class Payee:
                 store=MemoryStore(),
             ),
             realm="payee.example.com",
-            secret_key="a secret of the payee that is long enough",  # noqa: S106 - of a test
+            secret_key="a secret of the payee that is long enough",
         )
 
     async def answer(self, request: Request) -> Response:
@@ -47,19 +47,26 @@ class Payee:
         kind = request.url.rpartition("/")[2]
         amount = Decimal(json.loads(request.body or b"{}")["amount_usd"])
         terms: dict[str, Any] = {"amount": f"{amount:f}", "currency": self._place["token"], "body": request.body}
-        terms |= {
+        otherwise: dict[str, dict[str, Any]] = {
             "dearer": {"amount": f"{amount + Decimal('0.000001'):f}"},
             "token": {"currency": _OTHER_TOKEN},
             "chain": {"chain_id": 4217},
             "recipient": {"recipient": _OTHER},
             "short": {"expires_in": timedelta(seconds=30)},
-        }.get(kind, {})
+        }
+        terms |= otherwise.get(kind, {})
         if kind == "deaf" and "authorization" in request.headers:
             return Response.json({"title": "I have no money of yours."}, status=403)
         result = await self._mpp.charge(**terms)(request)
-        if result.status != 200:  # noqa: PLR2004
-            return result.challenge  # type: ignore[no-any-return]
-        return result.with_receipt(Response.json({"thanks": True}))  # type: ignore[no-any-return]
+        if result.status != 200:
+            return result.challenge
+        return result.with_receipt(Response.json({"thanks": True}))
+
+
+def tell(line: str) -> None:
+    """Tell the test."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main(rpc_url: str, place: dict[str, Any]) -> None:
@@ -78,7 +85,7 @@ def main(rpc_url: str, place: dict[str, Any]) -> None:
                 except Exception as error:  # noqa: BLE001 - as a server does
                     answer = Response.json({"title": f"{error!r} {error.__cause__!r}"}, status=500)
             shown = "shown" if "authorization" in request.headers else "asked"
-            print(shown, self.path, answer.status, flush=True)
+            tell(f"{shown} {self.path} {answer.status}")
             self.send_response(answer.status)
             for name, value in answer.headers.multi_items():
                 self.send_header(name, value)
@@ -90,7 +97,7 @@ def main(rpc_url: str, place: dict[str, Any]) -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    print(server.server_port, flush=True)
+    tell(str(server.server_port))
     server.serve_forever()
 
 

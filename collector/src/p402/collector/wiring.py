@@ -187,7 +187,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 
     settled = _settlement(settings, database, signers, authenticator, metrics, clock, ids)
     typesetter = Typesetter()
-    taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, clock, ids)
+    taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, network, clock, ids)
 
     async def close() -> None:
         await taken_away.worker.close()
@@ -484,6 +484,7 @@ def _exports(
     prices: PriceBook,
     authenticator: Authenticator,
     typesetter: Typesetter,
+    network: TempoNetwork | None,
     clock: Clock,
     ids: IdFactory,
 ) -> _Exports:
@@ -504,7 +505,7 @@ def _exports(
 
     folder = ExportFolder(settings.exports_folder)
     worker = ExportWorker(
-        SqlExports(database, export_pages(privacy.vault, find_card, markups), privacy.disclosures),
+        SqlExports(database, export_pages(privacy.vault, find_card, markups, network), privacy.disclosures),
         folder,
         Leadership(database, "exports", ids("clt", clock.now()), clock),
         clock,
