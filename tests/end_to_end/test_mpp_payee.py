@@ -42,6 +42,19 @@ def payee(node: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mpp
         yield running
 
 
+@pytest.fixture(scope="module")
+def later_node() -> Iterator[Anvil]:
+    """A node whose clock tests may set forward."""
+    with anvil_node() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def later_payee(later_node: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MppServer]:
+    with mpp_server(later_node, tmp_path_factory.mktemp("payee")) as running:
+        yield running
+
+
 def asking(payee: MppServer, gate: str, kind: str = "pay") -> SettlementRules:
     """Everybody's usage is paid to the payee, as it asks there."""
     rule = replace(PAY, payee=PAYEE, payee_url=f"{payee.url}/{gate}/{kind}", allow_private=True)
@@ -210,7 +223,7 @@ async def pay_with_a_stop(
 ) -> tuple[bool, Settlement, str]:
     """Pay; the power goes at a point, and comes back."""
     gate, clock, fuse = secrets.token_hex(4), FakeClock(), Fuse(points)
-    rules = asking(payee, gate)
+    rules = asking(payee, gate, "patient")
     async with settling_on(node, folder, rules, clock) as at_work:
         await at_work.receipt()
         at_work.store, at_work.settler = Fused(at_work.store, fuse), Fused(at_work.settler, fuse)
@@ -228,26 +241,23 @@ async def pay_with_a_stop(
 
 
 @pytest.mark.parametrize("dies_first", [False, True], ids=["sent", "lost and signed again"])
-async def test_a_stop_at_any_point_asks_once_and_pays_once(tmp_path: Path, *, dies_first: bool) -> None:
-    lost = []
+async def test_a_stop_at_any_point_asks_once_and_pays_once(
+    later_node: Anvil, later_payee: MppServer, tmp_path: Path, *, dies_first: bool
+) -> None:
+    node, payee, unkept = later_node, later_payee, []
     for points in range(1, 100):
         (folder := tmp_path / str(points)).mkdir()
-        blew = True
-        with (
-            anvil_node() as node,
-            mpp_server(node, folder) as payee,
-        ):  # its clock runs ahead: challenges are of real time
-            before = balance(node, PAYEE)
-            blew, paid, gate = await pay_with_a_stop(node, payee, folder, points, dies_first=dies_first)
-            assert paid.state is SettlementState.FINAL, points
-            assert (len(payments_of(node, paid)), times_on_chain(node, paid)) == (1, 1), points
-            assert balance(node, PAYEE) - before == COST, points
-            asked, shown = payee.answers(f"asked /{gate}"), payee.answers(f"shown /{gate}")
+        before = balance(node, PAYEE)
+        blew, paid, gate = await pay_with_a_stop(node, payee, folder, points, dies_first=dies_first)
+        assert paid.state is SettlementState.FINAL, points
+        assert (len(payments_of(node, paid)), times_on_chain(node, paid)) == (1, 1), points
+        assert balance(node, PAYEE) - before == COST, points
+        asked, shown = payee.answers(f"asked /{gate}"), payee.answers(f"shown /{gate}")
         if len(asked) > 1:
-            lost.append(points)  # the answer came, and nobody kept it
-        assert f"shown /{gate}/pay 200" in shown, points
+            unkept.append(points)  # the challenge came, and nobody had kept it
+        assert f"shown /{gate}/patient 200" in shown, points
         assert paid.is_unconfirmed == (len(shown) > 1), points  # pympp takes a transaction once
         if not blew:
             break
     assert 20 < points < 99
-    assert len(lost) == 2, lost
+    assert len(unkept) == 2, unkept  # after its answer, and before it was stored

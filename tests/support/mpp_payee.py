@@ -2,7 +2,7 @@
 
 Run: mpp_payee.py RPC_URL JSON, with ``chain_id``, ``token`` and ``recipient``. It prints its port, then a line for each answer. The path says what it is
 like: ``/pay`` asks for what the payer says that it pays; ``/dearer``, ``/token``, ``/chain``, ``/recipient`` ask for
-something else, ``/short`` for half a minute only; ``/deaf`` asks as it should, and takes no credential. What is behind ``/GATE/…``
+something else, ``/short`` for half a minute only; ``/patient`` gives a day, ``/deaf`` asks as it should, and takes no credential. What is behind ``/GATE/…``
 answers 503 while a file of that name is in its folder.
 """
 
@@ -53,6 +53,7 @@ class Payee:
             "chain": {"chain_id": 4217},
             "recipient": {"recipient": _OTHER},
             "short": {"expires_in": timedelta(seconds=30)},
+            "patient": {"expires_in": timedelta(days=1)},
         }
         terms |= otherwise.get(kind, {})
         if kind == "deaf" and "authorization" in request.headers:
