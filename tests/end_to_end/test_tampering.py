@@ -193,7 +193,8 @@ def test_a_database_that_was_tampered_with(
 
 
 def cheaper(entries: list[dict[str, Any]], of: int = 2) -> None:
-    entries[of]["cost_usd"] = "0.000001"
+    [model] = entries[of]["models"]
+    entries[of]["cost_usd"] = model["cost_usd"] = "0.000001"
 
 
 @pytest.mark.parametrize(
