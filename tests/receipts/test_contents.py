@@ -16,7 +16,7 @@ from support.sample_entries import log_of_every_type
 BODIES: dict[str, dict[str, Any]] = {
     body["type"]: body for body in (json.loads(entry.body) for entry in log_of_every_type().entries)
 }
-OTHERS = (None, True, -1, 7, "", "\x1b[2J ", "7", [], ["\x1b"], {}, {"x": 1})
+OTHERS: tuple[Any, ...] = (None, True, -1, 7, "", "\x1b[2J ", "7", [], ["\x1b"], {}, {"x": 1})
 NULL_TOO = {"department", "project", "client", "verified_through", "supplements", "from", "to"}
 ANY_TEXT = {"provider", "model", "routing"}
 ANY_ID = {"organisation", "settlement_id", "receipt_id", "review_id", "hold_id", "matter", "erasure_id", "legal_basis"}

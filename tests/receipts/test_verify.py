@@ -12,6 +12,7 @@ import pytest
 
 from p402.receipts import (
     ChainReader,
+    EntryPlace,
     Link,
     Outcome,
     Report,
@@ -98,10 +99,7 @@ def test_a_settlement_entry_is_proved_like_a_receipt() -> None:
     log = sample_log(3)
     log.append(
         settlement_entry(
-            organisation="acme",
-            seq=3,
-            prev=log.prev,
-            issued_at=NINE,
+            EntryPlace(organisation="acme", seq=3, prev=log.prev, issued_at=NINE),
             settlement_id="stl_0",
             memo=bytes(32),
             anchor=SAMPLE_ANCHOR,

@@ -36,7 +36,7 @@ from p402.collector.storage.settlement_tables import (
     settlements,
 )
 from p402.collector.storage.tables import receipts
-from p402.receipts import Anchor, Entry, settlement_entry
+from p402.receipts import Anchor, Entry, EntryPlace, settlement_entry
 from p402.receipts.settlement import Final, Lane
 from p402.vocabulary import new_id
 
@@ -246,10 +246,7 @@ class SqlSettlements:
 
         def make_entry(seq: int, prev: bytes) -> Entry:
             return settlement_entry(
-                organisation=settlement.organisation,
-                seq=seq,
-                prev=prev,
-                issued_at=at,
+                EntryPlace(organisation=settlement.organisation, seq=seq, prev=prev, issued_at=at),
                 settlement_id=settlement.settlement_id,
                 memo=settlement.statement.memo(),
                 anchor=anchor,
