@@ -191,9 +191,7 @@ class MppPayer:
             await self._store.confirm(settlement, receipt, now)
             return
         log.warning("settlement_unconfirmed", settlement=settlement.settlement_id, problem=refusal)
-        expires_at = payment.challenge.expires_at if payment.challenge else 0
-        last = datetime.fromtimestamp(expires_at, now.tzinfo) + _KEEP_SHOWING
-        try_at = now + _pause(payment.tries)
+        try_at, last = now + _pause(payment.tries), (settlement.ended_at or now) + _KEEP_SHOWING
         await self._store.refuse(settlement, refusal, try_at if now <= last else None, now)
 
     async def _confirmation(self, settlement: Settlement, payment: MppPayment) -> tuple[str | None, str | None]:
