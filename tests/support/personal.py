@@ -152,3 +152,9 @@ def _text(value: object) -> str:
     if isinstance(value, bytes | memoryview):
         return bytes(value).decode("utf-8", errors="replace")
     return str(value)
+
+
+def call(employee: str | None, session: str | None, **levels: str) -> ASpan:
+    """A call of somebody in a session."""
+    named = {f"p402.{level}": value for level, value in levels.items()}
+    return ASpan.of({"p402.employee": employee, "p402.session": session, **named})
