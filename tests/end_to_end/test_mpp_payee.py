@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from p402.collector.api.settlement_views import settlement_view
 from p402.collector.settlement.ports import FailureKind, Settlement, SettlementState
 from p402.collector.settlement.rules import SettlementRules
 from p402.collector.storage.settlement_requests import NotInDoubt, Outcome, ask_for_settlement, resolve_settlement
 from p402.collector.storage.settlements import settlements_page
-from p402.receipts import TRANSFER_WITH_MEMO
+from p402.receipts import TRANSFER_WITH_MEMO, ChainReader
+from p402.receipts._on_chain import check_on_chain
+from p402.receipts.errors import AnchorRefuted
 from p402.receipts.settlement.mpp_http import read_receipt
+from p402.vocabulary import Money
 from support.anvil import Anvil, anvil_node
 from support.clock import FakeClock
 from support.interruption import Fuse, Fused, Stopped
@@ -98,6 +102,16 @@ async def test_a_payee_is_asked_paid_beside_the_anchor_and_its_receipt_is_kept(
         assert elsewhere == [{"kind": "mpp", "id": f"{PAYEE}:{paid.settlement_id}", "amount_usd": "0.264235"}]
         node.mine(3)
         assert (await at_work.reconciler.check()).found == ()
+        shown = settlement_view(paid, None)
+        assert (shown["amount_usd"], shown["payee"], shown["statement"]["amount_micro_usd"]) == ("0.264235", PAYEE, "0")
+        assert shown["mpp"] is not None
+        assert (shown["mpp"]["receipt"], shown["mpp"]["realm"]) == (paid.mpp.receipt, "payee.example.com")
+        said = check_on_chain(paid.statement, paid.statement.memo(), paid.anchor, ChainReader(node.url))
+        assert f"The same transaction paid {PAYEE} {COST} µUSD, for a challenge of MPP." in said
+        claimed = replace(paid.statement.paid_elsewhere[0], amount=Money.parse("0.264236"))
+        more = replace(paid.statement, paid_elsewhere=(claimed,), carry_out=Money.parse("-0.000001"))
+        with pytest.raises(AnchorRefuted, match="does not pay"):
+            check_on_chain(more, paid.statement.memo(), paid.anchor, ChainReader(node.url))
 
 
 @pytest.mark.parametrize(

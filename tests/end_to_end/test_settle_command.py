@@ -23,7 +23,7 @@ from support.databases import kept_in
 from support.otlp import ASpan, request_of
 from support.real_settling import balance, new_address
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("tempo node")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("tempo node")]
 
 ROOT_KEY = DEV_KEYS[2]
 Command = Callable[..., tuple[int, str, str]]
@@ -130,7 +130,7 @@ async def transfer_by_hand(node: Anvil, key: str, payee: str) -> None:
     transfers = [Transfer(secrets.token_bytes(32), payee, 1_000)]
     signed = settler.sign(transfers, lane, head.timestamp + 600, settler.network.max_fee_per_gas)
     assert await settler.send(signed.raw) is None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not isinstance(await settler.find(signed, transfers, head.number), Final):  # noqa: ASYNC110 - as a node tells nobody
             await asyncio.sleep(0.1)
     await settler.close()
@@ -152,7 +152,7 @@ def test_a_difference_is_acknowledged_and_a_doubt_resolved_and_then_payments_go_
         assert p402("settle", "flush")[0] == 0
 
         asyncio.run(transfer_by_hand(mining, own_key, payee))
-        eventually(lambda: p402("settle", "reconcile")[0] == 1, 60)
+        eventually(lambda: p402("settle", "reconcile")[0] == 1, 120)
         code, _, errors = p402("settle", "reconcile")
         assert (code, errors.count("unknown_memo")) == (1, 1)
         [_, difference, *_] = errors.split()

@@ -141,6 +141,7 @@ def test_a_receipt_says_that_it_was_paid_or_is_none() -> None:
     good = {"status": "success", "timestamp": "2026-11-26T13:15:07Z", "reference": "0xab", "method": "tempo"}
     found = read_receipt(f" {encoded(good)} ")
     assert (found.reference, found.timestamp, found.raw) == ("0xab", "2026-11-26T13:15:07Z", encoded(good))
-    for bad in ({**good, "status": "failed"}, {**good, "reference": 1}, {}, []):
+    others: tuple[Any, ...] = ({**good, "status": "failed"}, {**good, "reference": 1}, {}, [])
+    for bad in others:
         with pytest.raises(Malformed):
             read_receipt(encoded(bad))

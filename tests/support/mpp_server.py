@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from p402.receipts.settlement import LOCAL
 from support.anvil import Anvil
+from support.collector import eventually
 from support.environments import environment
 
 PAYEE = "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc"
@@ -38,6 +40,11 @@ class MppServer:
         (self.folder / gate).unlink()
 
 
+def _port(process: subprocess.Popen[bytes], folder: Path) -> str | None:
+    assert process.poll() is None, "the payee ended before it said its port"
+    return next(iter((folder / "answers").read_text().splitlines()), None)
+
+
 @contextmanager
 def mpp_server(node: Anvil, folder: Path) -> Iterator[MppServer]:
     """Run a payee on a node."""
@@ -46,9 +53,7 @@ def mpp_server(node: Anvil, folder: Path) -> Iterator[MppServer]:
     with (folder / "answers").open("w") as answers:
         process = subprocess.Popen(program, stdout=answers, cwd=folder)
         try:
-            while not (lines := (folder / "answers").read_text().splitlines()):
-                assert process.poll() is None, "the payee ended before it said its port"
-            yield MppServer(f"http://127.0.0.1:{lines[0]}", folder)
+            yield MppServer(f"http://127.0.0.1:{eventually(partial(_port, process, folder), 120)}", folder)
         finally:
             process.kill()
             process.wait()
