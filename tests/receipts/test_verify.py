@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from p402.receipts import (
-    ChainReader,
     EntryPlace,
     Link,
     Outcome,
-    Report,
     Status,
     Trust,
     canonical,
@@ -27,38 +24,14 @@ from p402.receipts import (
 from support.sample_log import (
     NINE,
     SAMPLE_ANCHOR,
-    answering_node,
-    chain_answers,
     fixed_signer,
     sample_bundle,
     sample_log,
     sample_statement,
 )
+from support.verifying import BUNDLE, LOG, OF_RECEIPTS, OFFLINE, answers, check, links, trust
 
-LOG = sample_log(5)
-BUNDLE = sample_bundle(LOG, 2)
-OFFLINE = Trust((fixed_signer().verifier_key,))
-OF_RECEIPTS = set(Link) - {Link.CONSISTENCY, Link.COMPLETE}
-"""The links of a bundle about one state of the log."""
-
-
-@pytest.fixture
-def answers() -> dict[str, Any]:
-    return chain_answers(sample_statement(LOG))
-
-
-@pytest.fixture
-def trust(answers: dict[str, Any]) -> Iterator[Trust]:
-    with answering_node(answers) as url:
-        yield replace(OFFLINE, rpc=ChainReader(url, timeout=5))
-
-
-def check(bundle: object, trust: Trust = OFFLINE) -> Report:
-    return verify(json.dumps(bundle).encode(), trust)
-
-
-def links(report: Report, status: Status) -> set[Link]:
-    return {item.link for item in report.checks if item.status is status}
+__all__ = ["answers", "trust"]
 
 
 def test_with_a_key_and_a_node_every_link_holds(trust: Trust) -> None:

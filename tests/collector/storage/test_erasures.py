@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,25 +16,22 @@ from p402.collector.storage.driver import driver
 from p402.collector.storage.erasure_rows import ErasureState
 from p402.collector.storage.erasure_runs import ErasureRuns
 from p402.collector.storage.forwards import keep_for_forwarding
-from p402.receipts import leaf_hash
 from p402.vocabulary import Attribution
 from support.otlp import request_of
-from support.personal import BASIS, PersonalBooks, call, files_with, personal_books, tables_with
+from support.personal import (
+    BASIS,
+    PersonalBooks,
+    call,
+    chain_is_whole,
+    files_with,
+    personal,
+    tables_with,
+)
+
+__all__ = ["personal"]
 
 NOW = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
 COST = 264_235_000  # nano-USD of one worked example
-
-
-@pytest.fixture
-async def personal(tmp_path: Path) -> AsyncIterator[PersonalBooks]:
-    async with personal_books(tmp_path) as books:
-        yield books
-
-
-def chain_is_whole(entries: list[dict[str, Any]], rows: list[tuple[Any, ...]]) -> bool:
-    """Whether each entry names the leaf hash of the one before it."""
-    leaves = [leaf_hash(bytes(body)).hex() for (body,) in rows]
-    return [entry["prev"] for entry in entries] == ["0" * 64, *leaves[:-1]]
 
 
 async def test_the_names_of_an_erased_person_are_in_no_table(personal: PersonalBooks) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
-
-import pytest
 
 from p402.collector.pipeline.records import Forwarded
 from p402.collector.receiver.otlp_decode import decode_traces
@@ -16,16 +12,11 @@ from p402.collector.storage.erasure_people import people_of
 from p402.collector.storage.forwards import keep_for_forwarding
 from p402.vocabulary import Attribution
 from support.otlp import ASpan, request_of
-from support.personal import PersonalBooks, call, personal_books, tables_with
+from support.personal import PersonalBooks, call, personal, tables_with
+
+__all__ = ["personal"]
 
 NOW = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
-COST = 264_235_000  # nano-USD of one worked example
-
-
-@pytest.fixture
-async def personal(tmp_path: Path) -> AsyncIterator[PersonalBooks]:
-    async with personal_books(tmp_path) as books:
-        yield books
 
 
 async def written_about(personal: PersonalBooks, employee: str, session: str, key: str) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -14,24 +11,13 @@ from sqlalchemy import Connection
 from p402.collector.privacy.holds import Held
 from p402.collector.storage.erasure_rows import ErasureState
 from p402.collector.storage.receipts import receipts_page
-from p402.receipts import ReviewAction, leaf_hash
+from p402.receipts import ReviewAction
 from p402.vocabulary import Attribution
-from support.personal import PersonalBooks, call, personal_books, tables_with
+from support.personal import PersonalBooks, call, personal, tables_with
 
-NOW = datetime(2026, 5, 15, 9, 0, tzinfo=UTC)
+__all__ = ["personal"]
+
 COST = 264_235_000  # nano-USD of one worked example
-
-
-@pytest.fixture
-async def personal(tmp_path: Path) -> AsyncIterator[PersonalBooks]:
-    async with personal_books(tmp_path) as books:
-        yield books
-
-
-def chain_is_whole(entries: list[dict[str, Any]], rows: list[tuple[Any, ...]]) -> bool:
-    """Whether each entry names the leaf hash of the one before it."""
-    leaves = [leaf_hash(bytes(body)).hex() for (body,) in rows]
-    return [entry["prev"] for entry in entries] == ["0" * 64, *leaves[:-1]]
 
 
 async def test_a_hold_on_the_person_refuses_with_its_matter(personal: PersonalBooks) -> None:
