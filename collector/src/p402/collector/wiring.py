@@ -187,7 +187,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 
     settled = _settlement(settings, database, signers, authenticator, metrics, clock, ids)
     typesetter = Typesetter()
-    taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, network, clock, ids)
+    taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, settled.network, clock, ids)
 
     async def close() -> None:
         await taken_away.worker.close()
