@@ -33,6 +33,7 @@ from p402.receipts import (
     BundledReceipt,
     Checkpoint,
     ClosedBy,
+    EntryPlace,
     SealedReceipt,
     Signer,
     Trust,
@@ -167,11 +168,8 @@ def seal(count: int = 10) -> SealedReceipt:
 def _seal(charges: list[Any]) -> SealedReceipt:
     return seal_receipt(
         charges,
-        organisation="acme",
-        seq=0,
-        prev=bytes(32),
+        EntryPlace(organisation="acme", seq=0, prev=bytes(32), issued_at=NOW),
         receipt_id="rcpt_1",
-        issued_at=NOW,
         closed_by=ClosedBy.API,
         content_mode="metadata",
         verified_through=None,

@@ -32,6 +32,7 @@ from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.sqlite import SqliteBackend
 from p402.receipts import (
     BundledReceipt,
+    EntryPlace,
     Status,
     Trust,
     canonical,
@@ -157,7 +158,7 @@ def stored_log(folder: Path) -> SqliteBackend:
 
 
 def _heartbeat(seq: int, prev: bytes) -> Any:
-    return heartbeat_entry(organisation="acme", seq=seq, prev=prev, issued_at=NINE)
+    return heartbeat_entry(EntryPlace(organisation="acme", seq=seq, prev=prev, issued_at=NINE))
 
 
 def append_entries(folder: Path) -> Measure:
@@ -181,7 +182,7 @@ def append_entries(folder: Path) -> Measure:
 
 def hash_and_insert(folder: Path) -> Measure:
     """Hash as many leaves and nodes, and insert them and the bodies."""
-    body = heartbeat_entry(organisation="acme", seq=1, prev=b"\1" * 32, issued_at=NINE).body
+    body = heartbeat_entry(EntryPlace(organisation="acme", seq=1, prev=b"\1" * 32, issued_at=NINE)).body
 
     def measure() -> float:
         with closing(sqlite3.connect(folder / "nodes.sqlite3", isolation_level=None)) as sql:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def test_the_files_arrive_and_are_what_the_manifest_says(p402: Command, tmp_path
     assert sorted(file.name for file in out.iterdir()) == ["charges.csv", "manifest.json"]
     assert len((out / "charges.csv").read_text().splitlines()) == 4
     assert "3 records" in said
+
+
+def test_documents_up_to_a_pinned_checkpoint_arrive_in_one_archive(
+    p402: Command, collector: RunningCollector, tmp_path: Path
+) -> None:
+    size = collector.get("/v1/checkpoints", organisation="acme")["checkpoints"][0]["size"]
+    code, said, _ = p402("--format", "pdf", "--checkpoint", str(size), "--out", str(tmp_path))
+    assert code == 0
+    assert f"{size} records" in said
+    with zipfile.ZipFile(tmp_path / "receipts.zip") as archive:
+        assert len(archive.namelist()) == size
+    code, _, errors = p402("--format", "bundle", "--checkpoint", "99", "--out", str(tmp_path / "none"))
+    assert code != 0
+    assert "No checkpoint was signed when the log had 99 entries" in errors
 
 
 def test_a_second_run_goes_on_where_the_first_broke_off(

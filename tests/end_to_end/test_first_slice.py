@@ -113,7 +113,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slice]:
             run_application(tap.url, providers_url)
             eventually(lambda: len(collector.get("/v1/charges", organisation="acme")["charges"]) == len(REPLIES))
             collector.post("/v1/sessions/review-7/close", organisation="acme")
-            review = eventually(lambda: anchored_review(collector), deadline_seconds=60)
+            review = eventually(lambda: anchored_review(collector), deadline_seconds=120)
             [key] = collector.get("/.well-known/receipt-keys", organisation="acme")["keys"]
             yield Slice(collector, node, providers, tap.spans, review, key["vkey"])
 

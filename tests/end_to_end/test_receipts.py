@@ -154,11 +154,11 @@ def test_a_collector_that_is_killed_pays_once_after_its_next_start(
         assert collector.export(request_of([ASpan()])).status_code == 200
         with suppress(Exception):  # it may be dead already
             collector.post("/v1/sessions/review-7/close", organisation="acme")
-        assert collector.process.wait(timeout=60) == -signal.SIGKILL
+        assert collector.process.wait(timeout=120) == -signal.SIGKILL
     kept_in(tmp_path / "data").run("DELETE FROM leaders")  # half a minute passes: its lease is over
     with running_collector(tmp_path / "data", settings) as collector:
         collector.post("/v1/sessions/review-7/close", organisation="acme")
-        receipt = eventually(lambda: anchored(collector), 60)
+        receipt = eventually(lambda: anchored(collector), 120)
         [settlement] = [it for it in settlements_of(collector) if it["state"] == "final" and it["amount_usd"] != "0"]
         bundle = collector.text(f"/v1/receipts/{receipt['receipt_id']}.json")
         key = collector.get("/.well-known/receipt-keys", organisation="acme")["keys"][0]["vkey"]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from p402.collector.cli import main
-from p402.receipts.settlement.tempo import address_of_key
+from p402.receipts.settlement import LOCAL, Final, Lane, Transfer
+from p402.receipts.settlement.tempo import TempoSettler, address_of_key
 from support.anvil import DEV_KEYS, Anvil, anvil_node
-from support.collector import running_collector
+from support.collector import RunningCollector, eventually, running_collector
+from support.databases import kept_in
 from support.otlp import ASpan, request_of
 from support.real_settling import balance, new_address
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("tempo node")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("tempo node")]
 
 ROOT_KEY = DEV_KEYS[2]
 Command = Callable[..., tuple[int, str, str]]
@@ -106,6 +113,79 @@ def test_an_access_key_is_set_up_pays_and_is_seen_to_have_paid(
         assert (code, "There is no settlement 'stl_nobody'" in errors) == (1, True)
         code, _, errors = p402("settle", "flush", "--wait", "0.01")
         assert (code, "Nothing was final in time" in errors) == (1, True)
+
+
+@pytest.fixture
+def own_key(tmp_path: Path) -> str:
+    """The payer's own key signs; it is one that no other test here uses."""
+    (tmp_path / "settlement.key").write_text(DEV_KEYS[1])
+    return DEV_KEYS[1]
+
+
+async def transfer_by_hand(node: Anvil, key: str, payee: str) -> None:
+    """Pay somebody with the settlement's key, as no settlement asked for."""
+    settler = TempoSettler(replace(LOCAL, rpc_url=node.url), key)
+    head = await settler.head()
+    lane = Lane(secrets.randbits(64) + 9, 0)
+    transfers = [Transfer(secrets.token_bytes(32), payee, 1_000)]
+    signed = settler.sign(transfers, lane, head.timestamp + 600, settler.network.max_fee_per_gas)
+    assert await settler.send(signed.raw) is None
+    async with asyncio.timeout(120):
+        while not isinstance(await settler.find(signed, transfers, head.number), Final):  # noqa: ASYNC110 - as a node tells nobody
+            await asyncio.sleep(0.1)
+    await settler.close()
+
+
+def test_a_difference_is_acknowledged_and_a_doubt_resolved_and_then_payments_go_on(
+    mining: Anvil, payee: str, p402: Command, own_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret, _ = p402("keys", "create", "cli", "--scope", "admin")
+    with running_collector(tmp_path / "data", {"P402_CONFIG": os.environ["P402_CONFIG"]}) as collector:
+        monkeypatch.setenv("P402_API_KEY", secret.splitlines()[-1])
+        monkeypatch.setenv("P402_COLLECTOR_URL", collector.url)
+
+        def metered(session: str) -> None:
+            assert collector.export(request_of([ASpan.of({"p402.session": session})])).status_code == 200
+            collector.post(f"/v1/sessions/{session}/close", organisation="acme")
+
+        metered("first")
+        assert p402("settle", "flush")[0] == 0
+
+        asyncio.run(transfer_by_hand(mining, own_key, payee))
+        eventually(lambda: p402("settle", "reconcile")[0] == 1, 120)
+        code, _, errors = p402("settle", "reconcile")
+        assert (code, errors.count("unknown_memo")) == (1, 1)
+        [_, difference, *_] = errors.split()
+        assert p402("settle", "status")[0] == 1
+        metered("second")
+        code, said, _ = p402("settle", "flush")
+        assert (code, "is final: $0, fee" in said) == (0, True), "anchored, and nothing is paid"
+        code, said, _ = p402("settle", "acknowledge", difference, "--reason", "Made by hand.")
+        assert (code, said) == (0, f"{difference} is acknowledged; 0 left.\n")
+        code, _, errors = p402("settle", "acknowledge", difference, "--reason", "Made by hand.")
+        assert (code, f"There is no difference '{difference}'" in errors) == (1, True)
+        assert p402("settle", "reconcile")[0] == 0
+
+        metered("third")
+        kept_in(tmp_path / "data").run(  # as one is left whose nonce somebody else used
+            "UPDATE settlements SET state = 'failed', failure = 'superseded', in_doubt = 1 "
+            "WHERE id = (SELECT min(id) FROM settlements)"
+        )
+        code, said, _ = p402("settle", "status")
+        assert code == 1
+        [doubtful] = [line.split()[1] for line in said.splitlines() if "in doubt: say `p402 settle resolve`" in line]
+        code, said, _ = p402("settle", "resolve", doubtful, "paid", "--reason", "The payee has it.")
+        assert (code, said) == (0, f'{doubtful} is no longer in doubt: "paid"\n')
+        code, _, errors = p402("settle", "resolve", doubtful, "not_paid", "--reason", "No.")
+        assert (code, "is not in doubt" in errors) == (1, True)
+        noted = collector_json(collector, "/v1/settlements/references")["payments"]
+        assert [(payment["kind"], payment["amount_usd"]) for payment in noted] == [("tempo", "0.264235")]
+        assert p402("settle", "status")[0] == 0
+
+
+def collector_json(collector: RunningCollector, path: str) -> Any:
+    headers = {"Authorization": f"Bearer {os.environ['P402_API_KEY']}"}
+    return httpx.get(f"{collector.url}{path}", headers=headers, params={"organisation": "acme"}).json()
 
 
 def test_a_key_file_is_never_overwritten_and_a_wrong_root_key_never_shown(p402: Command, tmp_path: Path) -> None:

@@ -107,17 +107,20 @@ def _bundles(log: SampleLog) -> dict[str, Any]:
     """Give a good bundle, what the chain answers about it, and broken ones with the link that breaks."""
     good = sample_bundle(log, 2)
     changes = [
-        ("cost", ("receipts", "body"), "0.264235", "0.264234", "inclusion"),
-        ("space", ("receipts", "body"), "{", "{ ", "body"),
-        ("place", ("receipts", "proof"), "index 2", "index 3", "inclusion"),
-        ("size of the log", ("receipts", "proof"), "\n5\n", "\n6\n", "checkpoint"),
-        ("amount", ("anchors", "statement"), '"amount_micro_usd":"0"', '"amount_micro_usd":"1"', "statement"),
-        ("settlement", ("anchors", "statement"), "stl_1", "stl_2", "memo"),
+        ("cost", ("receipts", "body"), "0.264235", "0.264234", -1, "inclusion"),
+        ("cost of a model", ("receipts", "body"), "0.264235", "0.264234", 1, "body"),
+        ("member of a member", ("receipts", "body"), '"cache_read"', '"cache_reed"', 1, "body"),
+        ("spelling of an amount", ("receipts", "body"), "0.264235", "0.2642350", -1, "body"),
+        ("space", ("receipts", "body"), "{", "{ ", 1, "body"),
+        ("place", ("receipts", "proof"), "index 2", "index 3", 1, "inclusion"),
+        ("size of the log", ("receipts", "proof"), "\n5\n", "\n6\n", 1, "checkpoint"),
+        ("amount", ("anchors", "statement"), '"amount_micro_usd":"0"', '"amount_micro_usd":"1"', 1, "statement"),
+        ("settlement", ("anchors", "statement"), "stl_1", "stl_2", 1, "memo"),
     ]
     broken = []
-    for name, (section, member), old, new, link in changes:
+    for name, (section, member), old, new, count, link in changes:
         bundle = deepcopy(good)
-        bundle[section][0][member] = bundle[section][0][member].replace(old, new, 1)
+        bundle[section][0][member] = bundle[section][0][member].replace(old, new, count)
         broken.append({"change": name, "broken": link, "bundle": bundle})
     return {
         "verifier_key": fixed_signer().verifier_key,

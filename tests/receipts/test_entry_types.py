@@ -16,6 +16,7 @@ from p402.receipts import (
     NO_PREVIOUS,
     CommittedEntry,
     Entry,
+    EntryPlace,
     HoldAction,
     ReviewAction,
     RotationReason,
@@ -93,7 +94,8 @@ GOOD: dict[Callable[..., Entry], dict[str, Any]] = {
 
 
 def seal(make: Callable[..., Entry], **changes: Any) -> Entry:
-    return make(**{**PLACE, **GOOD[make], **changes})
+    place = {name: changes.pop(name, value) for name, value in PLACE.items()}
+    return make(EntryPlace(**place), **{**GOOD[make], **changes})
 
 
 def said(make: Callable[..., Entry], **changes: Any) -> dict[str, Any]:

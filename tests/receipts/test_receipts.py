@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from p402.receipts import (
     NO_PREVIOUS,
     ClosedBy,
+    EntryPlace,
     SealedReceipt,
     canonical,
     charge_line,
@@ -29,18 +30,16 @@ from support.sample_log import NINE, SAMPLE_ANCHOR, WHO, SampleLog, sample_charg
 
 
 def seal(*charges: Charge, **changes: Any) -> SealedReceipt:
+    place: dict[str, Any] = {"organisation": "acme", "seq": 0, "prev": NO_PREVIOUS, "issued_at": NINE}
+    place |= {name: changes.pop(name) for name in tuple(changes) if name in place}
     arguments: dict[str, Any] = {
-        "organisation": "acme",
-        "seq": 0,
-        "prev": NO_PREVIOUS,
         "receipt_id": "rcpt_1",
-        "issued_at": NINE,
         "closed_by": ClosedBy.IDLE,
         "content_mode": "metadata",
         "verified_through": Level.PROJECT,
         **changes,
     }
-    return seal_receipt(charges, **arguments)
+    return seal_receipt(charges, EntryPlace(**place), **arguments)
 
 
 def body_of(receipt: SealedReceipt) -> dict[str, Any]:
@@ -209,10 +208,7 @@ def test_totals_are_the_sums_of_the_models(rows: list[tuple[int, int, str]]) -> 
 
 def test_a_settlement_becomes_an_entry_of_the_log() -> None:
     entry = settlement_entry(
-        organisation="acme",
-        seq=7,
-        prev=b"\1" * 32,
-        issued_at=NINE,
+        EntryPlace(organisation="acme", seq=7, prev=b"\1" * 32, issued_at=NINE),
         settlement_id="stl_1",
         memo=b"\2" * 32,
         anchor=SAMPLE_ANCHOR,

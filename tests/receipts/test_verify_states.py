@@ -16,6 +16,7 @@ from p402.receipts import (
     BundledReceipt,
     ChainReader,
     Checkpoint,
+    EntryPlace,
     Link,
     Outcome,
     PinnedKey,
@@ -302,10 +303,7 @@ def twice_rotated_log() -> SampleLog:
 def rotate(log: SampleLog, old: Signer, new: Signer) -> None:
     log.append(
         key_rotation_entry(
-            organisation="acme",
-            seq=len(log.entries),
-            prev=log.prev,
-            issued_at=NINE,
+            EntryPlace(organisation="acme", seq=len(log.entries), prev=log.prev, issued_at=NINE),
             old_key=old.verifier_key,
             new_key=new.verifier_key,
             reason=RotationReason.SCHEDULED,

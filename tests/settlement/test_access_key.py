@@ -63,7 +63,7 @@ async def outcome(settler: TempoSettler, transfers: list[Transfer], lifetime: in
     head = await settler.head()
     signed = settler.sign(transfers, Lane(secrets.randbits(64) + 1, 0), head.timestamp + lifetime, PRICE)
     await settler.send(signed.raw)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             found = await settler.find(signed, transfers, head.number)
             if not isinstance(found, Pending | Included):

@@ -50,7 +50,7 @@ def says(node: Anvil, settler: TempoSettler, challenge: str, tx_hash: str, amoun
     source = mpp_source(LOCAL.chain_id, settler.payer)
     shown = {"challenge_id": challenge, "realm": REALM, "request": request, "source": source, "hash": tx_hash}
     program = [str(environment("mpp") / "python"), str(VERIFIER), node.url, json.dumps(shown)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

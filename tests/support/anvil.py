@@ -24,7 +24,8 @@ DEV_KEYS = (
 """The keys that every anvil funds; everybody knows them."""
 
 _LOCAL_BINARY = Path(__file__).parents[1] / "node_modules" / ".bin" / "anvil"
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
+_PATIENCE_SECONDS = 60.0  # of a machine on which much else runs
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Anvil:
         """Call the node; fail with what it says."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         request = Request(self.url, body, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=10) as response:
+        with urlopen(request, timeout=_PATIENCE_SECONDS) as response:
             answer = json.loads(response.read())
         assert "result" in answer, f"{method}: {answer}"
         return answer["result"]

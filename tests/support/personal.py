@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from p402.collector.privacy.suppression_file import SuppressionFile
 from p402.collector.storage.access_log import AccessLog
 from p402.collector.storage.disclosures import Disclosures
@@ -20,6 +22,7 @@ from p402.collector.storage.holds import Holds, StoredHold
 from p402.collector.storage.receipt_reviews import ReceiptReviews
 from p402.collector.storage.usage import SqlUsage
 from p402.collector.usage.roll_up import UsageRollUp
+from p402.receipts import leaf_hash
 from p402.vocabulary import Attribution
 from support.clock import CountingIds, FakeClock
 from support.databases import Kept
@@ -152,3 +155,22 @@ def _text(value: object) -> str:
     if isinstance(value, bytes | memoryview):
         return bytes(value).decode("utf-8", errors="replace")
     return str(value)
+
+
+def call(employee: str | None, session: str | None, **levels: str) -> ASpan:
+    """A call of somebody in a session."""
+    named = {f"p402.{level}": value for level, value in levels.items()}
+    return ASpan.of({"p402.employee": employee, "p402.session": session, **named})
+
+
+@pytest.fixture
+async def personal(tmp_path: Path) -> AsyncIterator[PersonalBooks]:
+    """Books about people, empty."""
+    async with personal_books(tmp_path) as books:
+        yield books
+
+
+def chain_is_whole(entries: list[dict[str, Any]], rows: list[tuple[Any, ...]]) -> bool:
+    """Whether each entry names the leaf hash of the one before it."""
+    leaves = [leaf_hash(bytes(body)).hex() for (body,) in rows]
+    return [entry["prev"] for entry in entries] == ["0" * 64, *leaves[:-1]]

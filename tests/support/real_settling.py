@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from p402.collector.settlement.mpp_client import MppClient
 from p402.collector.settlement.ports import Settlement
 from p402.collector.settlement.rules import SettlementRules
 from p402.collector.storage.settlements import SqlSettlements
@@ -35,7 +36,10 @@ async def settling_on(
     at: TempoNetwork = replace(LOCAL, rpc_url=node.url, **network)
     settler = TempoSettler(at, key, payer)
     async with open_books(folder, clock) as books:
-        yield Settling(books, node, settler, SqlSettlements(books.database, books.signers), rules)
+        payee = MppClient()
+        store = SqlSettlements(books.database, books.signers)
+        yield Settling(books, node, settler, store, rules, payee=payee)
+        await payee.close()
     await settler.close()
 
 

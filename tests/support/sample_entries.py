@@ -10,6 +10,7 @@ from typing import Any
 from p402.receipts import (
     ClosedBy,
     Entry,
+    EntryPlace,
     HoldAction,
     ReviewAction,
     RotationReason,
@@ -123,7 +124,7 @@ def signed(log: SampleLog, size: int) -> str:
 def _append(log: SampleLog, make: Callable[..., Entry], **members: Any) -> None:
     seq = len(log.entries)
     issued_at = NINE + timedelta(hours=1, minutes=seq)
-    log.append(make(organisation="acme", seq=seq, prev=log.prev, issued_at=issued_at, **members))
+    log.append(make(EntryPlace(organisation="acme", seq=seq, prev=log.prev, issued_at=issued_at), **members))
 
 
 def _append_correction(log: SampleLog, corrected: SealedReceipt) -> None:
@@ -131,11 +132,8 @@ def _append_correction(log: SampleLog, corrected: SealedReceipt) -> None:
     log.append(
         seal_receipt(
             [sample_charge(0)],
-            organisation="acme",
-            seq=seq,
-            prev=log.prev,
+            EntryPlace(organisation="acme", seq=seq, prev=log.prev, issued_at=NINE + timedelta(hours=1, minutes=seq)),
             receipt_id=f"rcpt_{seq:026d}",
-            issued_at=NINE + timedelta(hours=1, minutes=seq),
             closed_by=ClosedBy.API,
             content_mode="metadata",
             verified_through=Level.DEPARTMENT,

@@ -23,6 +23,7 @@ from p402.receipts import (
     Checkpoint,
     ClosedBy,
     Entry,
+    EntryPlace,
     MemoTransfer,
     PaidElsewhere,
     SealedReceipt,
@@ -120,11 +121,8 @@ class SampleLog:
         seq = len(self.entries)
         receipt = seal_receipt(
             charges or (sample_charge(seq),),
-            organisation="acme",
-            seq=seq,
-            prev=self.prev,
+            EntryPlace(organisation="acme", seq=seq, prev=self.prev, issued_at=NINE + timedelta(hours=1, minutes=seq)),
             receipt_id=f"rcpt_{seq:026d}",
-            issued_at=NINE + timedelta(hours=1, minutes=seq),
             closed_by=ClosedBy.API,
             content_mode="metadata",
             verified_through=Level.DEPARTMENT,

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from p402.collector.settlement.mpp import MppPayee, MppPayer
+from p402.collector.settlement.mpp_client import MppClient
 from p402.collector.settlement.ports import KeptTransaction, Settlement
 from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.rules import SettlementRule, SettlementRules, Triggers
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.chain_checks import SqlChainChecks
 from p402.collector.storage.leaders import Leadership
+from p402.collector.storage.mpp_payments import SqlMppPayments
 from p402.collector.storage.settlements import SqlSettlements, settlements_page
 from p402.receipts import SettlementMode
 from p402.vocabulary import Money, new_id
@@ -44,6 +47,13 @@ class Settling:
     store: Any
     rules: SettlementRules = ANCHOR_ALL
     triggers: Triggers = TRIGGERS
+    payee: MppPayee = field(default_factory=MppClient)
+    """What calls payees that speak MPP."""
+    payments: Any = None
+    """Where it is kept what they said."""
+
+    def __post_init__(self) -> None:
+        self.payments = self.payments or SqlMppPayments(self.books.database)
 
     @property
     def worker(self) -> SettlementWorker:
@@ -55,6 +65,7 @@ class Settling:
             leadership,
             self.settler,
             self.reconciler,
+            MppPayer(self.payments, self.payee, self.settler, self.rules, books.clock),
             self.rules,
             self.triggers,
             books.metrics,
@@ -107,6 +118,10 @@ class Settling:
         [settlement] = await self.settlements()
         return settlement
 
+    async def only_of(self, settlement: Settlement) -> Settlement:
+        """A settlement as it is now."""
+        return next(it for it in await self.settlements() if it.settlement_id == settlement.settlement_id)
+
     def log(self, organisation: str = "acme") -> list[str]:
         """The types of the log's entries."""
         return [entry["type"] for entry in self.books.entries(organisation)]
@@ -128,3 +143,4 @@ async def settling(
         opened = Settling(books, chain, settler, SqlSettlements(books.database, books.signers))
         settler.before_sending = opened._is_stored
         yield opened
+        await opened.payee.close()

@@ -14,6 +14,7 @@ from p402.receipts import (
     leaf_hash,
     open_checkpoint,
     parse_bundle,
+    parse_checkpoint,
     parse_proof,
     verify,
     verify_inclusion,
@@ -120,6 +121,28 @@ async def test_the_bundle_is_all_that_an_auditor_needs(server: Server) -> None:
     report = verify(answer.body, Trust((await vkey(server),)))
     assert not [check for check in report.checks if check.status is Status.FAILED]
     assert len(parse_bundle(answer.body).receipts[0].disclosures) == 2
+
+
+async def test_a_bundle_of_today_is_checked_against_a_checkpoint_of_yesterday(server: Server) -> None:
+    ids = await sealed(server, 5)
+    three = (await server.get("/v1/checkpoints?organisation=acme")).json["checkpoints"][2]
+    pinned = parse_checkpoint(three["checkpoint"])
+    answer = await server.get(f"/v1/receipts/{ids[1]}.json?checkpoint={pinned.size}")
+    proof = parse_proof(parse_bundle(answer.body).receipts[0].proof)
+    assert proof.checkpoint == three["checkpoint"]
+    report = verify(answer.body, Trust((await vkey(server),), checkpoints=(pinned,)))
+    assert not [check for check in report.checks if check.status is Status.FAILED]
+    assert any("you pinned at 3 entries is this one" in check.sentence for check in report.checks)
+
+
+async def test_a_checkpoint_without_the_receipt_or_that_nobody_signed_is_named(server: Server) -> None:
+    ids = await sealed(server, 3)
+    before = await server.get(f"/v1/receipts/{ids[2]}.json?checkpoint=2")
+    assert before.status == 400
+    assert "entry 2 of the log, and so not among its first 2" in json.dumps(before.json)
+    unsigned = await server.get(f"/v1/receipts/{ids[0]}.json?checkpoint=9")
+    assert (unsigned.status, "had 9 entries" in unsigned.json["detail"]) == (404, True)
+    assert (await server.get(f"/v1/receipts/{ids[0]}.json?checkpoint=0")).status == 400
 
 
 async def test_receipts_come_in_pages_in_the_order_of_the_log(server: Server) -> None:

@@ -71,6 +71,9 @@ async def test_settlements_come_in_pages_and_by_state(settled: Server) -> None:
     settlement_id = await plan(settled, "acme")
     page = (await ask(settled, "GET", "/v1/settlements?organisation=acme&limit=1")).json
     assert page["next_after"].endswith(settlement_id)
+    for asked in ("unconfirmed=true", "in_doubt=true"):
+        assert (await ask(settled, "GET", f"/v1/settlements?organisation=acme&{asked}")).json["settlements"] == []
+    assert (await ask(settled, "GET", "/v1/settlements?organisation=acme&unconfirmed=false")).json["settlements"]
     rest = (await ask(settled, "GET", f"/v1/settlements?organisation=acme&after={page['next_after']}")).json
     assert rest == {"settlements": [], "next_after": None}
     for state, count in (("planned", 1), ("final", 0)):

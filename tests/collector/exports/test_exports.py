@@ -35,7 +35,7 @@ async def test_an_export_says_how_far_it_is_and_where_its_files_are(server: Serv
     assert listed == export
 
 
-@pytest.mark.parametrize("kind", ["bundle", "ndjson", "csv", "charges-csv", "focus", "evidence"])
+@pytest.mark.parametrize("kind", ["bundle", "ndjson", "csv", "charges-csv", "focus", "ocsf", "pdf", "evidence"])
 async def test_the_manifest_vouches_for_every_file(server: Server, kind: str) -> None:
     key = await server.key("exports", "holds", "spend:read", organisation="acme")
     export, files = await exported(server, key, format=kind)

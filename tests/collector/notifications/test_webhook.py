@@ -13,10 +13,10 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 
 from p402.collector.channel_settings import ChannelSettings, WebhookSettings
-from p402.collector.notifications.addresses import is_public
 from p402.collector.notifications.events import StoredEvent
 from p402.collector.notifications.people import PeopleChannel
 from p402.collector.notifications.webhook import Webhook
+from p402.collector.outbound import is_public
 from support.receiver import Receiver, receiver
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()

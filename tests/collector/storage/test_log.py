@@ -24,6 +24,7 @@ from p402.collector.storage.log import (
 from p402.collector.storage.migrate import _config, upgrade
 from p402.receipts import (
     Entry,
+    EntryPlace,
     heartbeat_entry,
     open_checkpoint,
     parse_checkpoint,
@@ -42,7 +43,7 @@ async def books(tmp_path: Path) -> AsyncIterator[OpenBooks]:
 
 
 def beat(seq: int, prev: bytes) -> Entry:
-    return heartbeat_entry(organisation="acme", seq=seq, prev=prev, issued_at=NINE)
+    return heartbeat_entry(EntryPlace(organisation="acme", seq=seq, prev=prev, issued_at=NINE))
 
 
 async def append(books: OpenBooks, *groups: int) -> None:

@@ -22,7 +22,7 @@ async def only_file(personal: PersonalBooks, fields: frozenset[str] = FIELDS) ->
 
     def read(connection: Connection) -> ReceiptFile:
         [receipt] = receipts_page(connection, "acme", ACME, -1, 10)
-        found = receipt_file(connection, personal.disclosures, receipt.receipt_id, ACME, fields)
+        found = receipt_file(connection, personal.disclosures.vault, receipt.receipt_id, ACME, fields)
         assert found is not None
         return found
 

@@ -11,9 +11,10 @@ import binascii
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from p402.collector.outbound import callable_url
 
 __all__ = ["ChannelSettings", "EventType", "WebhookSettings"]
 
@@ -35,16 +36,7 @@ class EventType(StrEnum):
 
 
 def _address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits or not url.isprintable():
-        raise ValueError("a webhook's address looks like https://alerts.example.com/p402")
-    if parts.username is not None or parts.fragment:
-        raise ValueError("a webhook's address has no user, password or fragment")
-    return url
+    return callable_url(url, "a webhook")
 
 
 def _secret(secret: SecretStr) -> SecretStr:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from p402.collector.outbound import callable_url
 from p402.receipts import normalise_address
 from p402.vocabulary import Permanent, is_valid_id
 
@@ -36,6 +37,10 @@ def _organisation(text: str) -> str:
     return text
 
 
+def _payee_url(url: str | None) -> str | None:
+    return None if url is None else callable_url(url, "a payee")
+
+
 AnAddress = Annotated[str, AfterValidator(_address)]
 
 
@@ -47,10 +52,17 @@ class SettlementSettings(BaseModel):
     organisation: Annotated[str, AfterValidator(_organisation)]
     mode: ModeName
     payee: AnAddress | None = None
+    payee_url: Annotated[str | None, AfterValidator(_payee_url)] = None
+    """Where a payee that speaks MPP says how it is to be paid; it is still the `payee` that is paid."""
+    allow_private: bool = False
     minimum_payout_usd: MinimumPayout = LEAST_PAYOUT
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if (self.mode == "pay") != (self.payee is not None):
             raise ValueError("mode pay needs a payee, and the other modes have none")
+        if self.payee_url is not None and self.payee is None:
+            raise ValueError("payee_url says how the payee is paid: mode pay, with the address as payee")
+        if self.allow_private and self.payee_url is None:
+            raise ValueError("allow_private is about payee_url")
         return self

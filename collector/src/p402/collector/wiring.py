@@ -74,6 +74,8 @@ from p402.collector.sessions.track import SessionRules
 from p402.collector.sessions.upkeep import LogKeeper
 from p402.collector.settings import Settings
 from p402.collector.settlement.connect import connect, rules_of, triggers_of
+from p402.collector.settlement.mpp import MppPayer
+from p402.collector.settlement.mpp_client import MppClient
 from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.worker import SettlementWorker
 from p402.collector.storage.alerts import SqlBudgetWatch
@@ -94,6 +96,7 @@ from p402.collector.storage.lease_expiry import lease_count, lease_expiry
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.log_upkeep import SqlLogs
 from p402.collector.storage.migrate import upgrade
+from p402.collector.storage.mpp_payments import SqlMppPayments
 from p402.collector.storage.outbox import SqlDeliveries
 from p402.collector.storage.personal_data import PersonalData, build_privacy
 from p402.collector.storage.policies import Policies
@@ -184,7 +187,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
 
     settled = _settlement(settings, database, signers, authenticator, metrics, clock, ids)
     typesetter = Typesetter()
-    taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, clock, ids)
+    taken_away = _exports(settings, database, privacy, prices, authenticator, typesetter, settled.network, clock, ids)
 
     async def close() -> None:
         await taken_away.worker.close()
@@ -455,6 +458,7 @@ def _settlement(
         Leadership(database, "settlement", ids("clt", clock.now()), clock),
         settler,
         reconciler,
+        MppPayer(SqlMppPayments(database), MppClient(), settler, rules, clock),
         rules,
         triggers_of(settings),
         metrics,
@@ -480,6 +484,7 @@ def _exports(
     prices: PriceBook,
     authenticator: Authenticator,
     typesetter: Typesetter,
+    network: TempoNetwork | None,
     clock: Clock,
     ids: IdFactory,
 ) -> _Exports:
@@ -500,7 +505,7 @@ def _exports(
 
     folder = ExportFolder(settings.exports_folder)
     worker = ExportWorker(
-        SqlExports(database, export_pages(privacy.vault, find_card, markups), privacy.disclosures),
+        SqlExports(database, export_pages(privacy.vault, find_card, markups, network), privacy.disclosures),
         folder,
         Leadership(database, "exports", ids("clt", clock.now()), clock),
         clock,

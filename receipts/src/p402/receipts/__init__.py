@@ -21,28 +21,14 @@ from p402.receipts._charges import charge_line, charges_digest
 from p402.receipts._commitment import Commitment, commit, new_salt, open_disclosure
 from p402.receipts._describe import describe
 from p402.receipts._entry import (
+    MAX_COMMITTED_TEXT,
     MAX_ENTRY_BYTES,
     NO_PREVIOUS,
     CommittedEntry,
     Entry,
-    entry_header,
+    EntryPlace,
     seal_entry,
     settlement_entry,
-)
-from p402.receipts._entry_types import (
-    MAX_COMMITTED_TEXT,
-    MAX_ERASED_DIGESTS,
-    HoldAction,
-    ReviewAction,
-    RotationReason,
-    access_log_digest,
-    access_log_entry,
-    erasure_entry,
-    heartbeat_entry,
-    hold_entry,
-    key_rotation_entry,
-    period_close_entry,
-    review_entry,
 )
 from p402.receipts._note import (
     Checkpoint,
@@ -53,12 +39,35 @@ from p402.receipts._note import (
     parse_checkpoint,
     sign_checkpoint,
 )
+from p402.receipts._personal_entries import (
+    MAX_ERASED_DIGESTS,
+    HoldAction,
+    ReviewAction,
+    erasure_entry,
+    hold_entry,
+    review_entry,
+)
 from p402.receipts._pins import read_checkpoint, read_keys
 from p402.receipts._proof import LogProof, format_proof, parse_proof
 from p402.receipts._receipt import CONTENT_MODES, CORRECTION_TYPE, RECEIPT_TYPE, ClosedBy, SealedReceipt, seal_receipt
 from p402.receipts._report import Check, Link, Outcome, Report, Status
-from p402.receipts._statement import Anchor, PaidElsewhere, SettlementMode, SettlementStatement, normalise_address
+from p402.receipts._statement import (
+    Anchor,
+    PaidElsewhere,
+    SettlementMode,
+    SettlementStatement,
+    mpp_payment_id,
+    normalise_address,
+)
 from p402.receipts._transfer import TRANSFER_WITH_MEMO, ChainLog, MemoTransfer, TransactionReceipt
+from p402.receipts._upkeep_entries import (
+    RotationReason,
+    access_log_digest,
+    access_log_entry,
+    heartbeat_entry,
+    key_rotation_entry,
+    period_close_entry,
+)
 from p402.receipts._verify import Trust, verify
 from p402.receipts.merkle import (
     EMPTY_ROOT,
@@ -99,6 +108,7 @@ __all__ = [
     "Commitment",
     "CommittedEntry",
     "Entry",
+    "EntryPlace",
     "GetNode",
     "HoldAction",
     "Link",
@@ -128,7 +138,6 @@ __all__ = [
     "commit",
     "consistency_proof",
     "describe",
-    "entry_header",
     "erasure_entry",
     "errors",
     "format_proof",
@@ -139,6 +148,7 @@ __all__ = [
     "leaf_hash",
     "make_bundle",
     "merkle",
+    "mpp_payment_id",
     "new_salt",
     "normalise_address",
     "open_checkpoint",

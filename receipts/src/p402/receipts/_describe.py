@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from p402.receipts._canonical import member
+from p402.receipts._contents import check_contents
 from p402.receipts.errors import Malformed
 
 __all__ = ["describe", "knows"]
@@ -74,7 +75,8 @@ def describe(body: Mapping[str, Any]) -> str:
     """Say what a decoded entry is about, in ASCII.
 
     Raises:
-        Malformed: if it lacks a member that its type has, or has one of another type or one too many (FORMAT.md §3).
+        Malformed: if it lacks a member that its type has, or has one of another type or one too many, or if what stands in
+            them, at any depth, is not what it must be (FORMAT.md §3).
     """
     for name, kind in _COMMON.items():
         member(body, name, kind)
@@ -83,6 +85,7 @@ def describe(body: Mapping[str, Any]) -> str:
     members = _MEMBERS.get(body["type"])
     if members is not None:
         _check_members(body, members)
+    check_contents(body)
     place = f"entry {body['seq']} of {_plain(body['organisation'])}, {_plain(body['issued_at'])}"
     if members is None:
         return f"a {_plain(body['type'])}, {place}; this release does not know what its members mean"

@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 
 from p402.receipts._chain import ChainReader
 from p402.receipts._statement import Anchor, SettlementStatement
-from p402.receipts._transfer import MemoTransfer, TransactionReceipt
+from p402.receipts._transfer import TRANSFER_WITH_MEMO, MemoTransfer, TransactionReceipt, address_topic
 from p402.receipts.errors import AnchorRefuted, ChainUnavailable
 from p402.vocabulary import rfc3339
 
 __all__ = ["check_on_chain"]
+
+_MPP = "0xef1ed71201"
+"""What memos begin with that are bound to a challenge of MPP, version 1."""
 
 
 def check_on_chain(
@@ -40,11 +43,12 @@ def check_on_chain(
     if receipt is None or receipt.tx_hash != anchor.tx_hash:
         raise AnchorRefuted(f"The chain knows no transaction {anchor.tx_hash!a}.")
     _check_transfer(statement, memo, anchor, receipt)
+    beside = _mpp_payment(statement, receipt)
     _check_block(anchor, chain)
     when = rfc3339(datetime.fromtimestamp(anchor.block_timestamp, UTC))
     return (
         f"Finalized in block {anchor.block_number} of chain {chain_id} at {when}: {statement.payer} paid "
-        f"{statement.payee} {statement.amount_micro_usd} µUSD in {statement.token}, transaction {receipt.tx_hash}."
+        f"{statement.payee} {statement.amount_micro_usd} µUSD in {statement.token}, transaction {receipt.tx_hash}.{beside}"
     )
 
 
@@ -62,6 +66,22 @@ def _check_transfer(statement: SettlementStatement, memo: bytes, anchor: Anchor,
         raise AnchorRefuted("The transaction was reverted: nothing was paid and no memo recorded.")
     if not any(log.index == anchor.log_index and transfer.is_proved_by(log) for log in receipt.logs):
         raise AnchorRefuted("The transaction holds no transfer with this token, payer, payee, amount and memo.")
+
+
+def _mpp_payment(statement: SettlementStatement, receipt: TransactionReceipt) -> str:
+    """Find the payment that the same transaction made in a way of MPP, if the statement says that it did."""
+    if statement.mpp_payment is None:
+        return ""
+    payee, amount = statement.mpp_payment
+    begin = (TRANSFER_WITH_MEMO, address_topic(statement.payer), address_topic(payee))
+    for log in receipt.logs:
+        its_memo = log.topics[3] if len(log.topics) == len(begin) + 1 else ""
+        is_payment = log.address == statement.token and log.topics[:3] == begin and log.data == f"0x{amount:064x}"
+        if is_payment and its_memo.startswith(_MPP):
+            return f" The same transaction paid {payee} {amount} µUSD, for a challenge of MPP."
+    raise AnchorRefuted(
+        f"The transaction does not pay {payee} {amount} µUSD for a challenge of MPP, as the statement says."
+    )
 
 
 def _check_block(anchor: Anchor, chain: ChainReader) -> None:

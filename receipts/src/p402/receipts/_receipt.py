@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 from p402.receipts._charges import summarise
 from p402.receipts._commitment import commit, new_salt
-from p402.receipts._entry import CommittedEntry, entry_header, seal_entry
+from p402.receipts._entry import CommittedEntry, EntryPlace, seal_entry
 from p402.receipts.errors import NotSealable
 from p402.vocabulary import Attribution, Charge, Level, is_valid_id, rfc3339
 
@@ -39,12 +38,9 @@ class SealedReceipt(CommittedEntry):
 
 def seal_receipt(
     charges: Sequence[Charge],
+    place: EntryPlace,
     *,
-    organisation: str,
-    seq: int,
-    prev: bytes,
     receipt_id: str,
-    issued_at: datetime,
     closed_by: ClosedBy,
     content_mode: str,
     verified_through: Level | None,
@@ -57,11 +53,8 @@ def seal_receipt(
 
     Args:
         charges: In the order in which they were recorded; all with the same attribution.
-        organisation: Whose log this is for.
-        seq: The receipt's place in that log, counted from 0.
-        prev: Leaf hash of the entry before it; `NO_PREVIOUS` for the first.
+        place: Where in which log, and when.
         receipt_id: For example ``rcpt_01JDC2W0V8H3QK6M4T9ZRX5B7E``.
-        issued_at: Now.
         closed_by: What ended the session.
         content_mode: What was captured of prompts and outputs: one of `CONTENT_MODES`.
         verified_through: The deepest level that the key or a trusted claim vouches for; below it the
@@ -74,7 +67,7 @@ def seal_receipt(
     Raises:
         NotSealable: if the arguments contradict each other or the receipt would be larger than 64 KiB.
     """
-    attribution = _shared_attribution(charges, organisation)
+    attribution = _shared_attribution(charges, place.organisation)
     if part < 1 or (part == 1) != (supplements is None):
         raise NotSealable(
             f"Part {part} of a session {'supplements no' if part == 1 else 'names the first part as the'} receipt."
@@ -87,13 +80,7 @@ def seal_receipt(
     commitments = [commit(name, value, make_salt()) for name, value in personal.items() if value is not None]
     entry = seal_entry(
         {
-            **entry_header(
-                CORRECTION_TYPE if correction else RECEIPT_TYPE,
-                organisation=organisation,
-                seq=seq,
-                prev=prev,
-                issued_at=issued_at,
-            ),
+            **place.header(CORRECTION_TYPE if correction else RECEIPT_TYPE),
             "receipt_id": receipt_id,
             "session": {
                 "opened_at": rfc3339(min(charge.started_at for charge in charges)),

@@ -18,7 +18,7 @@ from p402.receipts._note import Checkpoint
 from p402.receipts.errors import Malformed, NotSealable
 from p402.vocabulary import NANO_PER_MICRO, Money, is_valid_id, rfc3339
 
-__all__ = ["Anchor", "PaidElsewhere", "SettlementMode", "SettlementStatement", "normalise_address"]
+__all__ = ["Anchor", "PaidElsewhere", "SettlementMode", "SettlementStatement", "mpp_payment_id", "normalise_address"]
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _KIND = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -70,6 +70,11 @@ class Anchor:
     """Seconds since 1970, as the block says."""
     log_index: int
     """Of the TransferWithMemo log within the block."""
+
+
+def mpp_payment_id(payee: str, settlement_id: str) -> str:
+    """Name a payment that the transaction of a settlement makes to a payee that speaks MPP."""
+    return f"{payee}:{settlement_id}"
 
 
 def normalise_address(text: str) -> str:
@@ -153,6 +158,18 @@ class SettlementStatement:
         places = [(item.kind, item.id) for item in self.paid_elsewhere]
         if places != sorted(set(places)):
             raise NotSealable("Payments elsewhere are sorted by kind and id, and each is named once.")
+
+    @property
+    def mpp_payment(self) -> tuple[str, int] | None:
+        """Payee and micro-dollars that the settlement's own transaction pays in a way of MPP, beside the transfer with the memo.
+
+        It stands among what is paid elsewhere, as of kind ``mpp``, under `mpp_payment_id`.
+        """
+        for item in self.paid_elsewhere:
+            payee, _, settlement_id = item.id.partition(":")
+            if item.kind == "mpp" and settlement_id == self.settlement_id and _ADDRESS.fullmatch(payee):
+                return payee, item.amount.to_micro_usd()[0]
+        return None
 
     def canonical(self) -> bytes:
         """Encode the statement; this is what is published, stored and hashed."""

@@ -368,9 +368,10 @@ def _check_naming(
     named = Checkpoint.parse(statement.checkpoint)
     if named.origin == checkpoint.origin and states.are_one_log(named.size, checkpoint.size):
         if body["seq"] < named.size:
+            which = "an earlier" if named.size < checkpoint.size else "a later"
             return (
                 True,
-                f"{statement.settlement_id} names an earlier state of that log, {named.size} entries, with this one.",
+                f"{statement.settlement_id} names {which} state of that log, {named.size} entries, with this one.",
             )
         raise Malformed(
             f"The statement is about the first {named.size} entries of the log; this is entry {body['seq']}."

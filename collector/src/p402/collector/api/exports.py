@@ -25,6 +25,7 @@ from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
 from p402.collector.storage.exports import TooManyExports, export_by_id, exports_page, request_export
+from p402.collector.storage.log import checkpoint_at
 from p402.exporters.documents.manifest import ManifestFile
 from p402.vocabulary import Attribution, Clock, IdFactory, Level, rfc3339
 
@@ -57,9 +58,9 @@ class ExportBody(BaseModel):
     project: NodeId | None = None
     client: NodeId | None = None
     employee: Annotated[NodeId | None, Field(description="Needs the scope `receipts:personal`.")] = None
-    model: Annotated[NodeId | None, Field(description="Only charges of this model; for `charges-csv` and `focus`.")] = (
-        None
-    )
+    model: Annotated[
+        NodeId | None, Field(description="Only charges of this model; for `charges-csv`, `focus` and `ocsf`.")
+    ] = None
     after_seq: Annotated[
         _Seq | None,
         Field(
@@ -72,12 +73,24 @@ class ExportBody(BaseModel):
         Field(max_length=2, description="Personal fields to disclose; needs the scope `receipts:personal`."),
     ] = []
 
+    checkpoint: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=2**53,
+            description="Size of a signed checkpoint, such as one that you pinned: proofs lead to it, and what came later is "
+            "left out. For formats of receipts; default: the newest.",
+        ),
+    ] = None
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.from_ and self.to and self.from_ >= self.to:
             raise ValueError("to must be later than from")
         if self.model is not None and not self.format.is_of_charges:
-            raise ValueError("model goes with the formats charges-csv and focus: a receipt may be of several models")
+            raise ValueError("model goes with charges-csv, focus and ocsf: a receipt may be of several models")
+        if self.checkpoint is not None and self.format.is_of_charges:
+            raise ValueError("checkpoint goes with the formats of receipts: charges have no place in the log")
         return self
 
 
@@ -158,7 +171,7 @@ class ExportsApi:
         """Give the routes; the README's table is checked against them."""
         return routes_of(self)
 
-    @endpoint("POST /v1/exports", scope="exports", answers={202: ExportView}, problems=(409,), sends=("Location",))
+    @endpoint("POST /v1/exports", scope="exports", answers={202: ExportView}, problems=(404, 409), sends=("Location",))
     async def create(self, caller: Caller, body: ExportBody) -> web.Response:
         """Ask for an export; it is made in the background, a small one at once.
 
@@ -184,6 +197,7 @@ class ExportsApi:
             after_seq=body.after_seq,
             before_seq=body.before_seq,
             disclose=tuple(sorted(set(body.disclose))),
+            checkpoint=body.checkpoint,
         )
         if request.disclose or body.employee is not None:
             principal.require(_PERSONAL)
@@ -194,6 +208,11 @@ class ExportsApi:
         now = self.clock.now()
 
         def change(connection: Connection) -> Export:
+            size = request.checkpoint
+            if size is not None and checkpoint_at(connection, caller.organisation, size) is None:
+                raise NotFound(
+                    f"No checkpoint was signed when the log had {size} entries: /v1/checkpoints lists those that were."
+                )
             return request_export(connection, request, principal.actor, self.ids, now)
 
         try:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
@@ -15,24 +13,15 @@ from p402.collector.api.auth import Authenticator, reader_of
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.problem import NotFound
 from p402.collector.api.query import Flag, Query
-from p402.collector.api.receipts import receipt_bundle
 from p402.collector.api.typesetting import Typesetter
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import FIELDS, Disclosures
-from p402.collector.storage.receipt_documents import Fate, OtherReceipt, ReceiptFile, receipt_file
-from p402.exporters.documents.pdf import SOFTWARE, Hidden, Receipt, RelatedReceipt, ReviewStep, render_receipt
-from p402.receipts import CORRECTION_TYPE
+from p402.collector.storage.receipt_documents import receipt_file
+from p402.collector.storage.receipt_sheets import sheet_of
+from p402.exporters.documents.pdf import SOFTWARE, render_receipt
 from p402.receipts.settlement import TempoNetwork
-from p402.vocabulary import rfc3339
 
-__all__ = ["ReceiptDocumentsApi", "related_receipt"]
-
-_HIDDEN = {
-    Fate.KEPT: Hidden.WITHHELD,
-    Fate.ERASED: Hidden.ERASED,
-    Fate.ABSENT: Hidden.NOT_RECORDED,
-    Fate.UNCLEAR: Hidden.GONE,
-}
+__all__ = ["ReceiptDocumentsApi"]
 
 
 class DocumentQuery(Query):
@@ -77,11 +66,11 @@ class ReceiptDocumentsApi:
         principal = caller.principal
         fields = FIELDS if principal.may("receipts:personal") else frozenset[str]()
         found = await self.database.read(
-            lambda connection: receipt_file(connection, self.disclosures, receipt_id, principal.bound_to, fields)
+            lambda connection: receipt_file(connection, self.disclosures.vault, receipt_id, principal.bound_to, fields)
         )
         if found is None:
             raise NotFound(f"There is no receipt {receipt_id[:64]!r}, or this API key may not see it.")
-        receipt = _receipt(found, self.network, certified=query.certification)
+        receipt = sheet_of(found, self.network, certified=query.certification)
         etag = hashlib.sha256(f"{SOFTWARE} {receipt!r}".encode()).hexdigest()[:32]
         headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
         if any(known.value in (etag, "*") for known in request.if_none_match or ()):
@@ -91,48 +80,3 @@ class ReceiptDocumentsApi:
         await self.disclosures.note_receipts(reader, [found.receipt], found.beside)
         headers["Content-Disposition"] = 'attachment; filename="receipt.pdf"'
         return web.Response(body=made, content_type="application/pdf", headers=headers)
-
-
-def _receipt(found: ReceiptFile, network: TempoNetwork | None, *, certified: bool) -> Receipt:
-    receipt, beside = found.receipt, found.beside
-    anchor = receipt.settlement.anchor if receipt.settlement else None
-    return Receipt(
-        bundle=receipt_bundle(receipt, found.proof, beside.disclosures.get(receipt.seq, ())),
-        hidden={name: _HIDDEN[fate] for name, fate in found.fates[receipt.seq].items()},
-        reviews=tuple(_reviews(found)),
-        related=tuple(related_receipt(receipt.receipt_id, json.loads(receipt.body), other) for other in found.others),
-        explorer_url=network.explorer_tx_url(anchor.tx_hash) if anchor and network else None,
-        certified=certified,
-    )
-
-
-def _reviews(found: ReceiptFile) -> list[ReviewStep]:
-    steps = []
-    for step in found.beside.reviews.get(found.receipt.receipt_id, ()):
-        hidden = {name: _HIDDEN[fate] for name, fate in found.fates[step.seq].items()}
-        said: dict[str, str | Hidden] = {**hidden, **found.beside.opened(step.seq)}
-        steps.append(
-            ReviewStep(
-                seq=step.seq,
-                at=rfc3339(step.at),
-                action=step.action.value,
-                reviewer=said["reviewer"],
-                comment=said["comment"],
-                self_review=step.self_review,
-            )
-        )
-    return steps
-
-
-def related_receipt(receipt_id: str, body: Mapping[str, Any], other: OtherReceipt) -> RelatedReceipt:
-    """Say how another receipt of a session belongs to one, of which the body is given too."""
-    its = json.loads(other.body)
-    if its["session"]["supplements"] == receipt_id:
-        kind = "corrects this one" if its["type"] == CORRECTION_TYPE else "adds later calls to this one"
-    elif body["session"]["supplements"] == other.receipt_id:
-        kind = "is corrected by this one" if body["type"] == CORRECTION_TYPE else "this one adds later calls to it"
-    else:
-        kind = f"part {its['session']['part']} of the same session"
-    return RelatedReceipt(
-        receipt_id=other.receipt_id, seq=other.seq, kind=kind, issued_at=its["issued_at"], cost_usd=its["cost_usd"]
-    )

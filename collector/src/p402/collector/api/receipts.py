@@ -10,20 +10,30 @@ from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field
+from sqlalchemy import Connection
 
 from p402.collector.api.auth import Authenticator, reader_of
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.problem import NotFound
-from p402.collector.api.query import DIGITS, Flag, Limit, Moment, NodeId, Query
+from p402.collector.api.query import DIGITS, Flag, Limit, Moment, NodeId, Query, wrong_parameter
 from p402.collector.api.views import ReceiptPage, ReceiptView, receipt_view
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import FIELDS, Beside, Disclosures
-from p402.collector.storage.receipts import ReceiptFilter, StoredReceipt, receipt_by_id, receipt_proof, receipts_page
-from p402.receipts import BundledAnchor, BundledReceipt, make_bundle
+from p402.collector.storage.log import checkpoint_at
+from p402.collector.storage.receipt_sheets import receipt_bundle
+from p402.collector.storage.receipts import (
+    ReceiptFilter,
+    StoredReceipt,
+    anchor_tie,
+    receipt_by_id,
+    receipt_proof,
+    receipts_page,
+)
+from p402.receipts import BundledConsistency
 from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import Attribution
 
-__all__ = ["ReceiptsApi", "receipt_bundle"]
+__all__ = ["ReceiptsApi"]
 
 _IMMUTABLE = "private, max-age=31536000, immutable"
 _REVALIDATED = "private, no-cache"
@@ -64,6 +74,21 @@ class ReceiptsQuery(Query):
             reviewed=self.reviewed,
             kind=self.type,
         )
+
+
+class BundleQuery(Query):
+    """Which state of the log the proof is for."""
+
+    checkpoint: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=2**53,
+            description="Size of the signed checkpoint that the proof leads to, such as one that you pinned; default: of the "
+            "anchored one, else of the newest.",
+        ),
+        DIGITS,
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +134,18 @@ class ReceiptsApi:
         return answer
 
     @endpoint("GET /v1/receipts/{receipt_id}.json", scope="receipts:read", answers={200: dict[str, Any]})
-    async def bundle(self, caller: Caller, receipt_id: str) -> web.Response:
-        """Give everything that ``p402-verify`` needs, in one file."""
+    async def bundle(self, caller: Caller, receipt_id: str, query: BundleQuery) -> web.Response:
+        """Give everything that ``p402-verify`` needs, in one file.
+
+        With ``checkpoint`` it can be checked against one that was pinned earlier, if the receipt was in the log by then.
+        """
         receipt = await self._receipt(caller, receipt_id)
-        proof = await self.database.read(lambda connection: receipt_proof(connection, receipt))
+        proof, ties = await self.database.read(lambda connection: _proved(connection, receipt, query.checkpoint))
         shown: dict[int, tuple[str, ...]] = {}
         if caller.principal.may("receipts:personal"):
             reader = reader_of(caller.principal, "GET /v1/receipts/{receipt_id}.json")
             shown = await self.disclosures.of(reader, receipt.organisation, {receipt.seq: receipt.receipt_id})
-        bundle = receipt_bundle(receipt, proof, shown.get(receipt.seq, ()))
+        bundle = receipt_bundle(receipt, proof, shown.get(receipt.seq, ()), ties)
         return web.Response(body=bundle, content_type="application/json", charset="utf-8")
 
     @endpoint(
@@ -170,12 +198,24 @@ class ReceiptsApi:
         return await self.database.read(lambda connection: self.disclosures.beside(connection, receipts, fields=fields))
 
 
-def receipt_bundle(receipt: StoredReceipt, proof: str, disclosures: Sequence[str]) -> bytes:
-    """Write the bundle of one receipt."""
-    settlement = receipt.settlement
-    anchors = [BundledAnchor.of(settlement.statement, settlement.anchor)] if settlement and settlement.anchor else []
-    item = BundledReceipt(body=receipt.body, disclosures=tuple(disclosures), proof=proof, anchor=0 if anchors else None)
-    return json.dumps(make_bundle([item], anchors), indent=1).encode()
+def _proved(
+    connection: Connection, receipt: StoredReceipt, size: int | None
+) -> tuple[str, tuple[BundledConsistency, ...]]:
+    """Give the proof of a receipt, and what ties its checkpoint to the anchored one."""
+    if size is None:
+        return receipt_proof(connection, receipt), ()
+    if receipt.seq >= size:
+        raise wrong_parameter(
+            {
+                "checkpoint": f"the receipt is entry {receipt.seq} of the log, and so not among its first {size}: ask without "
+                f"checkpoint, and for /v1/consistency?from={size}, which ties yours to what you get"
+            }
+        )
+    if checkpoint_at(connection, receipt.organisation, size) is None:
+        raise NotFound(
+            f"No checkpoint was signed when the log had {size} entries: /v1/checkpoints lists those that were."
+        )
+    return receipt_proof(connection, receipt, size), anchor_tie(connection, receipt, size)
 
 
 def _cached(request: web.Request, body: bytes, cache_control: str) -> web.Response:

@@ -19,10 +19,12 @@ from p402.collector.api.settlement_views import (
     PaymentPage,
     PaymentView,
     ReconciliationView,
+    SettlementList,
+    SettlementView,
     discrepancy_view,
     payment_view,
+    settlement_view,
 )
-from p402.collector.api.views import SettlementList, SettlementView, settlement_view
 from p402.collector.settlement.ports import Settlement, SettlementState
 from p402.collector.settlement.reconcile import SettlementReconciler
 from p402.collector.settlement.rules import SettlementRule, SettlementRules
@@ -65,6 +67,10 @@ class SettlementsQuery(Query):
     in_doubt: Annotated[
         Flag | None,
         Field(description="Only those of which nobody has said what became of their payment, or none of them."),
+    ] = None
+    unconfirmed: Annotated[
+        Flag | None,
+        Field(description="Only those that paid a payee that speaks MPP and has not confirmed it, or none of them."),
     ] = None
 
 
@@ -159,7 +165,7 @@ class SettlementsApi:
         organisation = caller.organisation
         found = await self.database.read(
             lambda connection: settlements_page(
-                connection, organisation, query.limit, query.after, query.state, query.in_doubt
+                connection, organisation, query.limit, query.after, query.state, query.in_doubt, query.unconfirmed
             )
         )
         full = len(found) == query.limit
@@ -293,7 +299,7 @@ class SettlementsApi:
         problems=(404, 409),
     )
     async def resolve(self, caller: Caller, settlement_id: str, body: ResolutionBody) -> web.Response:
-        """Say what became of a payment in doubt; then the organisation is paid again."""
+        """Say what became of a payment in doubt, or that one which its payee does not confirm is paid; then payments go on."""
         return web.json_response(settlement_view(await self.say(caller, settlement_id, body), self.network))
 
     async def say(self, caller: Caller, settlement_id: str, body: ResolutionBody) -> Settlement:

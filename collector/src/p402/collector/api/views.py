@@ -24,13 +24,12 @@ from p402.collector.api.fields import (
     levels_view,
     shape,
 )
-from p402.collector.settlement.ports import FailureKind, Settlement, SettlementState
+from p402.collector.settlement.ports import Settlement
 from p402.collector.storage.charges import Spend
 from p402.collector.storage.disclosures import Beside
 from p402.collector.storage.receipt_reviews import ReviewStep
 from p402.collector.storage.receipts import StoredReceipt
-from p402.collector.storage.settlement_events import in_usd
-from p402.receipts import ReviewAction, SettlementMode, leaf_hash
+from p402.receipts import ReviewAction, leaf_hash
 from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import NANO_PER_MICRO, Charge, Level, Money, rfc3339
 
@@ -41,13 +40,11 @@ __all__ = [
     "ReceiptPage",
     "ReceiptView",
     "ReviewView",
-    "SettlementList",
-    "SettlementView",
     "SpendNode",
     "charge_view",
     "receipt_view",
     "review_view",
-    "settlement_view",
+    "seconds_between",
     "spend_view",
 ]
 
@@ -225,45 +222,6 @@ class ReceiptPage(TypedDict):
     next_after: int | None
 
 
-@shape
-class SettlementView(TypedDict):
-    """A settlement."""
-
-    settlement_id: Id
-    organisation: Node
-    state: SettlementState
-    problem: str | None
-    checkpoint_size: Count
-    memo: Hex32
-    statement: Json
-    failure: FailureKind | None
-    in_doubt: bool
-    """Whether a payment may have left and nobody has said what became of it."""
-    mode: SettlementMode
-    amount_usd: Usd
-    tx_hash: str | None
-    block: int | None
-    block_timestamp: int | None
-    """Seconds since 1970."""
-    explorer_url: str | None
-    fee_usd: Usd | None
-    """Its part of the transaction's fee."""
-    latency_seconds: float | None
-    """From the issue of its oldest receipt until it was seen to be final."""
-    receipts: Count | None
-    """How many it anchors."""
-    planned_at: Time
-    ended_at: Time | None
-
-
-@shape
-class SettlementList(TypedDict):
-    """Settlements, the newest first."""
-
-    settlements: list[SettlementView]
-    next_after: str | None
-
-
 def charge_view(seq: int, charge: Charge) -> ChargeView:
     """Show a charge; ``after=seq`` asks for what was recorded later."""
     usage = charge.usage
@@ -379,41 +337,14 @@ def receipt_view(receipt: StoredReceipt, network: TempoNetwork | None, beside: B
     }
 
 
-def settlement_view(settlement: Settlement, network: TempoNetwork | None) -> SettlementView:
-    """Show a settlement."""
-    anchor, statement = settlement.anchor, settlement.statement
-    fee = settlement.fee_micro_usd
-    return {
-        "settlement_id": settlement.settlement_id,
-        "organisation": settlement.organisation,
-        "state": settlement.state,
-        "problem": settlement.problem,
-        "checkpoint_size": settlement.checkpoint_size,
-        "failure": settlement.failure,
-        "in_doubt": settlement.in_doubt,
-        "mode": statement.mode,
-        "amount_usd": in_usd(statement.amount_micro_usd),
-        "memo": statement.memo().hex(),
-        "statement": json.loads(statement.canonical()),
-        "tx_hash": settlement.tx_hash,
-        "block": anchor.block_number if anchor else None,
-        "block_timestamp": anchor.block_timestamp if anchor else None,
-        "explorer_url": network.explorer_tx_url(settlement.tx_hash) if settlement.tx_hash and network else None,
-        "fee_usd": None if fee is None else in_usd(fee),
-        "latency_seconds": _seconds(settlement.first_issued_at, settlement.ended_at) if anchor else None,
-        "receipts": settlement.receipts,
-        "planned_at": rfc3339(settlement.planned_at),
-        "ended_at": None if settlement.ended_at is None else rfc3339(settlement.ended_at),
-    }
-
-
 def _share(settlement: Settlement, issued_at: str) -> ReceiptSettlement:
     fee, count = settlement.fee_micro_usd, settlement.receipts
     return {
         "fee_usd": str(Money(fee * NANO_PER_MICRO // count)) if fee is not None and count else None,
-        "latency_seconds": _seconds(datetime.fromisoformat(issued_at), settlement.ended_at),
+        "latency_seconds": seconds_between(datetime.fromisoformat(issued_at), settlement.ended_at),
     }
 
 
-def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
+def seconds_between(begin: datetime | None, end: datetime | None) -> float | None:
+    """Count the seconds between two times, if both are known."""
     return None if begin is None or end is None else round((end - begin).total_seconds(), 3)

@@ -45,6 +45,12 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         parser.add_argument(f"--{level}", metavar="ID", help=f"only of this {level}")
     parser.add_argument("--model", metavar="NAME", help="only charges of this model")
     parser.add_argument(
+        "--checkpoint",
+        type=int,
+        metavar="SIZE",
+        help="size of a signed checkpoint, such as one that you pinned: proofs lead to it, and later receipts are left out",
+    )
+    parser.add_argument(
         "--disclose",
         action="append",
         default=[],
@@ -86,6 +92,7 @@ def _wanted(parsed: argparse.Namespace) -> dict[str, Any]:
         "to": parsed.end,
         **{level: getattr(parsed, level) for level in _LEVELS},
         "model": parsed.model,
+        "checkpoint": parsed.checkpoint,
         "disclose": sorted(set(parsed.disclose)),
     }
     return {name: value for name, value in wanted.items() if value}

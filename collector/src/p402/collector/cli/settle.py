@@ -160,19 +160,24 @@ def _status(parsed: argparse.Namespace) -> int:
     remote = remote_of(parsed)
     doubtful = remote.get("/v1/settlements", in_doubt="true", limit="100")["settlements"]
     newest = remote.get("/v1/settlements", limit="20")["settlements"]
-    listed = newest + [settlement for settlement in doubtful if settlement not in newest]
+    unconfirmed = remote.get("/v1/settlements", unconfirmed="true", limit="100")["settlements"]
+    listed = newest + [settlement for settlement in (*doubtful, *unconfirmed) if settlement not in newest]
     checked = remote.get("/v1/settlements/reconciliation", limit="20")
     for settlement in listed:
         place = settlement["explorer_url"] or settlement["tx_hash"] or ""
         doubt = " (in doubt: say `p402 settle resolve`)" if settlement["in_doubt"] else ""
         what = " ".join((settlement["settlement_id"], settlement["mode"], f"${settlement['amount_usd']}", place))
+        if settlement in unconfirmed:
+            doubt = " (paid, and not confirmed by the payee)"
         _say_field(settlement["state"].capitalize(), what + doubt)
         if settlement["problem"]:
             _say_field("", settlement["problem"])
+        if settlement in unconfirmed and settlement["mpp"]["refusal"]:
+            _say_field("", settlement["mpp"]["refusal"])
     if checked["checked_at"]:
         _say_field("Reconciled", f"through block {checked['last_block']} at {checked['checked_at']}")
     _show_differences(checked)
-    return int(bool(checked["discrepancies"] or doubtful))
+    return int(bool(checked["discrepancies"] or doubtful or unconfirmed))
 
 
 async def _on_chain(settings: Settings) -> list[tuple[str, str]]:

@@ -15,9 +15,7 @@ from sqlalchemy import Connection
 from p402.collector.api.auth import Principal, reader_of
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.problem import NotFound
-from p402.collector.api.receipt_documents import related_receipt
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi, ReviewBody
-from p402.collector.api.receipts import receipt_bundle
 from p402.collector.api.views import ReceiptView, receipt_view
 from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.shell import HTML, Shell
@@ -29,6 +27,7 @@ from p402.collector.storage.log import Signers, entry_body
 from p402.collector.storage.log_keys import keys_of_log
 from p402.collector.storage.receipt_documents import ReceiptFile, receipt_file
 from p402.collector.storage.receipt_ledger import ledger_digest
+from p402.collector.storage.receipt_sheets import receipt_bundle, related_receipt
 from p402.collector.storage.receipts import StoredReceipt, receipt_by_id, receipt_proof
 from p402.exporters.documents.pdf import RelatedReceipt
 from p402.receipts import ChainReader, Checkpoint, PinnedKey, Status, parse_checkpoint, parse_proof
@@ -195,7 +194,7 @@ class ReceiptPage:
                 PinnedKey(key.vkey, key.since_size, key.last_size) for key in noted if signer.find(key.vkey) is not None
             ]
             try:
-                file = receipt_file(connection, self._disclosures, receipt_id, principal.bound_to, fields)
+                file = receipt_file(connection, self._disclosures.vault, receipt_id, principal.bound_to, fields)
                 assert file is not None, "it was there a moment ago"
                 view = receipt_view(stored, self._network, file.beside)
                 body = json.loads(stored.body)

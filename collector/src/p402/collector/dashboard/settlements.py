@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.problem import Conflict
+from p402.collector.api.settlement_views import settlement_view
 from p402.collector.api.settlements import AcknowledgementBody, ResolutionBody, SettlementsApi
-from p402.collector.api.views import settlement_view
 from p402.collector.dashboard.format import total
 from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.places import cursor_of

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from p402.collector.exports.archive import archive_directory
 from p402.collector.exports.ports import Written
 from p402.vocabulary import Permanent, Transient
 
@@ -122,6 +123,21 @@ class ExportFolder:
                     entry.compress_type = zipfile.ZIP_DEFLATED
                     with packed.open(entry, "w", force_zip64=True) as into, self.file(export_id, name).open("rb") as of:
                         shutil.copyfileobj(of, into, _CHUNK)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close_archive(self, export_id: str, name: str, end: int) -> None:
+        """Write the directory of an archive after its files, which end at a place; doing it again changes nothing.
+
+        Raises:
+            ArchiveDamaged: if there are no such files.
+            FilesUnavailable: when it cannot be written.
+        """
+        with _telling(), _open(self.file(export_id, name)) as file:
+            directory = archive_directory(file, end)
+            file.seek(end)
+            file.write(directory)
+            file.truncate()
             file.flush()
             os.fsync(file.fileno())
 

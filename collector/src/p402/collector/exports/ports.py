@@ -10,6 +10,7 @@ from typing import Protocol
 
 from p402.exporters.documents.csv_lines import Cell
 from p402.exporters.documents.manifest import ManifestFile
+from p402.exporters.documents.pdf import Receipt
 from p402.exporters.documents.posted import PostedCharge
 from p402.exporters.documents.receipt_lines import ExportedReceipt
 from p402.vocabulary import Attribution
@@ -48,6 +49,10 @@ class ExportFormat(StrEnum):
     """Receipts for a spreadsheet."""
     CHARGES_CSV = "charges-csv"
     """Charges for a spreadsheet."""
+    OCSF = "ocsf"
+    """Charges as OCSF events, one a line, for a SIEM."""
+    PDF = "pdf"
+    """Receipts as documents, one PDF/A-3b each, in one ZIP file."""
     FOCUS = "focus"
     """Charges as FOCUS Cost and Usage."""
     EVIDENCE = "evidence"
@@ -56,7 +61,7 @@ class ExportFormat(StrEnum):
     @property
     def is_of_charges(self) -> bool:
         """Whether it goes through the ledger, and not through the log."""
-        return self in {ExportFormat.CHARGES_CSV, ExportFormat.FOCUS}
+        return self in {ExportFormat.CHARGES_CSV, ExportFormat.FOCUS, ExportFormat.OCSF}
 
 
 class ExportState(StrEnum):
@@ -86,6 +91,8 @@ class ExportRequest:
     before_seq: int | None = None
     disclose: tuple[str, ...] = ()
     """Some of `DISCLOSABLE`."""
+    checkpoint: int | None = None
+    """Size of the signed checkpoint that proofs lead to, and beyond which nothing is covered; None: the newest."""
 
     @property
     def discloses(self) -> bool:
@@ -176,6 +183,10 @@ class Pages(Protocol):
 
     def bundle(self, after: int, limit: int) -> Bundled | None:
         """Give the next receipts as a bundle; None when there are none left."""
+        ...
+
+    def documents(self, after: int, limit: int) -> Sequence[tuple[int, str, Receipt]]:
+        """Give the next receipts as a document tells of them, each with its place in the log and its id."""
         ...
 
     def charges(self, after: int, limit: int) -> Sequence[PostedCharge]:

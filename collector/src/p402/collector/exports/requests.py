@@ -24,6 +24,7 @@ def request_value(request: ExportRequest) -> dict[str, Any]:
         "after_seq": request.after_seq,
         "before_seq": request.before_seq,
         "disclose": list(request.disclose),
+        "checkpoint": request.checkpoint,
     }
 
 
@@ -38,6 +39,7 @@ def request_of(value: Mapping[str, Any]) -> ExportRequest:
         after_seq=value["after_seq"],
         before_seq=value["before_seq"],
         disclose=tuple(value["disclose"]),
+        checkpoint=value.get("checkpoint"),  # earlier releases knew none
     )
 
 

@@ -6,19 +6,30 @@ of numbers that is kept with the export.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 
+from p402.collector.exports.archive import archived
 from p402.collector.exports.controls import CONTROLS_NAME, controls_text
 from p402.collector.exports.ports import RECORDS, Export, ExportFormat, Pages, Part, Written
 from p402.exporters.documents.charge_lines import CHARGE_COLUMNS, UNPRICED_COLUMNS, charge_cells, unpriced_cells
 from p402.exporters.documents.csv_lines import Cell, csv_line, csv_lines
 from p402.exporters.documents.focus import FOCUS_COLUMNS, focus_rows
 from p402.exporters.documents.ndjson import ndjson_lines
+from p402.exporters.documents.ocsf import ocsf_event
+from p402.exporters.documents.pdf import render_receipt
 from p402.exporters.documents.posted import PostedCharge
 from p402.exporters.documents.receipt_lines import RECEIPT_COLUMNS, receipt_cells, receipt_value
 
-__all__ = ["is_complete", "next_part"]
+__all__ = ["PDFS_NAME", "is_complete", "next_part"]
+
+PDFS_NAME = "receipts.zip"
+"""The archive of documents; its directory comes when all are in it."""
+_PDFS_AT_ONCE = 20
+"""Documents in one page: each takes a moment."""
+_PDF_COLUMNS = ("seq", "receipt_id", "file", "bytes", "sha256")
 
 _AT_ONCE = 1_000
 """Records in one page: what a restart may have to do again."""
@@ -154,6 +165,29 @@ def _focus(pages: Pages, _: Export, after: After | None) -> _Page:
     return page
 
 
+def _ocsf(pages: Pages, _: Export, after: After | None) -> _Page:
+    found = pages.charges(_number(after), _AT_ONCE)
+    seqs = [posted.seq for posted in found]
+    product = version("p402-collector")
+    page = _Page(_more(seqs), len(found), counts=_counted(found))
+    page.add("ocsf.ndjson", ndjson_lines(ocsf_event(it.seq, it.charge, product) for it in found), seqs)
+    return page
+
+
+def _pdfs(pages: Pages, _: Export, after: After | None) -> _Page:
+    found = pages.documents(_number(after), _PDFS_AT_ONCE)
+    seqs = [seq for seq, _, _ in found]
+    packed, listed = [], []
+    for seq, receipt_id, receipt in found:
+        name, document = f"{seq:08d}-{receipt_id}.pdf", render_receipt(receipt)
+        packed.append(archived(name, document))
+        listed.append((seq, receipt_id, name, len(document), hashlib.sha256(document).hexdigest()))
+    page = _Page((seqs[-1],) if len(seqs) == _PDFS_AT_ONCE else None, len(found), counts={"receipts": len(found)})
+    page.add(PDFS_NAME, b"".join(packed), seqs)
+    page.add("documents.csv", csv_lines(listed), seqs)
+    return page
+
+
 def _controls(_: Pages, export: Export, __: After | None) -> _Page:
     page = _Page(None)
     page.add(CONTROLS_NAME, controls_text(export.organisation, export.request.begin, export.request.end).encode(), [])
@@ -200,6 +234,8 @@ _SECTIONS: Mapping[ExportFormat, tuple[_Section, ...]] = {
     ExportFormat.NDJSON: (_Section(_receipts_ndjson, {"receipts.ndjson": b""}),),
     ExportFormat.CSV: (_RECEIPTS_CSV,),
     ExportFormat.CHARGES_CSV: (_Section(_charges_csv, _headed("charges.csv", CHARGE_COLUMNS)),),
+    ExportFormat.OCSF: (_Section(_ocsf, {"ocsf.ndjson": b""}),),
+    ExportFormat.PDF: (_Section(_pdfs, {PDFS_NAME: b"", **_headed("documents.csv", _PDF_COLUMNS)}),),
     ExportFormat.FOCUS: (
         _Section(_focus, {**_headed("focus.csv", FOCUS_COLUMNS), **_headed("unpriced.csv", UNPRICED_COLUMNS)}),
     ),

@@ -14,7 +14,7 @@ import structlog
 from p402.collector.exports.folder import ExportFolder, FilesGone
 from p402.collector.exports.ports import Export, ExportFormat, ExportStore, Leadership, Progress
 from p402.collector.exports.requests import request_value
-from p402.collector.exports.sections import is_complete, next_part
+from p402.collector.exports.sections import PDFS_NAME, is_complete, next_part
 from p402.exporters.documents.manifest import MANIFEST_NAME, ManifestFile, make_manifest
 from p402.exporters.documents.pdf import EvidencePack, render_evidence
 from p402.vocabulary import Clock, Money, Permanent, Transient
@@ -165,6 +165,8 @@ class ExportWorker:
 
     async def _finish(self, export: Export) -> None:
         written = export.progress.files
+        if export.request.format is ExportFormat.PDF:
+            await asyncio.to_thread(self._folder.close_archive, export.id, PDFS_NAME, written[PDFS_NAME].bytes)
         described = {name: await self._described(export, name) for name in written}
         if export.request.format is ExportFormat.EVIDENCE:
             inner = self._manifest(export, list(described.values()))

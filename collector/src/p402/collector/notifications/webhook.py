@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import datetime
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from p402.collector.channel_settings import EventType, WebhookSettings
-from p402.collector.notifications.addresses import AddressRefused, PublicResolver, is_public
 from p402.collector.notifications.events import StoredEvent, webhook_body
 from p402.collector.notifications.ports import Answer
 from p402.collector.notifications.signature import signed_headers
+from p402.collector.outbound import open_session, refuse_private_literal, why
 
 __all__ = ["Webhook"]
 
@@ -47,16 +45,14 @@ class Webhook:
             **signed_headers(event.event_id, at, body, self._secrets),
         }
         try:
-            self._refuse_private_literal()
+            refuse_private_literal(self._url, allow_private=self._allow_private)
             async with self._client().post(self._url, data=body, headers=headers, allow_redirects=False) as response:
                 status = response.status
                 response.close()
         except TimeoutError:
             return Answer(f"no answer within {_TIMEOUT_SECONDS:.0f} seconds")
-        except AddressRefused as error:
-            return Answer(str(error))
         except (aiohttp.ClientError, OSError) as error:
-            return Answer(_why(error))
+            return Answer(why(error))
         if HTTPStatus(200) <= status < HTTPStatus(300):
             return Answer()
         return Answer(f"HTTP {status}", final=status == HTTPStatus.GONE)
@@ -68,36 +64,5 @@ class Webhook:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=None if self._allow_private else PublicResolver()),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS),
-                trust_env=False,
-            )
+            self._session = open_session(_TIMEOUT_SECONDS, allow_private=self._allow_private)
         return self._session
-
-    def _refuse_private_literal(self) -> None:
-        """Refuse an address in place of a name, which no resolver sees."""
-        host = urlsplit(self._url).hostname or ""
-        try:
-            refused = not self._allow_private and not is_public(host)
-        except ValueError:
-            return
-        if refused:
-            raise AddressRefused("the address is not public; a webhook inside your network needs allow_private = true")
-
-
-def _why(error: aiohttp.ClientError | OSError) -> str:
-    """Say what went wrong, without the address: it may hold a secret."""
-    cause = error.__cause__ if isinstance(error.__cause__, AddressRefused | socket.gaierror) else None
-    if isinstance(cause, AddressRefused):
-        return str(cause)
-    if isinstance(error, aiohttp.InvalidURL):
-        return "the address cannot be called as it is written"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the name of the host cannot be resolved"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return "TLS failed"
-    if isinstance(error, OSError) and error.strerror:
-        return f"no connection: {error.strerror}"
-    return f"no connection: {type(error).__name__}"

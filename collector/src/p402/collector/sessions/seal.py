@@ -11,7 +11,7 @@ import structlog
 from p402.collector.sessions.ports import OpenPart, SessionStore
 from p402.collector.sessions.track import SessionRules
 from p402.exporters.prometheus import CollectorMetrics
-from p402.receipts import SealedReceipt, seal_receipt
+from p402.receipts import EntryPlace, SealedReceipt, seal_receipt
 from p402.vocabulary import Clock, IdFactory, Transient
 
 __all__ = ["Sealer"]
@@ -90,11 +90,8 @@ class Sealer:
         now = self._clock.now()
         return seal_receipt(
             part.charges,
-            organisation=part.organisation,
-            seq=seq,
-            prev=prev,
+            EntryPlace(organisation=part.organisation, seq=seq, prev=prev, issued_at=now),
             receipt_id=self._new_id("rcpt", now),
-            issued_at=now,
             closed_by=part.closed_by,
             part=part.part,
             supplements=part.supplements,

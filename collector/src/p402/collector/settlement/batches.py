@@ -17,7 +17,7 @@ def batches(planned: Sequence[Settlement], network: TempoNetwork, payer: str) ->
     batch: list[Settlement] = []
     payees: set[str] = set()
     for settlement in planned:
-        if settlement.alone:
+        if settlement.alone or settlement.mpp is not None:  # a payee takes a transaction for one payment only
             yield (settlement,)
             continue
         more = (payees | {settlement.statement.payee}) - {payer}

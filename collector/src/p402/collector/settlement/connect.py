@@ -61,7 +61,10 @@ def rules_of(settings: Settings) -> SettlementRules:
     """Give the rule of every organisation."""
     default = _rule(settings.settlement_mode, settings.settlement_payee, settings.settlement_minimum_payout_usd)
     own = {
-        table.organisation: _rule(table.mode, table.payee, table.minimum_payout_usd) for table in settings.settlement
+        table.organisation: _rule(
+            table.mode, table.payee, table.minimum_payout_usd, table.payee_url, allow_private=table.allow_private
+        )
+        for table in settings.settlement
     }
     return SettlementRules(default, own)
 
@@ -75,7 +78,9 @@ def triggers_of(settings: Settings) -> Triggers:
     )
 
 
-def _rule(mode: str, payee: str | None, minimum_payout: Decimal) -> SettlementRule | None:
+def _rule(
+    mode: str, payee: str | None, minimum_payout: Decimal, payee_url: str | None = None, *, allow_private: bool = False
+) -> SettlementRule | None:
     if mode == "off":
         return None
-    return SettlementRule(SettlementMode(mode), payee, Money.parse(f"{minimum_payout:f}"))
+    return SettlementRule(SettlementMode(mode), payee, Money.parse(f"{minimum_payout:f}"), payee_url, allow_private)

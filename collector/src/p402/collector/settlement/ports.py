@@ -10,6 +10,7 @@ from typing import Protocol
 
 from p402.receipts import Anchor, PaidElsewhere, SettlementStatement
 from p402.receipts.settlement import Final, Lane, SignedTransaction, Transfer
+from p402.receipts.settlement.mpp_http import MppChallenge
 from p402.vocabulary import Money
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "KeptTransaction",
     "Leadership",
     "MakeStatement",
+    "MppPayment",
     "Settlement",
     "SettlementState",
     "SettlementStore",
@@ -67,6 +69,10 @@ class FailureKind(StrEnum):
     """Another transaction used the nonce."""
     CONFIGURATION = "configuration"
     """The configuration names another chain, token, payer or payee now."""
+    PAYEE_AWAY = "payee_away"
+    """The payee speaks MPP, and could not be asked how it is to be paid."""
+    PAYEE_DIFFERS = "payee_differs"
+    """The payee asks for another amount, token, chain or account than was metered and configured."""
     UNRECONCILED = "unreconciled"
     """The payer made a transfer that the ledger does not know, which may have been this payment."""
 
@@ -80,6 +86,31 @@ class Failure:
     """What happened, and what a person must do."""
     in_doubt: bool = False
     """Whether a payment may have left: then the organisation is paid no more until somebody says what became of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MppPayment:
+    """What a settlement pays to a payee that speaks MPP: by its transaction, beside the transfer with the memo."""
+
+    payee: str
+    amount_micro_usd: int
+    url: str | None = None
+    """Where it was asked; None: it was not yet, as all that follows."""
+    challenge: MppChallenge | None = None
+    memo: bytes | None = None
+    """Of the payment; bound to the challenge."""
+    asked: int = 0
+    """How many challenges there have been."""
+    tries: int = 0
+    """How often the payee has been called in vain, for a challenge or with the credential."""
+    try_at: datetime | None = None
+    """When to call it next; None: at once, or once it is paid, no more."""
+    confirmed_at: datetime | None = None
+    """When the payee said that it has the money, or a person did."""
+    receipt: str | None = None
+    """The payee's ``Payment-Receipt``, as it came."""
+    refusal: str | None = None
+    """Why the payee does not say so although it was paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +140,38 @@ class Settlement:
     """How many receipts it anchors; known when it is final."""
     first_issued_at: datetime | None = None
     """Of the oldest of them."""
+    mpp: MppPayment | None = None
+    """None: nobody is paid so."""
 
     @property
     def transfer(self) -> Transfer:
-        """What stands on the chain for it."""
+        """What carries its memo on the chain."""
         return Transfer(self.statement.memo(), self.statement.payee, self.statement.amount_micro_usd)
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """All that stands on the chain for it: what pays, where that is another, and what carries its memo.
+
+        What is to be paid to a payee that was not asked yet is not among it.
+        """
+        if self.mpp is None or self.mpp.memo is None:
+            return (self.transfer,)
+        return Transfer(self.mpp.memo, self.mpp.payee, self.mpp.amount_micro_usd), self.transfer
+
+    @property
+    def pays_micro_usd(self) -> int:
+        """What it pays, in whichever way."""
+        return self.statement.amount_micro_usd if self.mpp is None else self.mpp.amount_micro_usd
+
+    @property
+    def payee(self) -> str:
+        """Who is paid; the payer if nobody is."""
+        return self.statement.payee if self.mpp is None else self.mpp.payee
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether it paid a payee that speaks MPP, and that has not said that it has the money."""
+        return self.state is SettlementState.FINAL and self.mpp is not None and self.mpp.confirmed_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +189,7 @@ class KeptTransaction:
     @property
     def transfers(self) -> tuple[Transfer, ...]:
         """What it carries, in the order of the settlements."""
-        return tuple(settlement.transfer for settlement in self.settlements)
+        return tuple(transfer for settlement in self.settlements for transfer in settlement.transfers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +210,7 @@ class Covered:
     paid_elsewhere: tuple[PaidElsewhere, ...] = ()
     """What no settlement has stated yet, sorted."""
     unresolved: bool = False
-    """Whether a payment of the organisation is in doubt, or one that nobody knows."""
+    """Whether something speaks against paying: a payment in doubt, one that nobody knows, or a payee that could not be paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -163,11 +163,13 @@ def compare(
     """
     found = [it for on_chain in transfers if (it := _on_chain(on_chain, by_memo.get(on_chain.transfer.memo)))]
     there = {(it.transfer.memo, it.anchor.tx_hash, it.anchor.log_index) for it in transfers}
+    in_transactions = {(memo, tx_hash) for memo, tx_hash, _ in there}
     for settlement in final:
         anchor = settlement.anchor
         assert anchor is not None, "a final settlement has an anchor"
         memo = settlement.transfer.memo
-        if (memo, anchor.tx_hash, anchor.log_index) not in there:
+        paid = {(transfer.memo, anchor.tx_hash) for transfer in settlement.transfers}
+        if (memo, anchor.tx_hash, anchor.log_index) not in there or not paid <= in_transactions:
             problem = (
                 f"{settlement.settlement_id} is final by the ledger, but block {anchor.block_number} has no such transfer: "
                 "check the node, and whether the database was restored."
@@ -187,7 +189,7 @@ def _on_chain(found: MemoOnChain, settlement: Settlement | None) -> Discrepancy 
             f"The payer made {what} that no settlement asked for: see who else uses its key, and revoke that. After a "
             "restored backup it may be a settlement that the backup does not have."
         )
-    elif settlement.transfer != transfer:
+    elif transfer not in settlement.transfers:
         kind = DiscrepancyKind.DIFFERENT
         problem = f"The payer made {what} with the memo of {settlement.settlement_id}, which says otherwise."
     elif settlement.state is not SettlementState.FINAL:
@@ -196,15 +198,20 @@ def _on_chain(found: MemoOnChain, settlement: Settlement | None) -> Discrepancy 
             f"{settlement.settlement_id} is {settlement.state} by the ledger, but the payer made {what}: "
             "say with `p402 settle resolve` that it was paid."
         )
-    elif settlement.anchor is not None and (settlement.anchor.tx_hash, settlement.anchor.log_index) != (
-        anchor.tx_hash,
-        anchor.log_index,
-    ):
+    elif not _is_its_own(settlement, found):
         kind = DiscrepancyKind.PAID_TWICE
         problem = f"{settlement.settlement_id} was paid again by {what}: ask the payee to give it back."
     else:
         return None
     return _discrepancy(kind, place, transfer.memo, problem, settlement, anchor.tx_hash)
+
+
+def _is_its_own(settlement: Settlement, found: MemoOnChain) -> bool:
+    """Tell whether a transfer is the one that made a settlement final, or the payment beside it."""
+    own, anchor = settlement.anchor, found.anchor
+    if own is None or found.transfer.memo != settlement.transfer.memo:
+        return own is None or own.tx_hash == anchor.tx_hash
+    return (own.tx_hash, own.log_index) == (anchor.tx_hash, anchor.log_index)
 
 
 def _discrepancy(

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from p402.collector.settlement.ports import Covered, Standing
-from p402.receipts import SettlementMode, SettlementStatement
-from p402.vocabulary import Money
+from p402.receipts import PaidElsewhere, SettlementMode, SettlementStatement, mpp_payment_id
+from p402.vocabulary import NANO_PER_MICRO, Money
 
 __all__ = ["PaymentPlace", "SettlementRule", "SettlementRules", "Triggers", "make_statement"]
 
@@ -32,6 +32,10 @@ class SettlementRule:
     payee: str | None
     """Of mode *pay*."""
     minimum_payout: Money
+    payee_url: str | None = None
+    """Where the payee speaks MPP; None: it is paid without being asked."""
+    allow_private: bool = False
+    """Whether that place may be inside the own network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +100,23 @@ def make_statement(
     """State what a settlement is about, and what it pays.
 
     In mode *pay*, whole micro-dollars are paid (floor), and what is left over is carried into the next settlement; so is
-    everything while it is less than the minimum payout, or while nobody has said what became of an earlier payment.
+    everything while it is less than the minimum payout, or while something speaks against paying. A payee that speaks MPP
+    wants a memo of its own: what it is paid stands among what is paid elsewhere, and the transfer of the statement is an anchor.
     """
     carry_in = covered.previous.statement.carry_out if covered.previous else Money(0)
     payee, amount, carry_out = place.payer, 0, carry_in
+    elsewhere = () if rule.mode is SettlementMode.ANCHOR else covered.paid_elsewhere
     if rule.mode is not SettlementMode.ANCHOR:
         carry_out = carry_in + covered.accrued - sum((item.amount for item in covered.paid_elsewhere), Money(0))
         micro, rest = carry_out.to_micro_usd()
         if rule.payee is not None and not covered.unresolved and micro > 0 and carry_out >= rule.minimum_payout:
-            payee, amount, carry_out = rule.payee, micro, rest
+            carry_out = rest
+            if rule.payee_url is None:
+                payee, amount = rule.payee, micro
+            else:
+                payment = mpp_payment_id(rule.payee, settlement_id)
+                own = PaidElsewhere(kind="mpp", id=payment, amount=Money(micro * NANO_PER_MICRO))
+                elsewhere = tuple(sorted((*elsewhere, own), key=lambda item: (item.kind, item.id)))
     return SettlementStatement(
         version=1 if rule.mode is SettlementMode.ANCHOR else 2,
         mode=rule.mode,
@@ -121,6 +133,6 @@ def make_statement(
         accrued=covered.accrued,
         carry_in=carry_in,
         carry_out=carry_out,
-        paid_elsewhere=() if rule.mode is SettlementMode.ANCHOR else covered.paid_elsewhere,
+        paid_elsewhere=elsewhere,
         prev_settlement=covered.previous.settlement_id if covered.previous else None,
     )

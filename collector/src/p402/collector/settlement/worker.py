@@ -14,6 +14,7 @@ from typing import assert_never
 import structlog
 
 from p402.collector.settlement.batches import batches
+from p402.collector.settlement.mpp import ENOUGH_SECONDS, MppPayer, pay_before
 from p402.collector.settlement.ports import (
     Covered,
     Failure,
@@ -70,6 +71,7 @@ class SettlementWorker:
         leadership: Leadership,
         settler: Settler,
         reconciler: SettlementReconciler,
+        payees: MppPayer,
         rules: SettlementRules,
         triggers: Triggers,
         metrics: CollectorMetrics,
@@ -82,6 +84,7 @@ class SettlementWorker:
         self._leadership = leadership
         self._settler = settler
         self._reconciler = reconciler
+        self._payees = payees
         self._rules = rules
         self._triggers = triggers
         self._metrics = metrics
@@ -109,6 +112,7 @@ class SettlementWorker:
         with suppress(Transient):
             await self._leadership.resign()
         await self._settler.close()
+        await self._payees.close()
 
     async def step(self) -> None:
         """Plan what is to be settled, and move everything on by one step.
@@ -123,6 +127,7 @@ class SettlementWorker:
             for transaction in await self._store.transactions():
                 await self._move_on(transaction)
             await self._sign_what_may_be(await self._ours(planned_before))
+            await self._payees.show()
         except WrongChain as error:
             await self._on_wrong_chain(str(error))
 
@@ -140,16 +145,18 @@ class SettlementWorker:
         """Fail what the configuration does not want any more; give the rest."""
         ours = []
         for settlement in planned:
-            if self._is_ours(settlement.statement):
+            if self._is_ours(settlement):
                 ours.append(settlement)
             else:
                 await self._fail([settlement], _OTHER_CONFIGURATION)
         return ours
 
-    def _is_ours(self, statement: SettlementStatement) -> bool:
-        rule = self._rules.of(statement.organisation)
-        may_pay = statement.amount_micro_usd == 0 or (rule is not None and rule.payee == statement.payee)
-        return may_pay and self._is_here(statement)
+    def _is_ours(self, settlement: Settlement) -> bool:
+        rule, payment = self._rules.of(settlement.organisation), settlement.mpp
+        may_pay = rule is not None and rule.payee == settlement.payee and (rule.payee_url is None) == (payment is None)
+        if may_pay and rule is not None and payment is not None and payment.url is not None:
+            may_pay = payment.url == rule.payee_url
+        return (may_pay or settlement.pays_micro_usd == 0) and self._is_here(settlement.statement)
 
     def _is_here(self, statement: SettlementStatement) -> bool:
         return PaymentPlace(statement.chain_id, statement.token, statement.payer) == self._place
@@ -158,7 +165,7 @@ class SettlementWorker:
 
     async def _sign_what_may_be(self, planned: Sequence[Settlement]) -> None:
         """Sign; anchors also while payments wait for the comparison."""
-        payments = [settlement for settlement in planned if settlement.statement.amount_micro_usd > 0]
+        payments = [settlement for settlement in planned if settlement.pays_micro_usd > 0]
         waits = None
         may_pay = False
         try:
@@ -166,10 +173,25 @@ class SettlementWorker:
         except ChainUnavailable as error:
             waits = error
         signable = planned if may_pay else [settlement for settlement in planned if settlement not in payments]
-        for batch in batches(signable, self._settler.network, self._settler.payer):
+        asked = [settlement for settlement in signable if settlement.mpp is not None]
+        others = [settlement for settlement in signable if settlement.mpp is None]
+        for batch in batches(others, self._settler.network, self._settler.payer):
             await self._sign(batch)
+        for settlement in await self._with_challenge(asked):
+            await self._sign([settlement])
         if waits is not None:
             raise waits
+
+    async def _with_challenge(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        """Ask the payees that are to be asked; give what can be signed now."""
+        if not settlements:
+            return []
+        head = await self._settler.head()
+        ready = await asyncio.gather(*(self._payees.ready(settlement, head.timestamp) for settlement in settlements))
+        for settlement, found in zip(settlements, ready, strict=True):
+            if isinstance(found, Failure):
+                await self._fail([settlement], found)
+        return [found for found in ready if isinstance(found, Settlement)]
 
     async def _may_pay(self, payments: Sequence[Settlement]) -> bool:
         """Tell whether the ledger knows what the payer has paid so far; if it does not, payments fail.
@@ -195,13 +217,14 @@ class SettlementWorker:
                 lanes[nonce_key] = Lane(nonce_key, await self._settler.lane_nonce(nonce_key))
         usable = {nonce_key: lanes[nonce_key] for nonce_key in LANES}
         self._lanes_are_known = True
-        signed = await self._store.sign(batch, usable, self._signer(head), head.number, self._clock.now())
+        sign = self._signer(head, batch)
+        signed = await self._store.sign(batch, usable, sign, head.number, self._clock.now())
         if signed is not None:
             await self._send(signed)
 
-    def _signer(self, head: Head, at_least: int = 0) -> Sign:
+    def _signer(self, head: Head, settlements: Sequence[Settlement], at_least: int = 0) -> Sign:
         """Sign with the price of now, so that it lives for a while; `at_least` it lives as long as what it replaces."""
-        valid_before = max(head.timestamp + _LIFETIME_SECONDS, at_least)
+        valid_before = min(max(head.timestamp + _LIFETIME_SECONDS, at_least), *map(pay_before, settlements))
 
         def sign(transfers: Sequence[Transfer], place: Lane) -> SignedTransaction:
             return self._settler.sign(transfers, place, valid_before, self._price(head))
@@ -255,7 +278,7 @@ class SettlementWorker:
         if head.base_fee_per_gas > signed.max_fee_per_gas:
             dearer = 100 * self._price(head) >= (100 + _LEAST_RAISE) * signed.max_fee_per_gas
             if dearer:
-                sign = self._signer(head, signed.valid_before)
+                sign = self._signer(head, transaction.settlements, signed.valid_before)
                 place = Lane(signed.nonce_key, signed.nonce)
                 transaction = await self._store.sign_again(transaction, place, sign)
             else:
@@ -275,10 +298,13 @@ class SettlementWorker:
             failure = failure_of(obstacle)
         elif head.base_fee_per_gas > self._price(head):
             failure = refused_price(head.base_fee_per_gas, self._price(head))
-        elif transaction.attempt >= _MOST_ATTEMPTS:
+        elif transaction.attempt + _asked_anew(transaction) >= _MOST_ATTEMPTS:
             failure = never_mined(transaction)
-        if failure is None:
-            sign, place = self._signer(head), Lane(signed.nonce_key, next_nonce)
+        is_too_late = any(head.timestamp + ENOUGH_SECONDS > pay_before(it) for it in transaction.settlements)
+        if failure is None and is_too_late:
+            await self._store.split(transaction, 0, next_nonce, self._clock.now())  # its payee is asked anew
+        elif failure is None:
+            sign, place = self._signer(head, transaction.settlements), Lane(signed.nonce_key, next_nonce)
             await self._send(await self._store.sign_again(transaction, place, sign, head.number))
         elif len(transaction.settlements) > 1:
             await self._store.split(transaction, 0, next_nonce, self._clock.now())
@@ -331,6 +357,11 @@ class SettlementWorker:
                 log.info("settlement_final", settlement=name, tx=tx_hash)
             else:
                 log.error("settlement_failed", settlement=name, kind=settlement.failure, problem=settlement.problem)
+
+
+def _asked_anew(transaction: KeptTransaction) -> int:
+    """Count the challenges of MPP that ended before they were paid."""
+    return sum(max(settlement.mpp.asked - 1, 0) for settlement in transaction.settlements if settlement.mpp is not None)
 
 
 _UNRECONCILED = Failure(

@@ -16,7 +16,7 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.log import Signers, append_entry
 from p402.collector.storage.vault import Kept, Vault, person
-from p402.receipts import Entry, access_log_digest, access_log_entry, commit
+from p402.receipts import Entry, EntryPlace, access_log_digest, access_log_entry, commit
 from p402.vocabulary import rfc3339
 
 __all__ = ["ACCESS_LOG_TYPE", "Access", "AccessLog", "AccessLogSealing", "AccessRow", "access_page"]
@@ -118,10 +118,7 @@ class AccessLog:
 
         def make(seq: int, prev: bytes) -> Entry:
             return access_log_entry(
-                organisation=organisation,
-                seq=seq,
-                prev=prev,
-                issued_at=at,
+                EntryPlace(organisation=organisation, seq=seq, prev=prev, issued_at=at),
                 first=rows[0].number,
                 last=rows[-1].number,
                 count=len(rows),

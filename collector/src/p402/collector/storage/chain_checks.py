@@ -20,7 +20,13 @@ from p402.collector.storage.driver import driver, upsert
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.settlement_requests import doubt_settlement
 from p402.collector.storage.settlement_rows import settlements_of
-from p402.collector.storage.settlement_tables import chain_checks, discrepancies, settlement_transactions, settlements
+from p402.collector.storage.settlement_tables import (
+    chain_checks,
+    discrepancies,
+    mpp_payments,
+    settlement_transactions,
+    settlements,
+)
 from p402.receipts.settlement import MemoOnChain
 from p402.vocabulary import new_id
 
@@ -242,4 +248,7 @@ def _by_memo(connection: Connection, transfers: Sequence[MemoOnChain]) -> dict[b
     for begin in range(0, len(memos), _MEMOS_AT_ONCE):
         query: Select[Any] = select(settlements).where(settlements.c.memo.in_(memos[begin : begin + _MEMOS_AT_ONCE]))
         found |= {settlement.transfer.memo: settlement for settlement in settlements_of(connection, query)}
+        its = select(mpp_payments.c.settlement_id).where(mpp_payments.c.memo.in_(memos[begin : begin + _MEMOS_AT_ONCE]))
+        for settlement in settlements_of(connection, select(settlements).where(settlements.c.id.in_(its))):
+            found |= {transfer.memo: settlement for transfer in settlement.transfers}
     return found

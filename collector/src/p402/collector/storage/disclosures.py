@@ -18,7 +18,7 @@ from p402.collector.storage.vault import Vault, digest_of
 from p402.receipts import open_disclosure
 from p402.vocabulary import Clock
 
-__all__ = ["FIELDS", "Beside", "Disclosures", "Reader"]
+__all__ = ["FIELDS", "Beside", "Disclosures", "Reader", "beside_receipts"]
 
 FIELDS = frozenset({"employee", "session_id", "reviewer", "comment", "by", "reason", "reader"})
 """Every field that is committed to."""
@@ -54,7 +54,7 @@ class Disclosures:
 
     def __init__(self, database: Database, vault: Vault, access_log: AccessLog, clock: Clock) -> None:
         self._database = database
-        self._vault = vault
+        self.vault = vault
         self._access_log = access_log
         self._clock = clock
 
@@ -74,7 +74,7 @@ class Disclosures:
             fields: which of `FIELDS` are disclosed.
         """
         found = await self._database.read(
-            lambda connection: self._vault.open(connection, organisation, list(entries), fields)
+            lambda connection: self.vault.open(connection, organisation, list(entries), fields)
         )
         await self.note(reader, organisation, [entries[seq] for seq in sorted(found)])
         return found
@@ -92,7 +92,7 @@ class Disclosures:
             organisation: whose access log it is.
             rows: digests, each with the name that the access log has for its row.
         """
-        found = await self._database.read(lambda connection: self._vault.names_of(connection, organisation, list(rows)))
+        found = await self._database.read(lambda connection: self.vault.names_of(connection, organisation, list(rows)))
         await self.note(reader, organisation, [rows[digest] for digest in found])
         return found
 
@@ -113,19 +113,26 @@ class Disclosures:
         self, connection: Connection, receipts: Sequence[StoredReceipt], *, fields: frozenset[str] = frozenset()
     ) -> Beside:
         """Read what is shown beside receipts of one organisation; `note` must follow for what is disclosed of them."""
-        if not receipts:
-            return Beside()
-        reviews = reviews_of(connection, [receipt.receipt_id for receipt in receipts])
-        seqs = [receipt.seq for receipt in receipts]
-        seqs += [step.seq for steps in reviews.values() for step in steps]
-        opened = self._vault.open(connection, receipts[0].organisation, seqs, fields) if fields else {}
-        return Beside(opened, reviews)
+        return beside_receipts(connection, self.vault, receipts, fields)
 
     async def note_receipts(self, reader: Reader, receipts: Sequence[StoredReceipt], beside: Beside) -> None:
         """Note that somebody reads what is personal of receipts of one organisation, as far as it was disclosed."""
         personal = [receipt for receipt in receipts if _discloses(receipt, beside)]
         if personal:
             await self.note(reader, personal[0].organisation, [receipt.receipt_id for receipt in personal])
+
+
+def beside_receipts(
+    connection: Connection, vault: Vault, receipts: Sequence[StoredReceipt], fields: frozenset[str]
+) -> Beside:
+    """Read what is shown beside receipts of one organisation; who does must see to it that it is noted."""
+    if not receipts:
+        return Beside()
+    reviews = reviews_of(connection, [receipt.receipt_id for receipt in receipts])
+    seqs = [receipt.seq for receipt in receipts]
+    seqs += [step.seq for steps in reviews.values() for step in steps]
+    opened = vault.open(connection, receipts[0].organisation, seqs, fields) if fields else {}
+    return Beside(opened, reviews)
 
 
 def _discloses(receipt: StoredReceipt, beside: Beside) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from p402.collector.storage.log import Signers, append_entry
 from p402.collector.storage.vault import Kept, Vault, person
-from p402.receipts import MAX_ERASED_DIGESTS, CommittedEntry, erasure_entry
+from p402.receipts import MAX_ERASED_DIGESTS, CommittedEntry, EntryPlace, erasure_entry
 
 __all__ = ["ERASURE_TYPE", "record_erased"]
 
@@ -55,10 +55,7 @@ def _entry_maker(
 ) -> Callable[[int, bytes], CommittedEntry]:
     def make(seq: int, prev: bytes) -> CommittedEntry:
         return erasure_entry(
-            organisation=organisation,
-            seq=seq,
-            prev=prev,
-            issued_at=at,
+            EntryPlace(organisation=organisation, seq=seq, prev=prev, issued_at=at),
             erasure_id=erasure_id,
             part=part,
             parts=parts,

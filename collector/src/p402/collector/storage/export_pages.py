@@ -17,6 +17,8 @@ from p402.collector.storage.charges import charges_joined, within_scope
 from p402.collector.storage.export_records import records_page
 from p402.collector.storage.log import checkpoint_of_size, consistency_hashes, log_size, proofs_hashes
 from p402.collector.storage.periods import ClosedPeriod, closed_periods_of, period_bounds, posting_of
+from p402.collector.storage.receipt_documents import receipt_file
+from p402.collector.storage.receipt_sheets import sheet_of
 from p402.collector.storage.sealed_charges import KnownParts, SealedCharges
 from p402.collector.storage.settlement_rows import settlement_by_id
 from p402.collector.storage.settlement_tables import settlements
@@ -24,10 +26,12 @@ from p402.collector.storage.tables import charges, log_entries, models, receipts
 from p402.collector.storage.vault import Vault, digest_of
 from p402.decisions import RateCard
 from p402.exporters.documents.csv_lines import Cell
+from p402.exporters.documents.pdf import Receipt
 from p402.exporters.documents.posted import PostedCharge
 from p402.exporters.documents.receipt_lines import ExportedReceipt
 from p402.exporters.documents.statement import MarkupRule, markup_of
 from p402.receipts import BundledAnchor, BundledConsistency, BundledReceipt, format_proof, make_bundle, open_disclosure
+from p402.receipts.settlement import TempoNetwork
 from p402.vocabulary import Attribution, Charge, Level
 
 __all__ = ["ExportPages", "FindCard", "MakePages", "export_pages"]
@@ -39,7 +43,9 @@ MakePages = Callable[[Connection, Export], "ExportPages"]
 _PERSONAL_LEVELS = {"employee": "employee", "session": "session_id"}
 
 
-def export_pages(vault: Vault, find_card: FindCard, markups: Sequence[MarkupRule]) -> MakePages:
+def export_pages(
+    vault: Vault, find_card: FindCard, markups: Sequence[MarkupRule], network: TempoNetwork | None = None
+) -> MakePages:
     """Give what makes the pages of an export inside a query."""
     known: dict[tuple[str, int], KnownParts] = {}
 
@@ -47,7 +53,8 @@ def export_pages(vault: Vault, find_card: FindCard, markups: Sequence[MarkupRule
         place = export.id, export.log_size
         if place not in known:  # one export is made at a time
             known.clear()
-        return ExportPages(connection, export, vault, find_card, markups, known.setdefault(place, KnownParts()))
+        parts = known.setdefault(place, KnownParts())
+        return ExportPages(connection, export, vault, find_card, markups, parts, network)
 
     return make
 
@@ -63,12 +70,14 @@ class ExportPages:
         find_card: FindCard,
         markups: Sequence[MarkupRule],
         known: KnownParts,
+        network: TempoNetwork | None,
     ) -> None:
         self._connection = connection
         self._export = export
         self._request = export.request
         self._organisation = export.organisation
         self._vault = vault
+        self._network = network
         self._find_card = find_card
         self._markups = markups
         self._known = known
@@ -81,7 +90,7 @@ class ExportPages:
     def begun(self) -> Export:
         """Give the export with what it covers: all that is there now."""
         through = self._connection.execute(select(func.max(charges.c.seq))).scalar() or 0
-        size = log_size(self._connection, self._organisation)
+        size = self._request.checkpoint or log_size(self._connection, self._organisation)
         note = checkpoint_of_size(self._connection, self._organisation, size) if size else None
         begun = replace(
             self._export, state=ExportState.RUNNING, charges_through=through, log_size=size, checkpoint=note
@@ -139,14 +148,28 @@ class ExportPages:
                 )
             )
         ties = [
-            BundledConsistency.of(old, size, consistency_hashes(self._connection, self._organisation, old, size))
-            for old in sorted(sizes - {size})
+            BundledConsistency.of(old, new, consistency_hashes(self._connection, self._organisation, old, new))
+            for old, new in (sorted((size, other)) for other in sorted(sizes - {size}))
         ]
         value = make_bundle(
             items, list(anchors.values()), consistency=ties, whole=(seqs[0], seqs[-1]) if whole else None
         )
         data = json.dumps(value, indent=1).encode() + b"\n"
         return Bundled(data, len(rows), seqs[0], seqs[-1], after if len(found) == limit else None)
+
+    def documents(self, after: int, limit: int) -> Sequence[tuple[int, str, Receipt]]:
+        """Give the next receipts as a document tells of them, each with its place in the log and its id."""
+        fields = frozenset(self._request.disclose)
+        found = []
+        for row in self._receipt_rows(after, limit):
+            anchored = None if self._request.checkpoint else self._settlement(row)
+            size = anchored.checkpoint_size if anchored else self._export.log_size
+            file = receipt_file(self._connection, self._vault, row["id"], self._request.within, fields, size)
+            assert file is not None, "the row is of the same snapshot"
+            if file.beside.disclosures:
+                self.disclosed.append(row["id"])
+            found.append((row["seq"], row["id"], sheet_of(file, self._network)))
+        return found
 
     def charges(self, after: int, limit: int) -> Sequence[PostedCharge]:
         """Give the next charges in the order of recording."""
@@ -228,14 +251,15 @@ class ExportPages:
         return opened
 
     def _settlement(self, row: RowMapping | Mapping[str, Any]) -> Settlement | None:
-        """Give what anchored an entry of the log, as far as the export's checkpoint goes beyond it."""
+        """Give what anchored an entry of the log, as far as the export goes beyond it; where it is pinned, also later ones."""
         settlement_id = row["settlement_id"] or self._settlement_over(row["seq"])
         if settlement_id is None:
             return None
         if settlement_id not in self._settlements:
             self._settlements[settlement_id] = settlement_by_id(self._connection, settlement_id)
         found = self._settlements[settlement_id]
-        return found if found.checkpoint_size <= self._export.log_size else None
+        is_covered = self._request.checkpoint is not None or found.checkpoint_size <= self._export.log_size
+        return found if is_covered else None
 
     def _settlement_over(self, seq: int) -> str | None:
         """Give the first final settlement of a checkpoint that has an entry."""

@@ -16,7 +16,7 @@ from p402.collector.storage.log import Signers, append_entry
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.privacy_tables import holds
 from p402.collector.storage.vault import Kept, Subject, Vault, digest_of, person, subject_of_session
-from p402.receipts import CommittedEntry, HoldAction, hold_entry, open_disclosure
+from p402.receipts import CommittedEntry, EntryPlace, HoldAction, hold_entry, open_disclosure
 from p402.vocabulary import Attribution, Permanent, rfc3339
 
 __all__ = ["HoldReleased", "Holds", "StoredHold", "active_holds", "hold_by_id", "holds_page"]
@@ -130,10 +130,7 @@ class Holds:
 
         def make(seq: int, prev: bytes) -> CommittedEntry:
             return hold_entry(
-                organisation=organisation,
-                seq=seq,
-                prev=prev,
-                issued_at=at,
+                EntryPlace(organisation=organisation, seq=seq, prev=prev, issued_at=at),
                 hold_id=hold_id,
                 action=action,
                 matter=matter,

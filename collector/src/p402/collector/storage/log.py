@@ -19,6 +19,7 @@ from p402.receipts import (
     NO_PREVIOUS,
     Checkpoint,
     Entry,
+    EntryPlace,
     RotationReason,
     append_nodes,
     consistency_proof,
@@ -125,10 +126,7 @@ class LogWriter:
 
         def make(seq: int, prev: bytes) -> Entry:
             return key_rotation_entry(
-                organisation=self._organisation,
-                seq=seq,
-                prev=prev,
-                issued_at=self._at,
+                EntryPlace(organisation=self._organisation, seq=seq, prev=prev, issued_at=self._at),
                 old_key=old.verifier_key,
                 new_key=new.verifier_key,
                 reason=reason,

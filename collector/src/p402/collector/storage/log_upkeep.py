@@ -12,7 +12,7 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.log import LogWriter, Signers, append_entry
 from p402.collector.storage.log_keys import keys_of_log
 from p402.collector.storage.log_tables import logs
-from p402.receipts import Entry, RotationReason, heartbeat_entry
+from p402.receipts import Entry, EntryPlace, RotationReason, heartbeat_entry
 
 __all__ = ["SqlLogs", "organisations_with_logs"]
 
@@ -34,7 +34,7 @@ class SqlLogs:
         still = select(logs.c.size).where(logs.c.organisation == organisation, logs.c.appended_at <= to_millis(since))
 
         def make(seq: int, prev: bytes) -> Entry:
-            return heartbeat_entry(organisation=organisation, seq=seq, prev=prev, issued_at=at)
+            return heartbeat_entry(EntryPlace(organisation=organisation, seq=seq, prev=prev, issued_at=at))
 
         def change(connection: Connection) -> bool:
             if connection.execute(still).first() is None:

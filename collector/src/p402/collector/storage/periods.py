@@ -20,7 +20,7 @@ from p402.collector.storage.log import append_entry
 from p402.collector.storage.log_keys import AvailableKeys
 from p402.collector.storage.log_tables import closed_periods
 from p402.collector.storage.tables import charges, scopes
-from p402.receipts import Entry, period_close_entry
+from p402.receipts import Entry, EntryPlace, period_close_entry
 from p402.vocabulary import Money, Permanent, rfc3339
 
 __all__ = [
@@ -167,7 +167,7 @@ def close_period(
 
     def make(seq: int, prev: bytes) -> Entry:
         return period_close_entry(
-            organisation=organisation, seq=seq, prev=prev, issued_at=at, period=period, cost=spent, **totals
+            EntryPlace(organisation=organisation, seq=seq, prev=prev, issued_at=at), period=period, cost=spent, **totals
         )
 
     entry = append_entry(connection, organisation, "period-close", make, keys, at)

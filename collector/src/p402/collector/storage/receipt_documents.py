@@ -9,11 +9,13 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, select
 
-from p402.collector.storage.disclosures import Beside, Disclosures
+from p402.collector.storage.disclosures import Beside, beside_receipts
 from p402.collector.storage.log import entry_body
 from p402.collector.storage.privacy_tables import vault
-from p402.collector.storage.receipts import StoredReceipt, receipt_by_id, receipt_proof
+from p402.collector.storage.receipts import StoredReceipt, anchor_tie, receipt_by_id, receipt_proof
 from p402.collector.storage.tables import receipts
+from p402.collector.storage.vault import Vault
+from p402.receipts import BundledConsistency
 from p402.vocabulary import Attribution
 
 __all__ = ["Fate", "OtherReceipt", "ReceiptFile", "receipt_file"]
@@ -52,35 +54,40 @@ class ReceiptFile:
     """By entry of the log, that of the receipt and those of its reviews, then by field."""
     others: Sequence[OtherReceipt]
     """In the order of the log; the first hundred."""
+    ties: tuple[BundledConsistency, ...] = ()
+    """What ties the checkpoint of its proof to the anchored one, if that is another."""
 
 
 def receipt_file(
     connection: Connection,
-    disclosures: Disclosures,
+    opens: Vault,
     receipt_id: str,
     bound_to: Attribution,
     fields: frozenset[str],
+    size: int | None = None,
 ) -> ReceiptFile | None:
     """Give a receipt with all that belongs to it, None if there is none that the key may see.
 
     Args:
         connection: where to read.
-        disclosures: opens what is personal; `Disclosures.note_receipts` must follow for what is disclosed.
+        opens: what is personal; `Disclosures.note_receipts` must follow for what is disclosed.
         receipt_id: which one.
         bound_to: the part of the tree that the key may see.
         fields: the personal fields that are disclosed.
+        size: of the signed checkpoint that its proof leads to; None: the anchored one, else the newest.
     """
     receipt = receipt_by_id(connection, receipt_id, bound_to)
     if receipt is None:
         return None
-    beside = disclosures.beside(connection, [receipt], fields=fields)
+    beside = beside_receipts(connection, opens, [receipt], fields)
     steps = [step.seq for step in beside.reviews.get(receipt_id, ())]
     return ReceiptFile(
         receipt=receipt,
-        proof=receipt_proof(connection, receipt),
+        proof=receipt_proof(connection, receipt, size),
         beside=beside,
         fates=_fates(connection, receipt, steps),
         others=_others(connection, receipt),
+        ties=() if size is None else anchor_tie(connection, receipt, size),
     )
 
 

@@ -15,7 +15,7 @@ from p402.collector.storage.privacy_tables import receipt_reviews
 from p402.collector.storage.receipts import StoredReceipt
 from p402.collector.storage.tables import receipts, scopes
 from p402.collector.storage.vault import Kept, Vault, digest_of, person, subject_of_session
-from p402.receipts import CommittedEntry, ReviewAction, leaf_hash, open_disclosure, review_entry
+from p402.receipts import CommittedEntry, EntryPlace, ReviewAction, leaf_hash, open_disclosure, review_entry
 from p402.vocabulary import IdFactory
 
 __all__ = ["REVIEW_TYPE", "ReceiptReviews", "ReviewStep", "reviews_of"]
@@ -65,10 +65,7 @@ class ReceiptReviews:
 
         def make(seq: int, prev: bytes) -> CommittedEntry:
             return review_entry(
-                organisation=organisation,
-                seq=seq,
-                prev=prev,
-                issued_at=at,
+                EntryPlace(organisation=organisation, seq=seq, prev=prev, issued_at=at),
                 review_id=review_id,
                 receipt_id=receipt.receipt_id,
                 receipt_leaf=leaf_hash(receipt.body),

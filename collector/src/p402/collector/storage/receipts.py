@@ -12,16 +12,17 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, or_, sele
 from p402.collector.settlement.ports import Settlement
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.charges import within_scope
-from p402.collector.storage.log import checkpoint_of_size, entry_body, log_size, proof_hashes
+from p402.collector.storage.log import checkpoint_of_size, consistency_hashes, entry_body, log_size, proof_hashes
 from p402.collector.storage.privacy_tables import receipt_reviews
 from p402.collector.storage.settlements import settlement_by_id
 from p402.collector.storage.tables import charges, log_entries, models, receipts, scopes
-from p402.receipts import format_proof
+from p402.receipts import BundledConsistency, format_proof
 from p402.vocabulary import Attribution
 
 __all__ = [
     "ReceiptFilter",
     "StoredReceipt",
+    "anchor_tie",
     "receipt_by_id",
     "receipt_proof",
     "receipts_page",
@@ -121,12 +122,22 @@ def receipt_by_id(connection: Connection, receipt_id: str, bound_to: Attribution
     return None if row is None else stored_receipt(connection, row)
 
 
-def receipt_proof(connection: Connection, receipt: StoredReceipt) -> str:
-    """Prove that a receipt is in the log: to the checkpoint that was anchored, else to the newest one."""
+def receipt_proof(connection: Connection, receipt: StoredReceipt, size: int | None = None) -> str:
+    """Prove that a receipt is in the log: to a signed checkpoint, by default the one that was anchored, else the newest one."""
     anchored = receipt.settlement
-    size = anchored.checkpoint_size if anchored else log_size(connection, receipt.organisation)
+    if size is None:
+        size = anchored.checkpoint_size if anchored else log_size(connection, receipt.organisation)
     hashes = proof_hashes(connection, receipt.organisation, receipt.seq, size)
     return format_proof(receipt.seq, hashes, checkpoint_of_size(connection, receipt.organisation, size))
+
+
+def anchor_tie(connection: Connection, receipt: StoredReceipt, size: int) -> tuple[BundledConsistency, ...]:
+    """Tie the checkpoint of a size to the one that was anchored, if that is another."""
+    anchored = receipt.settlement.checkpoint_size if receipt.settlement else size
+    if anchored == size:
+        return ()
+    old, new = sorted((anchored, size))
+    return (BundledConsistency.of(old, new, consistency_hashes(connection, receipt.organisation, old, new)),)
 
 
 def _names_model(receipt: StoredReceipt, model: str) -> bool:

@@ -6,13 +6,27 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select
 
-from p402.collector.settlement.ports import Covered, IsDue, MakeStatement, Settlement, SettlementState, Standing
+from p402.collector.settlement.ports import (
+    Covered,
+    FailureKind,
+    IsDue,
+    MakeStatement,
+    Settlement,
+    SettlementState,
+    Standing,
+)
 from p402.collector.settlement.reconcile import DiscrepancyKind
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import driver
 from p402.collector.storage.log import latest_checkpoint
 from p402.collector.storage.settlement_rows import settlements_of
-from p402.collector.storage.settlement_tables import discrepancies, payments_elsewhere, settlements
+from p402.collector.storage.settlement_tables import (
+    discrepancies,
+    flushes,
+    mpp_payments,
+    payments_elsewhere,
+    settlements,
+)
 from p402.collector.storage.tables import receipts
 from p402.receipts import PaidElsewhere, parse_checkpoint
 from p402.vocabulary import Money
@@ -20,6 +34,8 @@ from p402.vocabulary import Money
 __all__ = ["due_organisations", "has_unknown_transfers", "plan_settlement"]
 
 _MOST_ELSEWHERE = 100  # payments in one statement; the others wait for the next
+
+_PAYEE_FAILURES = (FailureKind.PAYEE_AWAY.value, FailureKind.PAYEE_DIFFERS.value)
 
 _STANDING = """
 SELECT logs.organisation, logs.size, flushes.asked_at,
@@ -58,7 +74,9 @@ def plan_settlement(connection: Connection, organisation: str, make: MakeStateme
             accrued=accrued,
             previous=previous,
             paid_elsewhere=_paid_elsewhere(connection, organisation),
-            unresolved=_is_in_doubt(connection, organisation) or has_unknown_transfers(connection),
+            unresolved=_is_in_doubt(connection, organisation)
+            or has_unknown_transfers(connection)
+            or _payee_is_to_wait(connection, organisation),
         )
     )
     planned = Settlement(
@@ -129,6 +147,23 @@ def _paid_elsewhere(connection: Connection, organisation: str) -> tuple[PaidElse
     oldest = connection.execute(query.order_by(payments_elsewhere.c.id).limit(_MOST_ELSEWHERE))
     found = [PaidElsewhere(kind=row.kind, id=row.reference, amount=Money(row.amount_nano_usd)) for row in oldest]
     return tuple(sorted(found, key=lambda item: (item.kind, item.id)))
+
+
+def _payee_is_to_wait(connection: Connection, organisation: str) -> bool:
+    """Tell whether a payee that speaks MPP has not confirmed a payment, or could not be paid by the last settlement.
+
+    In the second case the log is anchored first, unless somebody has asked for a settlement since.
+    """
+    of_it = select(settlements).where(settlements.c.organisation == organisation)
+    open_ones = select(mpp_payments.c.settlement_id).where(mpp_payments.c.confirmed_at.is_(None))
+    paid = of_it.where(settlements.c.state == SettlementState.FINAL.value, settlements.c.id.in_(open_ones))
+    if connection.execute(paid.limit(1)).first() is not None:
+        return True
+    last = connection.execute(of_it.order_by(settlements.c.planned_at.desc()).limit(1)).first()
+    if last is None or last.failure not in _PAYEE_FAILURES:
+        return False
+    asked = connection.execute(select(flushes.c.asked_at).where(flushes.c.organisation == organisation)).scalar()
+    return asked is None or asked <= last.planned_at
 
 
 def _is_in_doubt(connection: Connection, organisation: str) -> bool:

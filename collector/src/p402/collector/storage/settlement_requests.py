@@ -14,6 +14,7 @@ from p402.collector.settlement.reconcile import Discrepancy, DiscrepancyKind
 from p402.collector.storage.audit import record_audit
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import driver, upsert
+from p402.collector.storage.mpp_payments import close_payment
 from p402.collector.storage.settlement_rows import settlement_by_id, settlements_of
 from p402.collector.storage.settlement_tables import discrepancies, flushes, payments_elsewhere, settlements
 from p402.receipts import PaidElsewhere
@@ -132,7 +133,7 @@ def doubt_settlement(connection: Connection, found: Discrepancy, at: datetime) -
     What was planned fails, so that it is not signed; what is under way comes to its end by itself.
     """
     settlement = found.settlement
-    if settlement is None or settlement.state is SettlementState.FINAL or not settlement.statement.amount_micro_usd:
+    if settlement is None or settlement.state is SettlementState.FINAL or not settlement.pays_micro_usd:
         return
     said = select(payments_elsewhere.c.id).where(
         payments_elsewhere.c.organisation == settlement.organisation,
@@ -153,11 +154,16 @@ def doubt_settlement(connection: Connection, found: Discrepancy, at: datetime) -
 def resolve_settlement(
     connection: Connection, settlement: Settlement, outcome: Outcome, actor: str | None, reason: str, at: datetime
 ) -> Settlement:
-    """Say what became of a payment in doubt; then the organisation is paid again.
+    """Say what became of a payment in doubt, or that one which its payee does not confirm is paid; then payments go on.
 
     Raises:
-        NotInDoubt: if it is not in doubt, or no more.
+        NotInDoubt: if it is not in doubt, or no more; also if the chain says that it was paid.
     """
+    if settlement.is_unconfirmed and not settlement.in_doubt:
+        if outcome is not Outcome.PAID or not close_payment(connection, settlement, None, at):
+            raise NotInDoubt
+        _record(connection, settlement, outcome, actor, reason, at)
+        return settlement_by_id(connection, settlement.settlement_id)
     settled = update(settlements).where(settlements.c.id == settlement.settlement_id, settlements.c.in_doubt == 1)
     if not connection.execute(settled.values(in_doubt=0)).rowcount:
         raise NotInDoubt
@@ -167,9 +173,16 @@ def resolve_settlement(
     )
     connection.execute(delete(discrepancies).where(*told))
     if outcome is Outcome.PAID:
-        amount = Money(settlement.statement.amount_micro_usd * NANO_PER_MICRO)
+        amount = Money(settlement.pays_micro_usd * NANO_PER_MICRO)
         found = PaidElsewhere(kind=_TEMPO, id=settlement.tx_hash or settlement.settlement_id, amount=amount)
         note_payment(connection, settlement.organisation, found, actor, at)
+    _record(connection, settlement, outcome, actor, reason, at)
+    return settlement_by_id(connection, settlement.settlement_id)
+
+
+def _record(
+    connection: Connection, settlement: Settlement, outcome: Outcome, actor: str | None, reason: str, at: datetime
+) -> None:
     record_audit(
         driver(connection),
         settlement.organisation,
@@ -179,7 +192,6 @@ def resolve_settlement(
         detail={"outcome": outcome.value, "reason": reason},
         at=at,
     )
-    return settlement_by_id(connection, settlement.settlement_id)
 
 
 def _payments(connection: Connection, query: Select[Any]) -> list[NotedPayment]:

@@ -14,6 +14,7 @@ __all__ = [
     "discrepancies",
     "flushes",
     "lanes",
+    "mpp_payments",
     "payments_elsewhere",
     "settlement_transactions",
     "settlements",
@@ -80,6 +81,23 @@ settlements = Table(
 
 _UNDER_WAY = settlements.c.state.in_(("planned", "signed"))
 Index("settlements_under_way", settlements.c.planned_at, sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY)
+
+mpp_payments = Table(  # what payees that speak MPP asked and said; payee and amount stand in the statement
+    "mpp_payments",
+    metadata,
+    Column("settlement_id", ForeignKey("settlements.id"), primary_key=True),
+    Column("url", String),
+    Column("challenge", String),  # JSON, in the payee's own words
+    Column("memo", LargeBinary, unique=True),  # of the payment for that challenge
+    Column("asked", Integer, nullable=False, server_default="0"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("try_at", BigInteger),
+    Column("confirmed_at", BigInteger),
+    Column("receipt", String),
+    Column("refusal", String),
+)
+_UNCONFIRMED = mpp_payments.c.confirmed_at.is_(None)
+Index("mpp_payments_unconfirmed", mpp_payments.c.try_at, sqlite_where=_UNCONFIRMED, postgresql_where=_UNCONFIRMED)
 
 lanes = Table(
     "lanes",

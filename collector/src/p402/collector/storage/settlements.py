@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Update, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Update, and_, func, insert, not_, select, tuple_, update
 
 from p402.collector.settlement.batches import shares
 from p402.collector.settlement.ports import (
@@ -23,14 +23,20 @@ from p402.collector.settlement.ports import (
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.log import Signers, append_entry
+from p402.collector.storage.mpp_payments import begin_showing
 from p402.collector.storage.outbox import publish
 from p402.collector.storage.settlement_events import ended_event
 from p402.collector.storage.settlement_lanes import free_lane, known_lanes, set_lane
 from p402.collector.storage.settlement_plans import due_organisations, has_unknown_transfers, plan_settlement
 from p402.collector.storage.settlement_rows import settlement_by_id, settlements_of, signed_row, transaction_of_row
-from p402.collector.storage.settlement_tables import payments_elsewhere, settlement_transactions, settlements
+from p402.collector.storage.settlement_tables import (
+    mpp_payments,
+    payments_elsewhere,
+    settlement_transactions,
+    settlements,
+)
 from p402.collector.storage.tables import receipts
-from p402.receipts import Anchor, Entry, settlement_entry
+from p402.receipts import Anchor, Entry, EntryPlace, settlement_entry
 from p402.receipts.settlement import Final, Lane
 from p402.vocabulary import new_id
 
@@ -95,14 +101,16 @@ class SqlSettlements:
 
         def change(connection: Connection) -> KeptTransaction | None:
             ids = [settlement.settlement_id for settlement in in_order]
-            if any(settlement_by_id(connection, one).state is not SettlementState.PLANNED for one in ids):
+            now = [settlement_by_id(connection, one) for one in ids]
+            planned = all(it.state is SettlementState.PLANNED for it in now)
+            if not planned or any(it.transfers != given.transfers for it, given in zip(now, in_order, strict=True)):
                 return None
             place = in_order[0].statement
             lane = free_lane(connection, place.chain_id, place.payer, lanes)
             if lane is None:
                 return None
             set_lane(connection, place.chain_id, place.payer, Lane(lane.nonce_key, lane.next_nonce + 1))
-            signed = sign([settlement.transfer for settlement in in_order], lane)
+            signed = sign([transfer for settlement in in_order for transfer in settlement.transfers], lane)
             connection.execute(
                 insert(settlement_transactions).values(
                     id=transaction_id,
@@ -155,9 +163,10 @@ class SqlSettlements:
             end = {"ended_at": to_millis(at), "tx_hash": final.tx_hash, "fee_micro_usd": final.fee_micro_usd}
             if not connection.execute(_open(transaction).values(end)).rowcount:
                 return []  # another collector did
-            ended = []
-            for settlement, anchor, fee in zip(transaction.settlements, final.anchors, parts, strict=True):
-                if anchor is None:
+            ended, anchors = [], iter(final.anchors)
+            for settlement, fee in zip(transaction.settlements, parts, strict=True):
+                *_, anchor = its = [next(anchors) for _ in settlement.transfers]
+                if anchor is None or None in its:
                     diverted = replace(_DIVERTED, problem=f"Transaction {final.tx_hash}: {_DIVERTED.problem}")
                     ended.append(_fail(connection, settlement.settlement_id, diverted, fee, at))
                 else:
@@ -237,15 +246,13 @@ class SqlSettlements:
 
         def make_entry(seq: int, prev: bytes) -> Entry:
             return settlement_entry(
-                organisation=settlement.organisation,
-                seq=seq,
-                prev=prev,
-                issued_at=at,
+                EntryPlace(organisation=settlement.organisation, seq=seq, prev=prev, issued_at=at),
                 settlement_id=settlement.settlement_id,
                 memo=settlement.statement.memo(),
                 anchor=anchor,
             )
 
+        begin_showing(connection, settlement, at)
         keys = self._signers.signer(settlement.organisation)
         append_entry(connection, settlement.organisation, "settlement", make_entry, keys, at)
         ended = settlement_by_id(connection, settlement.settlement_id)
@@ -260,6 +267,7 @@ def settlements_page(
     after: tuple[int, str] | None = None,
     state: SettlementState | None = None,
     in_doubt: bool | None = None,  # noqa: FBT001 - as the API's filter
+    unconfirmed: bool | None = None,  # noqa: FBT001 - the same
 ) -> list[Settlement]:
     """Give the settlements of an organisation, the newest first; those before a time of planning (ms) and id."""
     query = select(settlements).where(settlements.c.organisation == organisation)
@@ -269,6 +277,10 @@ def settlements_page(
         query = query.where(settlements.c.state == state.value)
     if in_doubt is not None:
         query = query.where(settlements.c.in_doubt == int(in_doubt))
+    if unconfirmed is not None:
+        its = select(mpp_payments.c.settlement_id).where(mpp_payments.c.confirmed_at.is_(None))
+        shown = and_(settlements.c.state == SettlementState.FINAL.value, settlements.c.id.in_(its))
+        query = query.where(shown if unconfirmed else not_(shown))
     return settlements_of(
         connection, query.order_by(settlements.c.planned_at.desc(), settlements.c.id.desc()).limit(limit)
     )
@@ -280,7 +292,7 @@ def _fail(connection: Connection, settlement_id: str, failure: Failure, fee: int
         "state": SettlementState.FAILED.value,
         "failure": failure.kind.value,
         "problem": failure.problem,
-        "in_doubt": int(failure.in_doubt and now.statement.amount_micro_usd > 0),
+        "in_doubt": int(failure.in_doubt and now.pays_micro_usd > 0),
         "fee_micro_usd": fee,
         "ended_at": to_millis(at),
     }
