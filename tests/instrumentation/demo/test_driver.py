@@ -42,7 +42,7 @@ class Driven:
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     values = {item.key: item.value for item in span.attributes}
-                    known = {name: getattr(value, value.WhichOneof("value")) for name, value in values.items()}
+                    known = {name: getattr(value, value.WhichOneof("value") or "") for name, value in values.items()}
                     self.spans.append(known)
         return web.Response(content_type="application/x-protobuf")
 
