@@ -97,6 +97,7 @@ class RoutingPage:
             caller,
             query,
             "routing.html",
+            live=False,  # it reads the calls of the period, which is too much for every change
             page=page,
             only=query.only,
             shown=_WORK_SHOWN,
