@@ -50,8 +50,10 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def tempo_node(log: Path) -> AsyncIterator[str]:
+async def tempo_node(log: Path, state: Path) -> AsyncIterator[str]:
     """Run a local node with Tempo's rules; gives its RPC address.
+
+    The chain goes on from the file ``state`` if there is one: a ledger that was anchored on another would wait for ever.
 
     T4 is named because anvil runs the rules of T0 without it; one slot in an epoch makes blocks final after two more.
     """
@@ -60,8 +62,9 @@ async def tempo_node(log: Path) -> AsyncIterator[str]:
         raise DemoImpossible("The local Tempo node is missing: `make install`, or `npm install -g @foundry-rs/anvil`.")
     port = free_port()
     rules = ("--network", "tempo", "--hardfork", "T4", "--slots-in-an-epoch", "1", "--block-time", "1")
+    kept = ("--state", str(state))
     url = f"http://127.0.0.1:{port}"
-    async with _process((anvil, *rules, "--port", str(port)), log) as node:
+    async with _process((anvil, *rules, *kept, "--port", str(port)), log, stop_by=signal.SIGINT) as node:
         reader = ChainReader(url)
         async with asyncio.timeout(_START_SECONDS):
             while True:
@@ -168,7 +171,12 @@ def _end_of(log: Path) -> str:
 
 @asynccontextmanager
 async def _process(
-    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, *, read_output: bool = False
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    read_output: bool = False,
+    stop_by: signal.Signals = signal.SIGTERM,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a program until the block ends. In a session of its own, so that Ctrl-C reaches only us and we stop it in order."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("P402_", "OTEL_"))}
@@ -184,7 +192,7 @@ async def _process(
         try:
             yield process
         finally:
-            for number in (signal.SIGTERM, signal.SIGKILL):
+            for number in (stop_by, signal.SIGKILL):
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, number)
                 with suppress(TimeoutError):

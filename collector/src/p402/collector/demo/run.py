@@ -62,7 +62,7 @@ class Demo:
         say = self.console.print
         with self.console.status("Starting a local Tempo node, mock providers and the collector …") as status:
             async with (
-                tempo_node(self.data_dir / "tempo-node.log") as rpc_url,
+                tempo_node(self.data_dir / "tempo-node.log", self.data_dir / "tempo-node.json") as rpc_url,
                 running(_forgetful(MockProviders())) as providers_url,
                 self._collector(rpc_url, status) as url,
                 driver(url, providers_url, self.data_dir / "live.log") as application,
