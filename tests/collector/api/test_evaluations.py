@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-
 from support.collector import PROTOBUF
-from support.otlp import MAY_2026, ASpan
+from support.evaluations import evaluations
+from support.otlp import ASpan
 from support.server import Server, bearer
-
-
-def found(*scores: tuple[ASpan, float]) -> bytes:
-    """Evaluations as an evaluator sends them."""
-    request = ExportLogsServiceRequest()
-    of_acme = request.resource_logs.add()
-    of_acme.resource.attributes.add(key="p402.organisation", value=AnyValue(string_value="acme"))
-    records = of_acme.scope_logs.add().log_records
-    for span, score in scores:
-        said = {
-            "gen_ai.evaluation.name": AnyValue(string_value="quality"),
-            "gen_ai.evaluation.score.value": AnyValue(double_value=score),
-        }
-        records.add(
-            event_name="gen_ai.evaluation.result",
-            time_unix_nano=MAY_2026,
-            trace_id=span.trace_id,
-            span_id=span.span_id,
-            attributes=[KeyValue(key=name, value=value) for name, value in said.items()],
-        )
-    return request.SerializeToString()
 
 
 async def test_the_mean_is_shown_by_task_type_and_model(server: Server) -> None:
     spans = [ASpan.of({"p402.task_type": "review"}) for _ in range(3)]
     await server.send(*spans)
-    body = found(*zip(spans, (0.5, 0.25, 0.25), strict=True), (ASpan(), 1.0))
+    body = evaluations(*zip(spans, (0.5, 0.25, 0.25), strict=True), (ASpan(), 1.0))
     await server.ask("POST", "/v1/logs", data=body, headers=PROTOBUF)
     server.clock.advance(hours=1)
     view = (await server.get("/v1/evaluations?organisation=acme")).json
@@ -57,7 +34,7 @@ async def test_a_key_of_a_department_sees_its_own_and_no_count_of_the_rest(guard
     legal, sales = ASpan(), ASpan.of({"p402.department": "sales"})
     key = await guarded.key("ingest", organisation="acme")
     await guarded.send(legal, sales, key=key)
-    body = found((legal, 0.9), (sales, 0.4), (ASpan(), 0.1))
+    body = evaluations((legal, 0.9), (sales, 0.4), (ASpan(), 0.1))
     await guarded.ask("POST", "/v1/logs", data=body, headers={**PROTOBUF, **bearer(key)})
     guarded.clock.advance(hours=1)
     whole = (await guarded.get("/v1/evaluations", await guarded.key("spend:read", organisation="acme"))).json

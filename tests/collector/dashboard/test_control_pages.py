@@ -13,6 +13,8 @@ from p402.collector.notifications.events import EventType
 from p402.collector.storage.outbox import SqlDeliveries
 from p402.collector.storage.usage import SqlUsage
 from support.budgets import put_budget
+from support.collector import PROTOBUF
+from support.evaluations import evaluations
 from support.otlp import MAY_2026, ASpan
 from support.server import Answer, Server, bearer, serving
 
@@ -336,6 +338,29 @@ async def test_premium_work_is_shown_by_department_and_type_of_task(server: Serv
     only = await shown(server, "/routing?department=sales")
     assert "claude-haiku-4-5" in only
     assert "claude-opus-4-5" not in only
+
+
+async def test_what_another_model_saved_is_the_price_of_the_one_that_was_asked_for(server: Server) -> None:
+    haiku = {"gen_ai.request.model": "claude-haiku-4-5", "gen_ai.response.model": "claude-haiku-4-5"}
+    decided = {"p402.decision.verdict": "downgrade", "p402.decision.original_model": "claude-opus-4-5"}
+    await server.send(ASpan.of({**haiku, **decided}))
+    await SqlUsage(server.collector.database).follow(100)
+    page = " ".join((await shown(server, "/routing")).split())
+    assert "$0.05 for $0.26, at equal tokens" in page
+    assert 'title="$0.211388">$0.21</b>' in page
+
+
+async def test_quality_is_shown_beside_the_tier_of_the_model(server: Server) -> None:
+    reviews = [ASpan.of({"p402.task_type": "review"}) for _ in range(2)]
+    await server.send(*reviews)
+    await server.ask("POST", "/v1/logs", data=evaluations(*zip(reviews, (0.5, 0.25), strict=True)), headers=PROTOBUF)
+    await SqlUsage(server.collector.database).follow(100)
+    page = " ".join((await shown(server, "/routing?task_type=review")).split())
+    table = page[page.index('id="quality"') :]
+    assert "premium" in table
+    assert '<td class="n">2</td><td class="n">0.38</td><td class="n">0.25</td><td class="n">0.50</td>' in table
+    for elsewhere in ("task_type=other", "department=sales", "department="):
+        assert 'id="quality"' not in await shown(server, f"/routing?{elsewhere}")
 
 
 async def test_pages_without_anything_say_what_to_do_next(tmp_path: Path) -> None:

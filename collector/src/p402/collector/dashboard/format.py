@@ -25,6 +25,7 @@ __all__ = [
     "nano",
     "percent",
     "priced",
+    "score",
     "share",
     "short",
     "someone",
@@ -160,6 +161,11 @@ def someone(employee: str) -> str:
 def nano(amount: int) -> Money:
     """Give an amount of nano-USD as money."""
     return Money(amount)
+
+
+def score(millionths: float) -> str:
+    """Write a score of an evaluation, which is kept in millionths: ``0.82``."""
+    return f"{millionths / 1_000_000:.2f}"
 
 
 def from_epoch(millis: int) -> datetime:

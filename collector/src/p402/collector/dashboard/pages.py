@@ -66,7 +66,7 @@ class Dashboard:
             BudgetPages(shell, database, forecasts, new_id),
             PoliciesPage(shell, database),
             PolicyPage(shell, database, catalogue, prices),
-            RoutingPage(shell, database, catalogue),
+            RoutingPage(shell, database, catalogue, prices),
             AlertsPage(shell, database),
             SessionsPage(shell, database),
             SessionPage(shell, database, sessions, trace_url),

@@ -16,10 +16,14 @@ from p402.collector.api.budget_views import within_part
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.dashboard.view import View
+from p402.collector.pricing import PriceBook
+from p402.collector.routing.moved import Moved, moved
+from p402.collector.storage.calls import moved_calls
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.decision_rows import Decided, attribution_of, decisions_page
 from p402.collector.storage.driver import driver
+from p402.collector.storage.evaluations import Quality, quality_by_task_and_model
 from p402.collector.storage.usage import usage_by
 from p402.collector.storage.verdict_counts import UNASKED, verdicts_by_day
 from p402.collector.usage.slices import Dimension, Slice
@@ -32,6 +36,8 @@ __all__ = ["RoutingPage"]
 _REFUSALS_READ = 200
 _REFUSALS_SHOWN = 15
 _WORK_SHOWN = 20
+_MOVED_READ = 20_000
+_LEVELS = (Dimension.DEPARTMENT, Dimension.PROJECT, Dimension.CLIENT, Dimension.EMPLOYEE)
 _OF = (Dimension.DEPARTMENT, Dimension.TASK_TYPE, Dimension.PROVIDER, Dimension.MODEL)
 
 
@@ -50,6 +56,11 @@ class Routing:
     """Counts by verdict, the newest day first."""
     refused: Sequence[Decided]
     """The newest calls that were refused."""
+    moved: Moved
+    all_moved: bool
+    """Whether these are all that were moved, or the newest."""
+    quality: Sequence[tuple[Quality, Tier | None]]
+    """What evaluators found by task type and model, with the model's tier."""
 
     @property
     def total(self) -> Part:
@@ -73,10 +84,11 @@ class Routing:
 class RoutingPage:
     """The handler."""
 
-    def __init__(self, shell: Shell, database: Database, catalogue: Catalogue) -> None:
+    def __init__(self, shell: Shell, database: Database, catalogue: Catalogue, prices: PriceBook) -> None:
         self._shell = shell
         self._database = database
         self._catalogue = catalogue
+        self._prices = prices
         self.authenticator = shell.authenticator
         self.default_organisation = shell.default_organisation
 
@@ -125,11 +137,32 @@ class RoutingPage:
             and within_part(principal, attribution_of(one))
             and all(value in (None, getattr(attribution_of(one), level)) for level, value in path)
         ]
+        calls = moved_calls(connection, asked, _MOVED_READ + 1)
         return Routing(
             work=work_by_tier(usage_by(connection, asked, _OF), self._tier),
             days=sorted(verdicts_by_day(connection, asked).items(), reverse=True),
             refused=refused[:_REFUSALS_SHOWN],
+            moved=moved(calls[:_MOVED_READ], self._prices),
+            all_moved=len(calls) <= _MOVED_READ,
+            quality=self._quality(connection, asked, principal.within(asked.organisation).over(path)),
         )
+
+    def _quality(
+        self, connection: Connection, asked: Slice, within: Attribution
+    ) -> Sequence[tuple[Quality, Tier | None]]:
+        """Read what evaluators found; nothing where the part is what nobody is named for, which evaluations are not told by."""
+        if any(asked.only.get(level) == "" for level in _LEVELS):
+            return []
+        found = quality_by_task_and_model(connection, within, asked.period.begin, asked.period.end)
+        values = {Dimension.TASK_TYPE: "task_type", Dimension.PROVIDER: "provider", Dimension.MODEL: "model"}
+        return [
+            (one, self._tier(one.provider, one.model))
+            for one in found
+            if all(
+                (getattr(one, name) or "") == asked.only.get(of, getattr(one, name) or "")
+                for of, name in values.items()
+            )
+        ]
 
     def _tier(self, provider: str, model: str) -> Tier | None:
         found = self._catalogue.find(provider, model) or self._catalogue.find(provider, model, any_provider=True)

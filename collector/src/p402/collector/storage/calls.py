@@ -13,7 +13,7 @@ from p402.collector.storage.tables import charges, models, scopes
 from p402.collector.usage.slices import Dimension, Slice
 from p402.vocabulary import Charge
 
-__all__ = ["Place", "calls_of", "conditions_of", "in_slice"]
+__all__ = ["Place", "calls_of", "conditions_of", "in_slice", "moved_calls"]
 
 _MODEL = func.coalesce(func.nullif(models.c.response_model, ""), func.nullif(models.c.request_model, ""), "unknown")
 _COLUMNS: dict[Dimension, ColumnElement[str]] = {
@@ -64,6 +64,13 @@ def calls_of(connection: Connection, of: Slice, before: Place | None, limit: int
     return [
         (Place(row["started_at"], row["seq"]), charge_of(dict(row))) for row in connection.execute(query).mappings()
     ]
+
+
+def moved_calls(connection: Connection, of: Slice, limit: int) -> list[Charge]:
+    """Give the newest calls of a slice for which a decision put another model in the place of the one that was asked for."""
+    query = charges_joined().where(*in_slice(of), charges.c.original_model.is_not(None))
+    newest = query.order_by(charges.c.started_at.desc(), charges.c.seq.desc()).limit(limit)
+    return [charge_of(dict(row)) for row in connection.execute(newest).mappings()]
 
 
 def in_slice(of: Slice) -> tuple[ColumnElement[bool], ...]:
