@@ -127,8 +127,8 @@ def _in_period(
     last_at: ColumnElement[int] = usage_sessions.c.last_at
     begin, end = to_millis(asked.period.begin), to_millis(asked.period.end)
     if numbers is not None:
-        last_at = unindexed(last_at)
-        return [last_at >= begin, last_at < end, usage_sessions.c.scope_id.in_(numbers), _same(organisation)]
+        of_them = usage_sessions.c.scope_id.in_(numbers), _same(organisation)
+        return [unindexed(last_at) >= begin, unindexed(last_at) < end, *of_them]
     in_period = [own, last_at >= begin, last_at < end]
     if asked.dearest and not is_few(connection, select(usage_sessions.c.scope_id).where(*in_period)):
         return [own, unindexed(last_at) >= begin, unindexed(last_at) < end]
