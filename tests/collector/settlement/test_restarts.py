@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from p402.collector.settlement.ports import SettlementState
 from support.chain_twin import ChainTwin
 from support.clock import FakeClock
 from support.interruption import Fuse, Fused, Stopped
 from support.settling import Settling, settling
+
+pytestmark = pytest.mark.timeout(900)  # each opens some sixty databases
 
 
 async def settle_with_a_stop(folder: Path, points: int, *, dies_first: bool) -> tuple[Fuse, ChainTwin]:
