@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -138,3 +139,25 @@ def test_ctrl_c_ends_it_cleanly(demo: RunningDemo) -> None:
     assert [path for path in demo.temporary.iterdir() if path.name.startswith("p402-demo-")] == []
     with pytest.raises(httpx.ConnectError):
         httpx.get(demo.page)
+
+
+def test_a_kept_folder_is_gone_on_with_on_the_chain_that_it_was_anchored_on(tmp_path: Path) -> None:
+    path = f"{NODE_PARTS}{os.pathsep}{BIN}{os.pathsep}{os.environ['PATH']}"
+    command = [
+        str(BIN / "p402"),
+        "demo",
+        "--once",
+        "--days",
+        "1",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        str(tmp_path),
+    ]
+    environment = {**os.environ, "PATH": path, "COLUMNS": "160"}
+    charged = []
+    for _ in range(2):
+        told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=True).stdout
+        assert re.search(r"^verified$", told, re.MULTILINE), told
+        charged.append(json.loads((tmp_path / "acme.json").read_text())["charges"])
+    assert charged[0] < charged[1]
