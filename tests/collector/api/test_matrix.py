@@ -99,7 +99,8 @@ class House:
             if listed and operation.template not in (*NEVER_END, *PAGES, "/v1/access-log", "/v1/authorize"):
                 answer = await self.ask(operation, self.admin, "acme")
                 assert answer.status in (200, 400), (operation, answer.body)  # a CSV or PDF of what is not priced yet
-                lists[operation.template] = answer.json if answer.json is not None else answer.body
+                if not answer.headers["Content-Type"].startswith("text/html"):  # pages show what lists say
+                    lists[operation.template] = answer.json if answer.json is not None else answer.body
         return lists
 
 
