@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -93,6 +94,9 @@ class Principal:
             raise Forbidden(f"The API key is bound to one {below[-1][0].value}, and may read only the sums of that.")
 
 
+_ANYBODY = Principal(None, _ANONYMOUS_SCOPES, Attribution())
+
+
 def reader_of(principal: Principal, what: str) -> Reader:
     """Say who reads personal data, for the access log."""
     return Reader(principal.actor, principal.known_as or principal.bound_to.employee, what)
@@ -149,7 +153,7 @@ class Authenticator:
         authorization = request.headers.get("Authorization")
         if authorization is not None:
             return await self._by_key(authorization)
-        token = request.cookies.get(SESSION_COOKIE)
+        token = request.cookies.get(SESSION_COOKIE) if "Cookie" in request.headers else None
         if token is not None:
             session = await self._sessions.find(token, self._clock.now(), use=use and not _by_itself(request))
             if session is not None:
@@ -191,7 +195,7 @@ class Authenticator:
             raise Unauthorised(
                 "An API key is needed: send `Authorization: Bearer p402_…`. `p402 keys create` makes one."
             )
-        return Principal(None, frozenset({"admin"}) if self._rules.demo else _ANONYMOUS_SCOPES, Attribution())
+        return Principal(None, frozenset({"admin"}), Attribution()) if self._rules.demo else _ANYBODY
 
     def _refuse_foreign_pages(self, request: web.Request) -> None:
         """Keep web pages of other sites from talking to a collector on the reader's machine (DNS rebinding, CSRF)."""
@@ -225,6 +229,7 @@ def _by_itself(request: web.Request) -> bool:
     return REFRESH_HEADER in request.headers or request.headers.get("Accept") == "text/event-stream"
 
 
+@lru_cache(maxsize=256)
 def _name_in(url: str) -> str | None:
     try:
         return urlsplit(url).hostname

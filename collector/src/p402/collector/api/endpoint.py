@@ -200,15 +200,17 @@ def _door(api: Described, name: str, described: Endpoint) -> Handler:
     """Check and read what a request brings, in this order: who asks, the query, the body; then call the handler."""
     handler = getattr(api, name)
     wanted = frozenset(described.given)
+    parts = tuple(part for part in described.path_parameters if part in wanted)
+    wants_request, wants_caller, wants_query = "request" in wanted, "caller" in wanted, "query" in wanted
+    first, *others = (described.scope or "").split() or [""]
+    assert described.scope is not None or not wants_caller
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        given: dict[str, Any] = {part: request.match_info[part] for part in described.path_parameters if part in wanted}
-        if "request" in wanted:
+        given: dict[str, Any] = {part: request.match_info[part] for part in parts}
+        if wants_request:
             given["request"] = request
         principal = None
-        if "caller" in wanted:
-            assert described.scope is not None
-            first, *others = described.scope.split()
+        if wants_caller:
             principal = await api.authenticator.authenticate(request, first)
             for scope in others:
                 principal.require(scope)
@@ -216,7 +218,7 @@ def _door(api: Described, name: str, described: Endpoint) -> Handler:
         if principal is not None:
             asked = None if query is None else query.organisation
             given["caller"] = Caller(principal, organisation_of(asked, principal, api.default_organisation))
-        if "query" in wanted:
+        if wants_query:
             given["query"] = query
         if described.body is not None:
             given["body"] = await json_body(request, described.body, described.largest_body)
