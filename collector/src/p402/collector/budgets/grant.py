@@ -14,8 +14,6 @@ __all__ = ["Position", "ceilings", "funds", "lease_amounts"]
 
 _CALLS_AHEAD = 16  # a lease covers so many calls like the one it was asked for
 _SHARE = 32  # and no more than this part of what is left, so that others find something, and the last cent too
-
-
 _REQUEST, _OBSERVE = Level.REQUEST, Mode.OBSERVE  # looked up once, as below everything is done for every budget
 
 
