@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from p402.collector.budgets.budget import Balance, OnPath
+from p402.collector.budgets.budget import Balance
 from p402.collector.budgets.definition import BudgetDefinition, read_definition
+from p402.collector.budgets.path import BudgetPath
 from p402.collector.pipeline.records import Recordable, SpanRecord
 from p402.collector.storage.accounts import balance_of, balance_seen
 from p402.collector.storage.budget_rules import BudgetRules
@@ -107,7 +108,7 @@ class Budgeted:
         """Take charges in."""
         await self.ledger.record(calls, [], at)
 
-    async def path(self, who: Mapping[str, str] = LEGAL, at: datetime = NOW) -> Sequence[OnPath]:
+    async def path(self, who: Mapping[str, str] = LEGAL, at: datetime = NOW) -> BudgetPath:
         """The budgets on a path of acme's."""
         attribution = Attribution(**{"organisation": "acme", **who})
         return await self.write(lambda connection: self.rules.of(driver(connection), "acme", at).on_path(attribution))

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from p402.collector.api.endpoint import described_by
 from p402.collector.settings import Address
-from p402.collector.storage.keys import SCOPES
+from p402.collector.storage.keys import SCOPES, Keys
+from support.clock import CountingIds
 from support.otlp import ASpan
-from support.server import Server, serving
+from support.server import Server, bearer, serving
 
 RECEIPTS = (
     "/v1/receipts",
@@ -113,6 +115,31 @@ async def test_a_revoked_key_is_refused_at_once(guarded: Server) -> None:
     [known] = [known for known in await guarded.collector.keys.list() if known.scopes == {"spend:read"}]
     await guarded.collector.keys.revoke(known.id, guarded.clock.now())
     assert await status(guarded, "GET", "/v1/charges", key) == 401
+
+
+QUESTION = {"question": {"organisation": "acme", "provider": "anthropic", "model": "claude-opus-4-5"}}
+WITH_REMEMBERED_KEYS = {
+    ("POST", "/v1/decisions"): QUESTION,
+    ("POST", "/v1/leases"): QUESTION,
+    ("GET", "/v1/authorize"): None,
+    ("POST", "/v1/leases/{lease}/settle"): {},
+}
+
+
+async def test_where_keys_are_remembered_one_that_another_process_revokes_is_refused_at_once(guarded: Server) -> None:
+    collector = guarded.collector
+    described = [described_by(route.handler) for route in collector.app.router.routes()]
+    found = {(one.method, one.path) for one in described if one is not None and one.checks_key_again}
+    assert found == set(WITH_REMEMBERED_KEYS)
+    elsewhere = Keys(collector.database, CountingIds())
+    for (method, path), body in WITH_REMEMBERED_KEYS.items():
+        key = await guarded.key("feedback")
+        [known] = [one for one in await elsewhere.list() if one.scopes == {"feedback"} and not one.revoked_at]
+        before = await guarded.ask(method, path.format(lease="lease_1"), json=body, headers=bearer(key))
+        assert before.status in (200, 404), path
+        await elsewhere.revoke(known.id, guarded.clock.now())
+        after = await guarded.ask(method, path.format(lease="lease_1"), json=body, headers=bearer(key))
+        assert (after.status, after.json["type"]) == (401, "about:p402/unauthorised"), path
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic dTpw", "Bearer p402_wrong", "Bearer \udcff", "p402_x"])

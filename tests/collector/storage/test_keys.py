@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
+from p402.collector.storage.driver import driver
 from p402.collector.storage.keys import BindingInvalid, Keys, KeyUnknown, ScopeUnknown
+from p402.collector.storage.tables import api_keys
+from p402.collector.storage.valid_keys import KeyRenamed, KeyRevoked, keys_changed, require_valid_key
 from p402.vocabulary import Attribution
+from support.changes import together
 from support.clock import CountingIds, FakeClock
 from support.open_books import open_database
 
@@ -62,3 +67,24 @@ async def test_a_key_is_not_bound_to_what_cannot_be_an_id(keys: Keys, level: dic
     with pytest.raises(BindingInvalid, match=f"The {name} that a key is bound to"):
         await keys.create("ci", INGEST, Attribution(**level), NOW)
     assert await keys.none_exist()
+
+
+async def test_within_one_transaction_a_key_is_valid_until_it_is_revoked(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        keys = Keys(database, CountingIds())
+        key, _ = await keys.create("ci", INGEST, NOBODY, NOW)
+
+        def require(connection: Connection) -> None:
+            require_valid_key(driver(connection), key.id, None)
+
+        def revoke(connection: Connection) -> None:
+            connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(revoked_at=1))
+            keys_changed(driver(connection))
+
+        def rename(connection: Connection) -> None:
+            connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(employee="erased-1"))
+            keys_changed(driver(connection))
+
+        found = await together(database, require, require, rename, require, revoke, require)
+    assert [type(one) for one in found if one is not None] == [KeyRenamed, KeyRevoked]
+    assert found[:3] == [None, None, None]

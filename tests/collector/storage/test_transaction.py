@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -19,7 +19,8 @@ from sqlalchemy import Connection, func, select
 
 import p402.collector.storage
 from p402.collector.budgets.budget import Balance, OnPath
-from p402.collector.storage.account_memory import AccountKey, AmountTooLarge, Change
+from p402.collector.budgets.path import AccountKey, BudgetPath
+from p402.collector.storage.account_memory import AmountTooLarge, Change
 from p402.collector.storage.accounts import balances_of, change_accounts, rename_accounts
 from p402.collector.storage.budget_tables import budget_accounts, leases
 from p402.collector.storage.budgets import apply_budgets
@@ -40,7 +41,7 @@ async def books(tmp_path: Path) -> AsyncIterator[Budgeted]:
         yield opened
 
 
-def hold(path: Any, lease: str, amount: int) -> Callable[[Connection], Balance]:
+def hold(path: BudgetPath, lease: str, amount: int) -> Callable[[Connection], Balance]:
     """A change: an amount is held on a path; gives what its first budget has then."""
 
     def change(connection: Connection) -> Balance:
@@ -172,12 +173,12 @@ async def test_an_account_that_cannot_hold_so_much_refuses_one_change_and_harms_
 
 async def test_accounts_that_are_renamed_in_a_transaction_are_read_anew(books: Budgeted) -> None:
     await books.put(a_budget(level="employee", node="*"))
-    [ann], [bob] = [await books.path({"employee": name}) for name in ("ann", "bob")]
+    ann, bob = [await books.path({"employee": name}) for name in ("ann", "bob")]
 
     def rename(connection: Connection) -> None:
-        rename_accounts(driver(connection), ann.budget.id, "ann", "bob")
+        rename_accounts(driver(connection), ann[0].budget.id, "ann", "bob")
 
-    holds = hold([ann], "one", 5), hold([bob], "two", 70), hold([bob], "three", 900), hold([ann], "four", 1)
+    holds = hold(ann, "one", 5), hold(bob, "two", 70), hold(bob, "three", 900), hold(ann, "four", 1)
     *_, bobs, anns = await together(books.database, *holds[:2], rename, *holds[2:])
     assert (bobs.held, anns.held) == (975, 1)
 
@@ -203,7 +204,7 @@ STEPS = st.builds(
 CHANGES = st.lists(st.tuples(st.lists(STEPS, max_size=5), st.booleans()), min_size=1, max_size=8)
 
 
-def _open_accounts(path: Sequence[OnPath], connection: Connection) -> None:
+def _open_accounts(path: BudgetPath, connection: Connection) -> None:
     balances_of(driver(connection), path, NOW)
 
 
@@ -253,7 +254,7 @@ def test_changes_that_share_a_transaction_do_what_they_do_one_after_the_other(tm
 
 
 def _several(
-    paths: list[Sequence[OnPath]], steps: list[Step], *, fails: bool
+    paths: list[BudgetPath], steps: list[Step], *, fails: bool
 ) -> Callable[[Connection], list[tuple[int, int]]]:
     def change(connection: Connection) -> list[tuple[int, int]]:
         sql, seen = driver(connection), []

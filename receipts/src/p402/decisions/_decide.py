@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from p402.decisions._bound import covers, longest_output, most_input, most_that, output_that_fits
 from p402.decisions._catalogue import Model
-from p402.decisions._policy import DEFAULT_POLICY, Mode, Policy, Rung
+from p402.decisions._policy import Mode, Policy, Rung
 from p402.decisions._question import Code, Decision, Measure, Question, Verdict
 from p402.decisions._rate_card import RateCard
 from p402.decisions._route import Route, route, suitable
@@ -62,7 +62,7 @@ def decide(question: Question, rules: Rules, funds: Funds, at: datetime) -> Deci
 
 def _decide(question: Question, rules: Rules, funds: Funds, at: datetime) -> Decision:
     routed = route(question, rules, at)
-    said = _facts(question, rules.policy, routed)
+    said = _facts(question, rules, routed)
     if routed.refused:
         return _refusal(question, routed.code or Code.RULE, f"{said}, refused={routed.refused}")
     plan = _plan(question, rules, routed.model)
@@ -175,14 +175,11 @@ def _least(one: Mapping[Measure, int], other: Mapping[Measure, int]) -> dict[Mea
     }
 
 
-def _facts(question: Question, policy: Policy, routed: Route) -> str:
+def _facts(question: Question, rules: Rules, routed: Route) -> str:
     """Write what a decision rests on in one line."""
-    parts = []
-    if question.complexity is not None:
-        parts.append(f"complexity={question.complexity}")
-    if policy is not DEFAULT_POLICY:
-        parts.append(f"dept_policy={policy.strategy}")
-        parts.append(f"policy={policy.name}@{policy.version}")
+    parts = [] if question.complexity is None else [f"complexity={question.complexity}"]
+    if rules.said:
+        parts.append(rules.said)
     if routed.rule is not None:
         parts.append(f"rule={routed.rule.name}")
     if routed.code is not None:

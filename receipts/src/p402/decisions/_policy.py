@@ -190,6 +190,7 @@ DEFAULT_POLICY = Policy(name="none")
 """What holds for a department without a policy: every model, and waiting for a moment at a cap."""
 
 
+@lru_cache(maxsize=4096)
 def matches(name: str, patterns: tuple[str, ...]) -> bool:
     """Tell whether a name is one of some patterns in which ``*`` stands for any characters."""
     return bool(patterns) and _pattern(patterns).fullmatch(name) is not None

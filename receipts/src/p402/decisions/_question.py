@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from p402.decisions._value import value
 from p402.vocabulary import Attribution, Level, Money
 
 __all__ = ["Ability", "Code", "Decision", "Measure", "Question", "Verdict"]
@@ -74,7 +74,7 @@ class Code(StrEnum):
     """The collector could not be asked, and the fail mode is closed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Question:
     """One attempt at calling a model."""
 
@@ -128,7 +128,7 @@ class Question:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What was decided about a call, and why."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from p402.decisions._catalogue import Catalogue, Model
-from p402.decisions._policy import Policy, Strategy
+from p402.decisions._policy import DEFAULT_POLICY, Policy, Strategy
 from p402.decisions._question import Question
 from p402.decisions._rate_card import RateCard
 
@@ -37,9 +37,17 @@ class Rules:
     policy: Policy
     catalogue: Catalogue
     card_for: CardFor
+    said: str = field(init=False, repr=False, compare=False)
+    """The policy as reasons name it; empty for the default."""
     _ranked: dict[tuple[str, str, bool, str | None], tuple[Choice, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        policy = self.policy
+        known = policy is not DEFAULT_POLICY
+        said = f"dept_policy={policy.strategy}, policy={policy.name}@{policy.version}" if known else ""
+        object.__setattr__(self, "said", said)
 
     def find(self, question: Question, name: str) -> Model | None:
         """Find a model in the catalogue by the name that a call has for it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -93,6 +95,9 @@ class Principal:
             raise Forbidden(f"The API key is bound to one {below[-1][0].value}, and may read only the sums of that.")
 
 
+_ANYBODY = Principal(None, _ANONYMOUS_SCOPES, Attribution())
+
+
 def reader_of(principal: Principal, what: str) -> Reader:
     """Say who reads personal data, for the access log."""
     return Reader(principal.actor, principal.known_as or principal.bound_to.employee, what)
@@ -121,26 +126,33 @@ class Authenticator:
         self._clock = clock
         self._rules = rules
 
-    async def authenticate(self, request: web.Request, scope: str) -> Principal:
+    async def authenticate(self, request: web.Request, scope: str, *, checked_again: bool = False) -> Principal:
         """Give the principal of an HTTP request that needs a scope.
+
+        Args:
+            request: the request.
+            scope: that is needed.
+            checked_again: whether the change that it asks for requires a valid key (`storage.valid_keys`), so that the
+                key may come from memory here.
 
         Raises:
             Unauthorised: without a valid key or session where one is needed.
             Forbidden: if it does not have the scope, or a page of somebody else makes the browser ask.
             TooManyRequests: if the key asks more often than it may.
         """
-        principal = await self.who(request)
+        principal = await self.who(request, checked_again=checked_again)
         principal.require(scope)
         if principal.actor is not None and scope not in EXEMPT:
             self._limits.take(request, principal.actor)
         return principal
 
-    async def who(self, request: web.Request, *, use: bool = True) -> Principal:
+    async def who(self, request: web.Request, *, use: bool = True, checked_again: bool = False) -> Principal:
         """Give the principal of an HTTP request, whatever it may; whoever streams an answer asks again with this.
 
         Args:
             request: that is asked about.
             use: whether it shows that somebody is there, and keeps a session from ending.
+            checked_again: see `authenticate`.
 
         Raises:
             Unauthorised: without a valid key or session where one is needed.
@@ -148,8 +160,8 @@ class Authenticator:
         """
         authorization = request.headers.get("Authorization")
         if authorization is not None:
-            return await self._by_key(authorization)
-        token = request.cookies.get(SESSION_COOKIE)
+            return await self._by_key(authorization, self._keys.find_or_remember if checked_again else self._keys.find)
+        token = request.cookies.get(SESSION_COOKIE) if "Cookie" in request.headers else None
         if token is not None:
             session = await self._sessions.find(token, self._clock.now(), use=use and not _by_itself(request))
             if session is not None:
@@ -166,9 +178,13 @@ class Authenticator:
             Unauthorised: without a valid key where one is needed.
             Forbidden: if the key does not have the scope.
         """
-        principal = self._anybody() if authorization is None else await self._by_key(authorization)
+        principal = self._anybody() if authorization is None else await self._by_key(authorization, self._keys.find)
         principal.require(scope)
         return principal
+
+    def forget(self) -> None:
+        """Read every key anew, after a change has found that one is another now."""
+        self._keys.forget()
 
     def refuse_cross_origin(self, request: web.Request) -> None:
         """Keep pages of other sites from changing something in the name of whoever has them open.
@@ -179,9 +195,9 @@ class Authenticator:
         if is_cross_origin(request.method, request.headers, request.host, self._rules.public_url):
             raise Forbidden("A page of another site must not make your browser do this.")
 
-    async def _by_key(self, header: str) -> Principal:
+    async def _by_key(self, header: str, find: Callable[[str], Awaitable[ApiKey | None]]) -> Principal:
         kind, _, secret = header.partition(" ")
-        key = await self._keys.find(secret.strip()) if kind.lower() == "bearer" else None
+        key = await find(secret.strip()) if kind.lower() == "bearer" else None
         if key is None:
             raise Unauthorised("The API key is unknown or was revoked. `p402 keys list` shows the keys that are valid.")
         return _of_key(key)
@@ -191,7 +207,7 @@ class Authenticator:
             raise Unauthorised(
                 "An API key is needed: send `Authorization: Bearer p402_…`. `p402 keys create` makes one."
             )
-        return Principal(None, frozenset({"admin"}) if self._rules.demo else _ANONYMOUS_SCOPES, Attribution())
+        return Principal(None, frozenset({"admin"}), Attribution()) if self._rules.demo else _ANYBODY
 
     def _refuse_foreign_pages(self, request: web.Request) -> None:
         """Keep web pages of other sites from talking to a collector on the reader's machine (DNS rebinding, CSRF)."""
@@ -225,6 +241,7 @@ def _by_itself(request: web.Request) -> bool:
     return REFRESH_HEADER in request.headers or request.headers.get("Accept") == "text/event-stream"
 
 
+@lru_cache(maxsize=256)
 def _name_in(url: str) -> str | None:
     try:
         return urlsplit(url).hostname

@@ -16,6 +16,7 @@ __all__ = ["LARGEST_BODY", "form_body", "json_body"]
 
 Body = TypeVar("Body", bound=BaseModel)
 LARGEST_BODY = 64 * 1024  # bytes
+_JSON = "application/json"
 
 
 async def json_body(request: web.Request, shape: type[Body], largest: int = LARGEST_BODY) -> Body:
@@ -24,7 +25,7 @@ async def json_body(request: web.Request, shape: type[Body], largest: int = LARG
     Raises:
         BadRequest: naming each field that is wrong, and what it should be.
     """
-    if request.content_type != "application/json":
+    if request.headers.get("Content-Type") != _JSON and request.content_type != _JSON:  # most say just that
         raise BadRequest("The body must be JSON, sent with Content-Type: application/json.")
     body = await _read(request, largest)
     try:
@@ -53,9 +54,10 @@ async def form_body(request: web.Request, largest: int = LARGEST_BODY) -> dict[s
 
 
 async def _read(request: web.Request, largest: int) -> bytes:
-    body = await request.content.read(largest + 1)
-    while len(body) <= largest and (more := await request.content.read(largest + 1)):
-        body += more
+    content = request.content
+    body = await content.read(largest + 1)
+    while len(body) <= largest and not content.at_eof():
+        body += await content.read(largest + 1)
     if len(body) > largest:
         raise BadRequest(f"The body is larger than {largest} bytes.")
     return body

@@ -102,6 +102,7 @@ class Endpoint:
     """What else a body may be: media types, each with what it holds."""
     path_parameters: tuple[str, ...]
     largest_body: int
+    checks_key_again: bool
     given: tuple[str, ...] = field(default=())
     """The names of what the handler is given."""
 
@@ -130,6 +131,7 @@ def endpoint(
     sends: tuple[str, ...] = (),
     takes: Mapping[str, str] | None = None,
     checks_key_itself: bool = False,
+    checks_key_again: bool = False,
     largest_body: int = LARGEST_BODY,
 ) -> Callable[[Method], Method]:
     """Describe a handler.
@@ -143,6 +145,7 @@ def endpoint(
         sends: headers of the answers.
         takes: media types of bodies that the handler reads itself.
         checks_key_itself: whether the handler asks for the key, because its refusals look different.
+        checks_key_again: whether what the handler changes requires a valid key, see `Authenticator.authenticate`.
         largest_body: in bytes, of a JSON body.
     """
     method, _, path = route.partition(" ")
@@ -171,6 +174,7 @@ def endpoint(
             takes=takes or {},
             path_parameters=parts,
             largest_body=largest_body,
+            checks_key_again=checks_key_again,
             given=names,
         )
         setattr(handler, _DESCRIPTION, described)
@@ -200,23 +204,25 @@ def _door(api: Described, name: str, described: Endpoint) -> Handler:
     """Check and read what a request brings, in this order: who asks, the query, the body; then call the handler."""
     handler = getattr(api, name)
     wanted = frozenset(described.given)
+    parts = tuple(part for part in described.path_parameters if part in wanted)
+    wants_request, wants_caller, wants_query = "request" in wanted, "caller" in wanted, "query" in wanted
+    first, *others = (described.scope or "").split() or [""]
+    assert described.scope is not None or not wants_caller
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        given: dict[str, Any] = {part: request.match_info[part] for part in described.path_parameters if part in wanted}
-        if "request" in wanted:
+        given: dict[str, Any] = {part: request.match_info[part] for part in parts}
+        if wants_request:
             given["request"] = request
         principal = None
-        if "caller" in wanted:
-            assert described.scope is not None
-            first, *others = described.scope.split()
-            principal = await api.authenticator.authenticate(request, first)
+        if wants_caller:
+            principal = await api.authenticator.authenticate(request, first, checked_again=described.checks_key_again)
             for scope in others:
                 principal.require(scope)
         query = None if described.query is None else read_query(request, described.query)
         if principal is not None:
             asked = None if query is None else query.organisation
             given["caller"] = Caller(principal, organisation_of(asked, principal, api.default_organisation))
-        if "query" in wanted:
+        if wants_query:
             given["query"] = query
         if described.body is not None:
             given["body"] = await json_body(request, described.body, described.largest_body)

@@ -6,8 +6,10 @@ A service that is instrumented asks for leases and decides by itself; anybody el
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -32,7 +34,7 @@ from p402.collector.api.feedback_schema import (
     amounts_view,
     decision_view,
 )
-from p402.collector.api.problem import BadRequest, NotFound, PaymentRequired
+from p402.collector.api.problem import BadRequest, NotFound, PaymentRequired, Unauthorised
 from p402.collector.api.settlement_span import span_of
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.storage.database import Database
@@ -40,12 +42,14 @@ from p402.collector.storage.decision_rows import Decided, decision_by_id
 from p402.collector.storage.decisions import Asked, Decisions, Granted
 from p402.collector.storage.driver import driver
 from p402.collector.storage.leases import GivenBack, LeaseKind, give_back, lease_by_id, release
+from p402.collector.storage.valid_keys import KeyRenamed, KeyRevoked, require_valid_key
 from p402.decisions import Question, Verdict
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Attribution, Clock, Money, is_valid_id, rfc3339
 
 __all__ = ["FeedbackApi", "HoldTimes"]
 
+T = TypeVar("T")
 _IDEMPOTENCY_KEY = HeaderParameter(
     "Idempotency-Key", "Asked again with the same key and the same body, the same is answered.", "call-7f3a"
 )
@@ -91,6 +95,7 @@ class FeedbackApi:
         answers={200: DecisionView, 402: ProblemWith(Refusal)},
         problems=(409,),
         headers=(_IDEMPOTENCY_KEY,),
+        checks_key_again=True,
     )
     async def decide(self, request: web.Request, caller: Caller, body: AskBody) -> web.Response:
         """Decide about one call and hold what it needs; 402 if it may not be made."""
@@ -103,7 +108,7 @@ class FeedbackApi:
             raise PaymentRequired(f"The call may not be made: {granted.decision.rationale}.", view)
         return web.json_response(view)
 
-    @endpoint("POST /v1/leases", scope="feedback", answers={200: LeaseAnswer}, problems=(409,))
+    @endpoint("POST /v1/leases", scope="feedback", answers={200: LeaseAnswer}, problems=(409,), checks_key_again=True)
     async def lease(self, caller: Caller, body: AskBody) -> web.Response:
         """Decide about one call and hold more than it needs, for calls to come; with the rules to decide about them."""
         granted, question = await self._ask(caller.principal, body, LeaseKind.LEASE, self.times.lease, None)
@@ -129,6 +134,7 @@ class FeedbackApi:
         answers={200: Allowed, 403: Blocked},
         headers=_PATH,
         sends=("X-P402-Budget",),
+        checks_key_again=True,
     )
     async def authorize(self, request: web.Request, caller: Caller) -> web.Response:
         """Say 200 or 403 to a proxy that asks about a request it has not read (nginx auth_request, Envoy ext_authz).
@@ -140,10 +146,11 @@ class FeedbackApi:
         asked = Attribution(**{level: value if is_valid_id(value) else None for level, value in named.items()})
         attribution = principal.bound_to.over(asked).over(Attribution(organisation=self.default_organisation))
         now = self.clock.now()
-        short = await self.database.write(
+        short = await self._change(
+            principal,
             lambda connection: self.decisions.authorize(
                 connection, attribution, self.authorize_amount, principal.key_id or "", self.times.authorize, now
-            )
+            ),
         )
         if short is None:
             return web.json_response(Allowed(verdict="allow"))
@@ -169,7 +176,13 @@ class FeedbackApi:
             await self.database.write(lambda connection: self._let_go(connection, decided))
         return web.json_response(Settled(id=decided.id, outcome=outcome))
 
-    @endpoint("POST /v1/leases/{lease}/settle", scope="feedback", answers={200: SettledLease}, problems=(409,))
+    @endpoint(
+        "POST /v1/leases/{lease}/settle",
+        scope="feedback",
+        answers={200: SettledLease},
+        problems=(409,),
+        checks_key_again=True,
+    )
     async def settle_lease(self, caller: Caller, lease: str, body: LeaseSettlement) -> web.Response:
         """Give back what a lease holds beyond calls under way."""
         keep, now, key_id = amounts_from(body.keep), self.clock.now(), caller.principal.key_id or ""
@@ -181,7 +194,7 @@ class FeedbackApi:
             budgets = self.decisions.budgets(connection, held.organisation, now)
             return give_back(connection, lease, key_id, budgets, calls=body.calls, keep=keep, at=now)
 
-        given = await self.database.write(change)
+        given = await self._change(caller.principal, change)
         if given is None:
             raise NotFound(f"There is no lease {lease[:64]!r} of this API key.")
         return web.json_response(SettledLease(state=given.state, missing_calls=given.missing_calls))
@@ -200,9 +213,26 @@ class FeedbackApi:
             longest=timedelta(seconds=body.expires_in_seconds) if body.expires_in_seconds else longest,
             idempotency_key=idempotency_key,
         )
-        granted = await self.database.write(lambda connection: self.decisions.ask(connection, asked, now))
+        granted = await self._change(principal, lambda connection: self.decisions.ask(connection, asked, now))
         self.metrics.decided(granted.decision.verdict.value, granted.decision.code.value)
         return granted, question
+
+    async def _change(self, principal: Principal, change: Callable[[Connection], T]) -> T:
+        """Run a change for a key that may have come from memory: it is made only if the key is still the same."""
+
+        def checked(connection: Connection) -> T:
+            if principal.key_id is not None and principal.session_id is None:
+                require_valid_key(driver(connection), principal.key_id, principal.bound_to.employee)
+            return change(connection)
+
+        try:
+            return await self.database.write(checked)
+        except KeyRevoked as error:
+            self.authenticator.forget()
+            raise Unauthorised(str(error)) from error
+        except KeyRenamed:
+            self.authenticator.forget()
+            raise
 
     async def _decided(self, decision_id: str, principal: Principal) -> Decided:
         key_id = principal.key_id or ""

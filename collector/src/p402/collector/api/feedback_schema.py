@@ -87,13 +87,32 @@ class AskedQuestion(BaseModel):
 
     def question(self, bound_to: Attribution, default_organisation: str) -> Question:
         """Give the question, attributed as the key is bound."""
-        asked = Attribution(self.organisation, self.department, self.project, self.client, self.employee, self.session)
-        fallback = Attribution(organisation=default_organisation)
-        values = {name: getattr(self, name) for name in _NOT_LEVELS}
-        return Question(attribution=bound_to.over(asked).over(fallback), **values)
-
-
-_NOT_LEVELS = tuple(name for name in AskedQuestion.model_fields if name not in set(Level))
+        return Question(
+            attribution=Attribution(
+                bound_to.organisation or self.organisation or default_organisation,
+                bound_to.department or self.department,
+                bound_to.project or self.project,
+                bound_to.client or self.client,
+                bound_to.employee or self.employee,
+                bound_to.session or self.session,
+            ),
+            provider=self.provider,
+            model=self.model,
+            operation=self.operation,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            choices=self.choices,
+            needs=self.needs,
+            can_clamp=self.can_clamp,
+            can_change_model=self.can_change_model,
+            any_provider=self.any_provider,
+            writes_cache=self.writes_cache,
+            media=self.media,
+            service_tier=self.service_tier,
+            task_type=self.task_type,
+            complexity=self.complexity,
+            data_class=self.data_class,
+        )
 
 
 class AskBody(BaseModel):

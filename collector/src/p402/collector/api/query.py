@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -130,6 +131,8 @@ def read_query(request: web.Request, shape: type[Asked]) -> Asked:
     Raises:
         BadRequest: naming each parameter that is wrong, and what it should be; also in the member ``errors``.
     """
+    if not request.rel_url.raw_query_string and (nothing := _of_nothing(shape)) is not None:
+        return cast("Asked", nothing)
     given = request.query
     problems = {name: "may be given once only" for name in given if len(given.getall(name)) > 1}
     try:
@@ -148,6 +151,15 @@ def read_query(request: web.Request, shape: type[Asked]) -> Asked:
     if problems:
         raise wrong_parameter(problems)
     return asked
+
+
+@functools.cache
+def _of_nothing(shape: type[Query]) -> Query | None:
+    """Read the query that says nothing, which most requests bring; None if it may not be missing."""
+    try:
+        return shape.model_validate({})
+    except ValidationError:
+        return None
 
 
 def wrong_parameter(problems: Mapping[str, str]) -> BadRequest:

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
+from p402.collector.budgets.path import BudgetPath
 from p402.collector.budgets.period import Period
 from p402.decisions import Measure, Mode
 from p402.vocabulary import Attribution, Level
@@ -75,8 +77,7 @@ class OnPath:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """What an account holds."""
 
     spent: int
@@ -98,7 +99,7 @@ class BudgetSet:
     _named: dict[tuple[Level, str], list[Budget]] = field(default_factory=lambda: defaultdict(list), init=False)
     _each: list[Budget] = field(default_factory=list, init=False)
     _measures: dict[int, Measure] = field(default_factory=dict, init=False)
-    _paths: dict[Attribution, Sequence[OnPath]] = field(default_factory=dict, init=False)
+    _paths: dict[Attribution, BudgetPath] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for budget in self.budgets:
@@ -108,7 +109,7 @@ class BudgetSet:
             else:
                 self._named[budget.level, budget.node].append(budget)
 
-    def on_path(self, attribution: Attribution) -> Sequence[OnPath]:
+    def on_path(self, attribution: Attribution) -> BudgetPath:
         """Give the budgets on the path of a call, from the organisation down; ceilings for single calls come last."""
         known = self._paths.get(attribution)
         if known is None:
@@ -117,12 +118,12 @@ class BudgetSet:
             known = self._paths[attribution] = self._find_path(attribution)
         return known
 
-    def _find_path(self, attribution: Attribution) -> tuple[OnPath, ...]:
+    def _find_path(self, attribution: Attribution) -> BudgetPath:
         found = []
         for level, node in attribution:
             if node is not None and (level, node) in self._named:
                 found += self._fitting(self._named[level, node], attribution)
-        return (*found, *self._fitting(self._each, attribution))
+        return BudgetPath((*found, *self._fitting(self._each, attribution)))
 
     def levels(self) -> frozenset[Level]:
         """Give the levels that decide which budgets apply: calls that agree on them can share a lease."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from p402.collector.budgets.budget import Balance, OnPath
 from p402.decisions import Funds, Measure, Mode
@@ -14,18 +14,14 @@ __all__ = ["Position", "ceilings", "funds", "lease_amounts"]
 
 _CALLS_AHEAD = 16  # a lease covers so many calls like the one it was asked for
 _SHARE = 32  # and no more than this part of what is left, so that others find something, and the last cent too
+_REQUEST, _OBSERVE = Level.REQUEST, Mode.OBSERVE  # looked up once, as below everything is done for every budget
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """A budget on a call's path with the balance of its account."""
 
     on: OnPath
     balance: Balance
-
-    def left(self, at: datetime) -> int:
-        """Give what may still be held; never negative."""
-        return max(0, self.on.budget.cap_at(at) - self.balance.taken)
 
 
 def funds(positions: Sequence[Position], at: datetime, *, observing: bool = False) -> Funds:
@@ -41,19 +37,20 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
     ceiling: dict[Measure, int] = {}
     tightest: dict[Measure, tuple[int, str]] = {}
     hard = False
-    for position in positions:
-        budget = position.on.budget
-        if budget.mode is Mode.OBSERVE and not observing:
+    for on, (spent, held, unreconciled) in positions:
+        budget = on.budget
+        if budget.mode is _OBSERVE and not observing:
             continue
         hard = hard or budget.hard
-        bounds = ceiling if budget.level is Level.REQUEST else left
-        amount = budget.cap_at(at) if budget.level is Level.REQUEST else position.left(at)
-        if budget.measure not in tightest or amount < tightest[budget.measure][0]:
-            tightest[budget.measure] = amount, budget.name
-        if budget.measure not in bounds or amount < bounds[budget.measure]:
-            bounds[budget.measure] = amount
+        measure, amount, bounds = budget.measure, budget.cap_at(at), ceiling
+        if budget.level is not _REQUEST:
+            bounds, amount = left, max(0, amount - spent - held - unreconciled)
+        if (least := tightest.get(measure)) is None or amount < least[0]:
+            tightest[measure] = amount, budget.name
+        if (known := bounds.get(measure)) is None or amount < known:
+            bounds[measure] = amount
             if bounds is left:
-                pending[budget.measure] = position.balance.held
+                pending[measure] = held
     names = {measure: name for measure, (_, name) in tightest.items()}
     return Funds(left=left, pending=pending, ceiling=ceiling, budget=names, hard=hard)
 

@@ -90,9 +90,10 @@ class Period:
             return self._first_slice(at) * _millis(self._slice())
         return self.account(at)
 
-    def forgets_at(self, at: datetime) -> datetime | None:
-        """Give when something that happens at a moment counts no more; None if it is for its account to say."""
-        return at + self.length if self.length is not None else None
+    @property
+    def length_millis(self) -> int | None:
+        """How long something counts that has happened, in milliseconds; None if it is for its account to say."""
+        return None if self.length is None else _millis(self.length)
 
     def _slice(self) -> timedelta:
         assert self.length is not None, "a rolling period has a length"

@@ -48,6 +48,7 @@ def build_access(
     Raises:
         SettingsInvalid: if the secret for the identity provider cannot be read.
     """
+    suppressions.on_change(keys.forget)  # one may be bound to a name that was erased
     sessions = WebSessions(
         database,
         suppressions,

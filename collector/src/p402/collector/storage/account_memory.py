@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from p402.collector.budgets.budget import Balance
+from p402.collector.budgets.path import AccountKey
 from p402.collector.budgets.period import HELD
 from p402.collector.storage.driver import Driver
 from p402.vocabulary import Permanent
 
-__all__ = ["AccountKey", "Accounts", "AmountTooLarge", "Change"]
-
-AccountKey = tuple[int, str, int]
-"""Budget, node, and start of the period (or of the slice of a rolling one)."""
+__all__ = ["Accounts", "AmountTooLarge", "Change"]
 
 _CHANGE = (
     "UPDATE budget_accounts SET spent = spent + ?, held = held + ?, unreconciled = unreconciled + ?"
@@ -27,7 +25,7 @@ class AmountTooLarge(Permanent):
 
 @dataclass(slots=True)
 class Change:
-    """What to add to an account; negative to take away."""
+    """What to add to an account; negative to take away. Once it was given to `Accounts` it stays as it is."""
 
     spent: int = 0
     held: int = 0
@@ -58,16 +56,17 @@ class Accounts:
             AmountTooLarge: if it cannot hold so much.
         """
         added = _sum(self._added, key, change)
-        self._show(key, change, 1)
-        amounts = self.balances.get(key, added)
-        if max(amounts.spent, amounts.held, amounts.unreconciled) > _MOST:
+        balance = self._show(key, change, 1)
+        spent, held, unreconciled = balance or (added.spent, added.held, added.unreconciled)
+        if spent > _MOST or held > _MOST or unreconciled > _MOST:
             raise AmountTooLarge("An account of a budget would hold more than 9 223 372 036 854 775 807.")
 
-    def _show(self, key: AccountKey, change: Change, times: int) -> None:
+    def _show(self, key: AccountKey, change: Change, times: int) -> Balance | None:
         if (known := self.balances.get(key)) is not None:
-            self.balances[key] = _plus(known, change, times)
-        if (sums := self.rolling.get(key[:2])) is not None and (key[2] == HELD or key[2] >= sums[0]):
+            known = self.balances[key] = _plus(known, change, times)
+        if self.rolling and (sums := self.rolling.get(key[:2])) and (key[2] == HELD or key[2] >= sums[0]):
             self.rolling[key[:2]] = sums[0], _plus(sums[1], change, times)
+        return known
 
     def reopened(self, budget_id: int, node: str, start: int) -> None:
         """Read anew what was opened."""
@@ -110,17 +109,14 @@ class Accounts:
 
 
 def _sum(changes: dict[AccountKey, Change], key: AccountKey, change: Change) -> Change:
-    if (found := changes.get(key)) is None:
-        found = changes[key] = Change()
-    found.spent += change.spent
-    found.held += change.held
-    found.unreconciled += change.unreconciled
-    return found
+    """Add a change to those of an account; it may be kept as it is, so nobody changes it any more."""
+    found = changes.get(key)
+    if found is not None:
+        change = Change(found.spent + change.spent, found.held + change.held, found.unreconciled + change.unreconciled)
+    changes[key] = change
+    return change
 
 
 def _plus(balance: Balance, change: Change, times: int) -> Balance:
-    return Balance(
-        balance.spent + times * change.spent,
-        balance.held + times * change.held,
-        balance.unreconciled + times * change.unreconciled,
-    )
+    spent, held, unreconciled = balance
+    return Balance(spent + times * change.spent, held + times * change.held, unreconciled + times * change.unreconciled)

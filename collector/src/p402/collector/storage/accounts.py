@@ -11,12 +11,14 @@ transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
+from typing import cast
 
 from p402.collector.budgets.budget import Balance, OnPath
+from p402.collector.budgets.path import AccountKey, BudgetPath
 from p402.collector.budgets.period import HELD
-from p402.collector.storage.account_memory import AccountKey, Accounts, Change
+from p402.collector.storage.account_memory import Accounts, Change
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver
 from p402.collector.storage.transaction import transaction_of
@@ -70,18 +72,22 @@ _HOUR = 3_600_000  # milliseconds
 _FOREVER = (2**31 - 1) * _HOUR
 
 
-def balances_of(sql: Driver, path: Sequence[OnPath], at: datetime) -> list[Balance]:
+def balances_of(sql: Driver, path: BudgetPath, at: datetime) -> list[Balance]:
     """Give what counts against the cap of each budget on a path at a moment, opening accounts if need be."""
     accounts = transaction_of(sql).memory(Accounts)
-    known = accounts.balances
-    keys = [(on.budget.id, on.node, on.budget.period.held_in(at)) for on in path]
-    unknown = [key for key, on in zip(keys, path, strict=True) if key not in known and _is_plain(on)]
+    known, keys = accounts.balances, path.places(at).keys
+    found = [_NOTHING if key is None else known.get(key) for key in keys]
+    if None not in found:
+        return cast("list[Balance]", found)
+    unknown = [
+        key for key, on in zip(keys, path, strict=True) if key and key not in known and not on.budget.period.rolls
+    ]
     if unknown:
         where = " OR ".join([f"({_ONE})"] * len(unknown))
         values = [value for key in unknown for value in key]
         for id_, node, start, *amounts in transaction_of(sql).look(f"{_READ_MANY}{where}", values):
             accounts.learn((id_, node, int(start)), Balance(*map(int, amounts)))
-    return [known.get(key) or balance_of(sql, on, at) for key, on in zip(keys, path, strict=True)]
+    return [(key and known.get(key)) or balance_of(sql, on, at) for key, on in zip(keys, path, strict=True)]
 
 
 def balance_of(sql: Driver, on: OnPath, at: datetime) -> Balance:
@@ -104,10 +110,6 @@ def balance_of(sql: Driver, on: OnPath, at: datetime) -> Balance:
 
 
 _NOTHING = Balance(0, 0, 0)
-
-
-def _is_plain(on: OnPath) -> bool:
-    return on.budget.level is not Level.REQUEST and not on.budget.period.rolls
 
 
 def balance_seen(sql: Driver, on: OnPath, at: datetime) -> Balance:

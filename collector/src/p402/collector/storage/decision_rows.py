@@ -65,7 +65,14 @@ def record_decision(
     """Keep a decision that was made here."""
     asked = _in_order(question.to_wire())
     organisation = question.attribution.organisation or ""
-    row = (decision.verdict, decision.code, decision.rationale, decision.model, decision.output_tokens, decision.would)
+    row = (
+        decision.verdict.value,
+        decision.code.value,
+        decision.rationale,
+        decision.model,
+        decision.output_tokens,
+        decision.would,
+    )
     values = (id_, organisation, key_id, idempotency_key, to_millis(at), asked, *row, lease_id, None)
     insert_later(sql, _ROWS, [values])
 

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from p402.collector.budgets.budget import BudgetSet, OnPath
+from p402.collector.budgets.budget import BudgetSet
 from p402.collector.budgets.grant import Position, funds, lease_amounts
+from p402.collector.budgets.path import BudgetPath
 from p402.collector.pricing import PriceBook
 from p402.collector.storage.accounts import balances_of
 from p402.collector.storage.budget_rules import BudgetRules
@@ -18,14 +19,18 @@ from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.leases import LeaseKind, lease_by_id, open_lease
 from p402.collector.storage.rule_changes import recall
 from p402.collector.storage.suppressions import Suppressions
-from p402.decisions import Catalogue, Decision, Funds, Measure, Mode, Policy, Question, RateCard, Rules, Verdict, decide
-from p402.vocabulary import Attribution, IdFactory, Level, Money, Permanent
+from p402.decisions import Catalogue, Decision, Funds, Measure, Policy, Question, RateCard, Rules, Verdict, decide
+from p402.vocabulary import Attribution, IdFactory, Money, Permanent
 
 __all__ = ["Asked", "Decisions", "Granted", "PolicyOf", "TooManyLeases"]
 
 PolicyOf = Callable[[Connection, str, str | None], Policy]
 """Gives the policy of an organisation's department."""
 
+_Held = tuple[str | None, Mapping[Measure, int], datetime | None]
+"""The lease that a decision opened, what it holds, and until when."""
+
+_NO_LEASE: _Held = (None, {}, None)
 _MOST_REMEMBERED = 1_000  # policies
 _MOST_OPEN = 10_000  # leases that one key may have at once
 
@@ -99,24 +104,36 @@ class Decisions:
         question = asked.question
         organisation = question.attribution.organisation or ""
         budgets = self._rules.of(sql, organisation, at)
-        positions = _positions(sql, budgets.on_path(question.attribution), at)
+        path = budgets.on_path(question.attribution)
+        positions = list(map(Position, path, balances_of(sql, path, at)))
         policy = self._policy_of(connection, organisation, question.attribution.department)
         available = funds(positions, at)
-        decision = self._decide(asked, policy, available, positions, at)
-        granted = Granted(id=self._new_id("dec", at), decision=decision, budgets=budgets, policy=policy)
+        decision = self._decide(question, policy, available, positions, at, observing=path.observes)
+        id_ = self._new_id("dec", at)
+        lease_id, amounts, expires_at = _NO_LEASE
         if decision.goes_ahead:
-            granted = self._hold(sql, asked, granted, available, positions, at)
+            if path.measures:
+                lease_id, amounts, expires_at = self._hold(sql, asked, id_, decision, available, path, at)
         elif decision.verdict is Verdict.WAIT:
             recall(connection, organisation)
+        granted = Granted(
+            id=id_,
+            decision=decision,
+            lease_id=lease_id,
+            amounts=amounts,
+            expires_at=expires_at,
+            budgets=budgets,
+            policy=policy,
+        )
         if decision.verdict is not Verdict.WAIT:  # who waits asks again
             record_decision(
                 sql,
-                id_=granted.id,
+                id_=id_,
                 question=question,
                 decision=decision,
                 key_id=asked.key_id,
                 idempotency_key=asked.idempotency_key,
-                lease_id=granted.lease_id,
+                lease_id=lease_id,
                 at=at,
             )
         return granted
@@ -139,7 +156,7 @@ class Decisions:
         if self._suppressions is not None:
             attribution = self._suppressions.apply(sql, attribution, at)
         path = self._rules.of(sql, organisation, at).on_path(attribution)
-        positions = _positions(sql, path, at)
+        positions = list(map(Position, path, balances_of(sql, path, at)))
         needed = {Measure.COST: amount.nano_usd, Measure.REQUESTS: 1, Measure.CONCURRENCY: 0, Measure.TOKENS: 0}
         available = funds(positions, at)
         short = next((measure for measure, left in available.left.items() if needed[measure] > left or not left), None)
@@ -185,12 +202,19 @@ class Decisions:
         return asked if whose is said else replace(asked, question=replace(asked.question, attribution=whose))
 
     def _decide(
-        self, asked: Asked, policy: Policy, available: Funds, positions: Sequence[Position], at: datetime
+        self,
+        question: Question,
+        policy: Policy,
+        available: Funds,
+        positions: Sequence[Position],
+        at: datetime,
+        *,
+        observing: bool,
     ) -> Decision:
         rules = self.rules(policy, at)
-        decision = decide(asked.question, rules, available, at)
-        if decision.would is None and any(position.on.budget.mode is Mode.OBSERVE for position in positions):
-            watched = decide(asked.question, rules, funds(positions, at, observing=True), at)
+        decision = decide(question, rules, available, at)
+        if observing and decision.would is None:
+            watched = decide(question, rules, funds(positions, at, observing=True), at)
             if watched.verdict is not decision.verdict:
                 decision = replace(decision, would=f"{watched.verdict}: {watched.rationale}")
         return decision
@@ -199,21 +223,18 @@ class Decisions:
         self,
         sql: Driver,
         asked: Asked,
-        granted: Granted,
+        decision_id: str,
+        decision: Decision,
         available: Funds,
-        positions: Sequence[Position],
+        path: BudgetPath,
         at: datetime,
-    ) -> Granted:
-        needed = granted.decision.holds
-        path = [position.on for position in positions]
-        counted = {on.budget.measure for on in path if on.budget.level is not Level.REQUEST}
-        if not counted:
-            return granted
+    ) -> _Held:
+        needed = decision.holds
         self._count(sql, asked.key_id)
-        amounts = {measure: needed.get(measure, 0) for measure in counted}
+        lease_id, amounts = decision_id, {measure: needed.get(measure, 0) for measure in path.measures}
         if asked.kind is LeaseKind.LEASE:
+            lease_id = self._new_id("lease", at)
             amounts |= lease_amounts(needed, available.left)
-        lease_id = granted.id if asked.kind is not LeaseKind.LEASE else self._new_id("lease", at)
         expires_at = open_lease(
             sql,
             id_=lease_id,
@@ -225,7 +246,7 @@ class Decisions:
             at=at,
             longest=asked.longest,
         )
-        return replace(granted, lease_id=lease_id, amounts=amounts, expires_at=expires_at)
+        return lease_id, amounts, expires_at
 
     def _count(self, sql: Driver, key_id: str) -> None:
         """Keep the number of a key's open leases in bounds; they are only counted when there may be too many."""
@@ -239,10 +260,6 @@ class Decisions:
                 "for more."
             )
         self._open[key_id] = at_most
-
-
-def _positions(sql: Driver, path: Sequence[OnPath], at: datetime) -> list[Position]:
-    return [Position(on, balance) for on, balance in zip(path, balances_of(sql, path, at), strict=True)]
 
 
 def _again(sql: Driver, known: Decided) -> Granted:

@@ -15,6 +15,7 @@ from p402.collector.storage.accounts import rename_accounts
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.erasure_extent import Extent, Owner
 from p402.collector.storage.usage import resum_employees
+from p402.collector.storage.valid_keys import keys_changed
 from p402.vocabulary import Level
 
 __all__ = ["replace_nodes"]
@@ -216,6 +217,7 @@ def _rename_in_rules(sql: Driver, organisation: str, employee: str, names: Names
         now = names.employees[employee] if bound_to == employee else bound_to, of_it.in_text(name)
         if now != (bound_to, name):
             sql.execute("UPDATE api_keys SET employee = ?, name = ? WHERE id = ?", (*now, key_id))
+            keys_changed(sql)
 
 
 def _is_about(budget: Mapping[str, Any], names: Names) -> bool:

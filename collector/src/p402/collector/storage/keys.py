@@ -11,9 +11,11 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
+from p402.collector.storage.driver import driver
 from p402.collector.storage.rule_changes import RULES_TOPIC
 from p402.collector.storage.signals import signal
 from p402.collector.storage.tables import api_keys
+from p402.collector.storage.valid_keys import keys_changed
 from p402.vocabulary import Attribution, IdFactory, Level, Permanent, is_valid_id
 
 __all__ = [
@@ -41,6 +43,7 @@ SCOPES = (
 )
 """Everything a key can be allowed to do; ``admin`` includes the rest."""
 
+_MOST_REMEMBERED = 10_000
 _BOUND = (Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)
 
 
@@ -74,6 +77,8 @@ class Keys:
     def __init__(self, database: Database, new_id: IdFactory) -> None:
         self._database = database
         self._new_id = new_id
+        self._remembered: dict[bytes, ApiKey] = {}
+        """By the digest of the secret."""
 
     async def create(
         self, name: str, scopes: frozenset[str], bound_to: Attribution, at: datetime
@@ -110,6 +115,20 @@ class Keys:
         row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else key_of(row)
 
+    async def find_or_remember(self, secret: str) -> ApiKey | None:
+        """Give the key with this secret, perhaps from memory: it may have changed since, see `storage.valid_keys`."""
+        digest = digest_of_secret(secret)
+        key = self._remembered.get(digest) or await self.find(secret)
+        if key is not None:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[digest] = key
+        return key
+
+    def forget(self) -> None:
+        """Read every key anew, since one of those that are remembered has changed."""
+        self._remembered.clear()
+
     async def list(self) -> list[ApiKey]:
         """Give all keys, the oldest first."""
         query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
@@ -125,9 +144,13 @@ class Keys:
 
         def revoke(connection: Connection) -> int:
             signal(connection, RULES_TOPIC)  # streams look again whether their key is still valid
-            return connection.execute(change.values(revoked_at=to_millis(at))).rowcount
+            revoked = connection.execute(change.values(revoked_at=to_millis(at))).rowcount
+            keys_changed(driver(connection))
+            return revoked
 
-        if not await self._database.write(revoke):
+        found = await self._database.write(revoke)
+        self.forget()
+        if not found:
             raise KeyUnknown(f"No key {key_id} that is not revoked already. `p402 keys list` shows them.")
 
     async def none_exist(self) -> bool:

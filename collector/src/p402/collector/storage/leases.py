@@ -20,14 +20,15 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from p402.collector.budgets.budget import Budget, BudgetSet, OnPath
-from p402.collector.storage.account_memory import AccountKey, Change
+from p402.collector.budgets.budget import BudgetSet
+from p402.collector.budgets.path import AccountKey, BudgetPath
+from p402.collector.storage.account_memory import Change
 from p402.collector.storage.accounts import change_accounts
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.transaction import Rows, insert_later
 from p402.decisions import Measure
-from p402.vocabulary import Attribution, Level, Permanent
+from p402.vocabulary import Attribution, Permanent
 
 __all__ = [
     "COUNTS_NO_MORE",
@@ -123,27 +124,26 @@ def open_lease(
     kind: LeaseKind,
     key_id: str,
     attribution: Attribution,
-    path: Sequence[OnPath],
+    path: BudgetPath,
     amounts: Mapping[Measure, int],
     at: datetime,
     longest: timedelta,
 ) -> datetime:
     """Move amounts from the budgets of a path (whose accounts are open) into a new lease; returns when it expires."""
-    held_for = [on for on in path if on.budget.level is not Level.REQUEST and on.budget.measure in amounts]
-    ends = [end for on in held_for if (end := on.budget.period.window(at).end) is not None]
-    expires_at = min([at + longest, *ends])  # money of this month cannot pay for calls of the next
-    now = to_millis(at)
+    places = path.places(at)
+    expires_at = at + longest
+    if places.ends_at is not None and places.ends_at < expires_at:
+        expires_at = places.ends_at  # money of this month cannot pay for calls of the next
+    now, expires = to_millis(at), to_millis(expires_at)
     changes: dict[AccountKey, Change] = {}
-    rows = []
-    for on in held_for:
-        budget, node = on.budget, on.node
-        start, amount = budget.period.held_in(at), amounts[budget.measure]
-        until = _counts_until(budget, expires_at)
-        rows.append((id_, budget.id, node, start, amount, None if until is None else to_millis(until)))
-        changes[budget.id, node, start] = Change(0, amount)
+    rows: list[tuple[object, ...]] = []
+    for account, measure, counts_for in places.held:  # the last of its calls may begin when the lease expires
+        if (amount := amounts.get(measure)) is not None:
+            rows.append((id_, *account, amount, None if counts_for is None else expires + counts_for))
+            changes[account] = Change(0, amount)
     change_accounts(sql, changes)
     whose = key_id, attribution.organisation or "", _written(attribution)
-    row = (id_, kind.value, LeaseState.OPEN.value, *whose, 0, now, to_millis(expires_at), now)
+    row = (id_, kind.value, LeaseState.OPEN.value, *whose, 0, now, expires, now)
     insert_later(sql, _LEASES, [row])
     insert_later(sql, _HOLDS, rows)
     return expires_at
@@ -152,11 +152,6 @@ def open_lease(
 @functools.lru_cache(maxsize=1024)
 def _written(attribution: Attribution) -> str:
     return json.dumps({level.value: value for level, value in attribution if value is not None})
-
-
-def _counts_until(budget: Budget, expires_at: datetime) -> datetime | None:
-    """Give when the calls of a lease, the last of which may begin when it expires, count no more for a budget."""
-    return expires_at if budget.measure is Measure.CONCURRENCY else budget.period.forgets_at(expires_at)
 
 
 def lease_by_id(sql: Driver, lease_id: str) -> Lease | None:

@@ -18,9 +18,10 @@ from datetime import datetime
 
 from p402.collector.budgets.alerts import Crossing
 from p402.collector.budgets.budget import BudgetSet, OnPath
+from p402.collector.budgets.path import AccountKey
 from p402.collector.budgets.period import HELD
 from p402.collector.pipeline.records import Recordable
-from p402.collector.storage.account_memory import AccountKey, Change
+from p402.collector.storage.account_memory import Change
 from p402.collector.storage.accounts import balance_of, change_accounts, open_account
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.charge_rows import from_millis, to_millis

@@ -61,6 +61,7 @@ class CollectorMetrics:
         self._anomalies = self._gauge("p402_anomalies_open")
         self._deliveries = self._counter("p402_event_deliveries_total", "outcome")
         self._decisions = self._counter("p402_decisions_total", "verdict", "code")
+        self._decided: dict[tuple[str, str], Counter] = {}
         self._leases = self._gauge("p402_leases", "state")
         self._unreconciled = self._gauge("p402_unreconciled_usd")
         self._overruns = self._counter("p402_overruns_total", "reason")
@@ -147,7 +148,10 @@ class CollectorMetrics:
 
     def decided(self, verdict: str, code: str) -> None:
         """Count one decision."""
-        self._decisions.labels(verdict=verdict, code=code).inc()
+        counter = self._decided.get((verdict, code))
+        if counter is None:  # labels are looked up once: that takes longer than counting
+            counter = self._decided[verdict, code] = self._decisions.labels(verdict=verdict, code=code)
+        counter.inc()
 
     def leases(self, open_: int, unreconciled: int, unreconciled_cost: Money) -> None:
         """Say how many leases there are, and how much of them may have been spent unseen."""

@@ -20,6 +20,7 @@ from p402.vocabulary import Attribution, Usage, attributes
 
 __all__ = ["Asked", "Changes", "Gate", "changes", "settle"]
 
+_TASK_TYPE, _DATA_CLASS = attributes.P402_TASK_TYPE, attributes.P402_DATA_CLASS
 _LEVELS = tuple(level.attribute for level, _ in Attribution())
 _LONGEST_COUNTED = 256 * 1024
 """Bytes of a request whose tokens are counted where little is left: some 20 ms, on a background thread."""
@@ -62,14 +63,15 @@ class Gate:
         """Decide about a call, or promise to; None if nothing limits it and nobody has a say in it."""
         if self._guard.is_free(asked.said):
             return None
+        said = asked.said
         about = About(
             provider=asked.route.provider,
             path=asked.path,
-            attribution=_attribution(*map(asked.said.get, _LEVELS)),
+            attribution=_attribution(*map(said.get, _LEVELS)),
             changeable=asked.changeable,
-            task_type=asked.said.get(attributes.P402_TASK_TYPE),
+            task_type=said.get(_TASK_TYPE),
             complexity=asked.complexity,
-            data_class=asked.said.get(attributes.P402_DATA_CLASS),
+            data_class=said.get(_DATA_CLASS),
         )
         question = question_of(about, asked.facts, asked.body, asked.raw)
         return self._guard.decide(question, partial(_tighten, asked))
