@@ -86,6 +86,7 @@ class SettlementsPage:
         self, request: web.Request, caller: Caller, query: SettlementsView, discrepancy_id: str
     ) -> web.Response:
         """Take a difference off the list; what is wrong in the form is said beside it."""
+        caller.principal.require_whole_organisation()
         fields = await fields_of(request)
         try:
             body = read_fields(AcknowledgementBody, fields, _LABELS)
@@ -106,6 +107,7 @@ class SettlementsPage:
         self, request: web.Request, caller: Caller, query: SettlementsView, settlement_id: str
     ) -> web.Response:
         """Say what became of a payment in doubt; what is wrong in the form is said beside it."""
+        caller.principal.require_whole_organisation()
         fields = await fields_of(request)
         try:
             await self._api.say(caller, settlement_id, read_fields(ResolutionBody, fields, _LABELS))
