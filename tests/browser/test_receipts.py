@@ -35,14 +35,14 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proved]:
 
 @pytest.fixture(scope="module")
 def tampered(proved: Proved, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCollector]:
-    """A copy in which a digit of one receipt's cost was changed, and a call of the other; and the chain has a transfer that
+    """A copy in which a letter of one receipt's project was changed, and a call of the other; and the chain has a transfer that
     nobody knows, after a payment of which nobody knows what became."""
     anchored, waiting = proved.receipts()
     with tampered_copy(
         proved,
         tmp_path_factory.mktemp("tampered") / "data",
         (
-            "UPDATE log_entries SET body = CAST(replace(body, '0.317082', '0.017082') AS BLOB) WHERE seq = ?",
+            "UPDATE log_entries SET body = CAST(replace(body, 'contracts', 'contractz') AS BLOB) WHERE seq = ?",
             (anchored["seq"],),
         ),
         (
