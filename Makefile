@@ -1,5 +1,5 @@
 # The list of commands. Each installs what it needs first.
-.PHONY: install demo test lint format bench bench-budgets bench-capture bench-forecast bench-receipts dashboards lock clean
+.PHONY: install demo test lint format bench bench-budgets bench-capture bench-dashboard bench-forecast bench-receipts dashboards lock clean
 
 BIN := .venv/bin
 # Tests end to end mostly wait for the programs that they start, so one more worker than cores is at work.
@@ -35,6 +35,9 @@ bench-capture: install ## what instrumenting a call costs, beside everybody else
 
 bench-budgets: install ## what a decision about a call costs, beside the floors
 	@python tests/bench/budgets.py
+
+bench-dashboard: install ## how long pages take, on a month of 100 people and of 10,000
+	@python tests/bench/dashboard.py
 
 bench-forecast: install ## projections of replayed months, both methods, beside what could have been known (4 minutes)
 	@python tests/bench/forecast.py

@@ -15,7 +15,7 @@ from p402.exporters.prometheus import METRICS
 from p402.exporters.prometheus.rules import RULES
 from support.prometheus import promtool
 
-RUNBOOK = (Path(__file__).parents[2] / "collector" / "RUNBOOK.md").read_text()
+RUNBOOK = (Path(__file__).parents[2] / "collector/src/p402/collector/dashboard/RUNBOOK.md").read_text()
 GROUPS: list[dict[str, Any]] = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
 ALERTS: dict[str, dict[str, Any]] = {
     rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule

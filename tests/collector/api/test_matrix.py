@@ -95,12 +95,12 @@ class House:
         lists = {}
         for operation in operations(self.server):
             listed = operation.method == "GET" and "{" not in operation.template and operation.scopes
-            is_page = not operation.template.startswith(("/v1/", "/.well-known/"))  # they show what the API lists
-            if listed and not is_page and operation.template not in (*NEVER_END, "/v1/access-log", "/v1/authorize"):
+            if listed and operation.template not in (*NEVER_END, "/v1/access-log", "/v1/authorize"):
                 answer = await self.ask(operation, self.admin, "acme")
                 assert answer.status in (200, 400), (operation, answer.body)  # a CSV or PDF of what is not priced yet
-                if not answer.headers["Content-Type"].startswith("text/html"):  # pages show what lists say
-                    lists[operation.template] = answer.json if answer.json is not None else answer.body
+                if answer.media_type == "text/html":
+                    continue  # a page shows what the lists say, and who looks at it when
+                lists[operation.template] = answer.json if answer.json is not None else answer.body
         return lists
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from p402.collector.storage.charges import charges_page
 from p402.collector.storage.usage import SqlUsage, day_of, usage_by
-from p402.collector.usage.slices import Dimension, Period, Slice, UsageSum
+from p402.collector.usage.slices import Dimension, Period, Slice, UsageSum, fold
 from p402.vocabulary import Attribution, Charge, Money
 from support.open_books import OpenBooks, open_books
 from support.otlp import MAY_2026, ASpan
@@ -99,6 +99,26 @@ async def test_every_sum_is_that_of_its_charges(books: OpenBooks, seed: int) -> 
     charges = await charged(books)
     for dimensions in ((), (Dimension.MODEL,), (Dimension.DEPARTMENT, Dimension.DAY), EVERYTHING):
         assert +told(await used(books, MAY, *dimensions)) == +summed(charges, *dimensions)
+
+
+async def test_a_sum_of_sums_is_the_sum_of_its_charges(books: OpenBooks) -> None:
+    await books.send(*some_calls(5, 80))
+    await SqlUsage(books.database).follow(1_000)
+    fine = await used(books, MAY, Dimension.DAY, Dimension.DEPARTMENT, Dimension.MODEL)
+    assert fold(fine) == await used(books, MAY)
+    assert fold(fine, [1]) == await used(books, MAY, Dimension.DEPARTMENT)
+    assert fold(fine, [2, 0]) == await used(books, MAY, Dimension.MODEL, Dimension.DAY)
+    assert fold([]) == []
+
+
+async def test_some_values_of_a_dimension_can_be_asked_for_alone(books: OpenBooks) -> None:
+    await books.send(*some_calls(6, 80))
+    await SqlUsage(books.database).follow(1_000)
+    every = await used(books, MAY, Dimension.DAY, Dimension.EMPLOYEE)
+    among = (Dimension.EMPLOYEE, ["e-1", ""])
+    dimensions = [Dimension.DAY, Dimension.EMPLOYEE]
+    some = await books.database.read(lambda connection: usage_by(connection, MAY, dimensions, among))
+    assert some == [one for one in every if one.by[1] in among[1]]
 
 
 async def test_following_again_counts_nothing_twice(books: OpenBooks) -> None:

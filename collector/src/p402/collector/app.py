@@ -31,6 +31,7 @@ def build_app(
     max_request_bytes: int,
     end_streams: Sequence[Callable[[], None]] = (),
     pages: Sequence[Middleware] = (),
+    outermost: Sequence[Middleware] = (),
 ) -> web.Application:
     """Build the application.
 
@@ -41,8 +42,10 @@ def build_app(
         max_request_bytes: largest body, as it arrives.
         end_streams: each ends answers that never end by themselves, so that a stop need not wait for them.
         pages: what tells people otherwise what programs are told as problems.
+        outermost: what sees every answer last, also those about problems.
     """
-    app = web.Application(middlewares=[problem_middleware, *pages], client_max_size=max_request_bytes)
+    middlewares = [*outermost, problem_middleware, *pages]
+    app = web.Application(middlewares=middlewares, client_max_size=max_request_bytes)
     app.add_routes(routes)
 
     async def run_tasks(_: web.Application) -> AsyncIterator[None]:

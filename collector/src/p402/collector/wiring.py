@@ -50,6 +50,7 @@ from p402.collector.app import build_app
 from p402.collector.budgets.keep import LeaseKeeper
 from p402.collector.budgets.watch import BudgetWatch
 from p402.collector.dashboard.access import build_access
+from p402.collector.dashboard.health import Installed
 from p402.collector.dashboard.pages import Dashboard
 from p402.collector.dialects import DIALECTS
 from p402.collector.exports.folder import ExportFolder
@@ -157,7 +158,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     database = Database(backend)
     privacy = build_privacy(settings, backend, database, signers, clock, ids)
     metrics = CollectorMetrics(settings.metrics_nodes)
-    keys = Keys(database, ids)
+    keys = Keys(database, ids, clock)
     access = build_access(settings, database, keys, privacy.suppressions, clock, ids)
     authenticator = access.authenticator
 
@@ -226,7 +227,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *BudgetsApi(database, authenticator, clock, ids, settings.default_organisation).routes(),
         *OversightApi(database, authenticator, clock, settings.default_organisation).routes(),
         *OrganisationApi(database, authenticator, clock, settings.default_organisation).routes(),
-        *KeysApi(database, authenticator, keys, clock, settings.default_organisation).routes(),
+        *KeysApi(access.keys, authenticator, settings.default_organisation).routes(),
         *_privacy_routes(settings, database, authenticator, privacy, clock, ids),
         *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),
     ]
@@ -245,6 +246,12 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         exports=taken_away.api,
         settlements=settled.api,
         trace_url=settings.dashboard_trace_url,
+        keys=access.keys,
+        anomaly_rules=_anomaly_rules(settings),
+        health=health,
+        installed=Installed(
+            clock.now(), "SQLite" if settings.postgresql_url is None else "PostgreSQL", settings.checkpoint_seconds
+        ),
     )
     app = build_app(
         routes=[
@@ -280,6 +287,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         max_request_bytes=settings.max_request_bytes,
         end_streams=[may_spend.end_streams, dashboard.end_streams],
         pages=access.pages,
+        outermost=[dashboard.problems],
     )
     database.start()
     return Collector(
@@ -333,7 +341,7 @@ def _health(settings: Settings, database: Database) -> SqlWhatIsBehind:
     """Put together what tells what is behind."""
     rules = rules_of(settings) if settings.settles else None
     is_settled = None if rules is None else lambda organisation: rules.of(organisation) is not None
-    return SqlWhatIsBehind(database, [backend.name for backend in settings.backends], is_settled)
+    return SqlWhatIsBehind(database, [backend.name for backend in settings.backends], is_settled, settings.data_dir)
 
 
 def _sealer(

@@ -26,6 +26,7 @@ from p402.collector.api.bodies import LARGEST_BODY, json_body
 from p402.collector.api.query import Query, organisation_of, read_query
 
 __all__ = [
+    "ASKED_BY",
     "Caller",
     "Described",
     "Endpoint",
@@ -40,6 +41,9 @@ __all__ = [
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[web.StreamResponse]])
 _DESCRIPTION = "__endpoint__"
+
+ASKED_BY = web.RequestKey("asked_by", Principal)
+"""Who asks, on requests that have passed the door; whoever shows a refusal as a page looks there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,9 @@ def _door(api: Described, name: str, described: Endpoint) -> Handler:
             given["request"] = request
         principal = None
         if wants_caller:
-            principal = await api.authenticator.authenticate(request, first, checked_again=described.checks_key_again)
+            principal = request[ASKED_BY] = await api.authenticator.authenticate(
+                request, first, checked_again=described.checks_key_again
+            )
             for scope in others:
                 principal.require(scope)
         query = None if described.query is None else read_query(request, described.query)

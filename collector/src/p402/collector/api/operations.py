@@ -58,6 +58,14 @@ class BehindView(TypedDict):
     """Deliveries of events that are due."""
     settlement: Settling | None
     """Null where nothing is settled."""
+    sessions: Waiting
+    """Sessions that are over and have no receipt yet."""
+    exports: Waiting
+    """Exports that were asked for and are not written yet."""
+    checkpoint_seconds: Annotated[float, Field(ge=0, examples=[120.0])] | None
+    """Age of the newest checkpoint of the log that was signed longest ago; null where there is no log."""
+    disk_free_bytes: int | None
+    """Where the collector keeps its files; null if that cannot be told."""
 
 
 @shape
@@ -126,6 +134,10 @@ def _behind_view(behind: Behind) -> BehindView:
             "under_way": settlement.under_way,
             "in_doubt": settlement.in_doubt,
         },
+        "sessions": _waiting(behind.sessions),
+        "exports": _waiting(behind.exports),
+        "checkpoint_seconds": behind.checkpoint_seconds,
+        "disk_free_bytes": behind.disk_free_bytes,
     }
 
 

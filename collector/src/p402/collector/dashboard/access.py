@@ -11,6 +11,7 @@ from aiohttp.typedefs import Middleware
 
 from p402.collector.access.provider import IdentityProvider
 from p402.collector.api.auth import AccessRules, Authenticator
+from p402.collector.api.key_changes import KeyChanges
 from p402.collector.api.rate_limits import RateLimits
 from p402.collector.dashboard.refusals import refusals
 from p402.collector.dashboard.shell import Shell
@@ -35,6 +36,7 @@ class Access:
     sessions: WebSessions
     shell: Shell
     """Of all pages."""
+    keys: KeyChanges
     routes: Sequence[web.RouteDef]
     pages: Sequence[Middleware]
     close: Callable[[], Awaitable[None]]
@@ -73,7 +75,8 @@ def build_access(
         if provider is not None:
             await provider.close()
 
-    return Access(authenticator, sessions, shell, sign_in.routes(), [refusals(shell)], close)
+    changes = KeyChanges(database, keys, clock, settings.default_organisation)
+    return Access(authenticator, sessions, shell, changes, sign_in.routes(), [refusals()], close)
 
 
 def _provider(settings: Settings, clock: Clock) -> IdentityProvider | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from fractions import Fraction
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,8 @@ from p402.collector.api.budget_views import in_part
 from p402.collector.budgets.budget import Balance, Budget
 from p402.collector.budgets.definition import show_amount
 from p402.collector.dashboard.format import usd
-from p402.collector.forecast.service import Forecasts
+from p402.collector.forecast.project import Projection
+from p402.collector.forecast.service import Asked, Forecasts
 from p402.collector.storage.budgets import budgets_in_force
 from p402.collector.storage.driver import driver
 from p402.collector.storage.oversight import balances_of
@@ -36,6 +38,13 @@ class BudgetLine:
     """At the end of the period; None where that is not projected."""
     reached_on: date | None = None
     """When the cap is expected to be reached, if in this period."""
+    projection: Projection | None = None
+    """All of what is expected."""
+
+    @property
+    def used(self) -> Fraction:
+        """The part of the cap that is taken."""
+        return Fraction(self.balance.spent + self.balance.unreconciled, self.cap) if self.cap else Fraction(1)
 
     @property
     def level(self) -> Level:
@@ -99,17 +108,25 @@ async def project_lines(
     forecasts: Forecasts, organisation: str, lines: Sequence[BudgetLine], now: datetime
 ) -> list[BudgetLine]:
     """Project those that count the whole cost of a node in a calendar period."""
+    asked = [_asked(line, now) for line in lines]
+    projections = iter(await forecasts.project_all(organisation, [one for one in asked if one], now))
     found = []
-    for line in lines:
-        window = line.budget.period.window(now)
-        counts_all = line.budget.measure is Measure.COST and not any(value for _, value in line.budget.within)
-        if window.end is None or not counts_all or line.level is Level.SESSION:
+    for line, wanted in zip(lines, asked, strict=True):
+        if wanted is None:
             found.append(line)
             continue
-        zone, cap = line.budget.period.time_zone, Money(line.cap)
-        projection = await forecasts.project(
-            organisation, line.level, line.node, window.start, window.end, zone, cap, now
-        )
+        projection = next(projections)
         forecast = projection.forecast
-        found.append(replace(line, projected=forecast.projected, reached_on=forecast.cap_reached_on))
+        found.append(
+            replace(line, projection=projection, projected=forecast.projected, reached_on=forecast.cap_reached_on)
+        )
     return found
+
+
+def _asked(line: BudgetLine, now: datetime) -> Asked | None:
+    """Say what projection a line wants; None where there is none."""
+    window = line.budget.period.window(now)
+    counts_all = line.budget.measure is Measure.COST and not any(value for _, value in line.budget.within)
+    if window.end is None or not counts_all or line.level is Level.SESSION:
+        return None
+    return Asked(line.level, line.node, window.start, window.end, line.budget.period.time_zone, Money(line.cap))

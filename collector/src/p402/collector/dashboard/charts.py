@@ -13,9 +13,12 @@ from p402.collector.storage.usage import day_of
 from p402.collector.usage.slices import Period, UsageSum
 from p402.vocabulary import Money
 
-__all__ = ["Column", "Lines", "Stack", "burn_down", "stack_by_day"]
+__all__ = ["MOST_NAMES", "OTHERS", "Column", "Lines", "Stack", "burn_down", "stack_by_day"]
 
-_MOST_NAMES = 7
+MOST_NAMES = 7
+"""That a chart tells apart."""
+OTHERS = "\0others"
+"""The name of what somebody has summed already, since it is no name of the seven; no node is called so."""
 _NOTHING = Money(0)
 
 
@@ -71,8 +74,8 @@ def stack_by_day(
         number, value = one.by
         by_name[str(value)][int(number)] += one.cost
     totals = {value: _sum(days.values()) for value, days in by_name.items()}
-    dearest = sorted(totals, key=lambda value: (-totals[value].nano_usd, value))
-    shown, rest = dearest[:_MOST_NAMES], dearest[_MOST_NAMES:]
+    dearest = sorted(totals, key=lambda value: (value == OTHERS, -totals[value].nano_usd, value))
+    shown, rest = dearest[:MOST_NAMES], dearest[MOST_NAMES:]
     names = [(named or {}).get(value, value) or "unattributed" for value in shown] + (["others"] if rest else [])
     days = []
     for number in range(day_of(period.first), day_of(min(period.last, until)) + 1):

@@ -28,13 +28,14 @@ from p402.collector.storage.driver import driver
 from p402.collector.storage.reviews import AnomalyFilter, anomalies_page
 from p402.collector.storage.tables import receipts, scopes
 from p402.collector.storage.usage import usage_by
-from p402.collector.usage.slices import Dimension, Slice, UsageSum
+from p402.collector.usage.slices import Dimension, Slice, UsageSum, fold
 from p402.decisions import Measure
 from p402.vocabulary import Attribution, Level, Money
 
 __all__ = ["OverviewPage"]
 
 _SHOWN = 6
+_MOST_BUDGETS = 12
 _NEWEST = 100
 
 
@@ -52,6 +53,8 @@ class Overview:
     people: int
     models: Sequence[UsageSum]
     budgets: Sequence[BudgetLine]
+    """Those of which most is used."""
+    more_budgets: int
     alerts: Sequence[Alert]
     anomalies: Sequence[Anomaly]
     receipts: int
@@ -108,7 +111,10 @@ class OverviewPage:
             and line.budget.measure is Measure.COST
             and line.budget.period.kind is PeriodKind.MONTH
         ]
-        cap = Money(min(line.cap for line in of_node)) if of_node else None
+        tightest = min(of_node, key=lambda line: line.cap, default=None)
+        if tightest is not None and tightest.projection is not None and tightest.budget.period.time_zone == "UTC":
+            return tightest.projection
+        cap = None if tightest is None else Money(tightest.cap)
         now = self._shell.clock.now().astimezone(UTC)
         begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         end = begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
@@ -125,21 +131,24 @@ def _read(connection: Connection, asked: Slice, principal: Principal, now: datet
     issued, anchored = _receipts(connection, asked, within)
     sees_all = within == Attribution(organisation=organisation)
     alerts = alerts_page(driver(connection), organisation, 0, _NEWEST, unresolved=True) if sees_all else []
+    lines = [
+        line
+        for line in read_lines(connection, organisation, principal, now, _SHOWN)
+        if line.level in (Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT)
+    ]
+    lines.sort(key=lambda line: -line.used)
     return Overview(
-        total=next(iter(usage_by(connection, asked, [])), None),
+        total=next(iter(fold(by_department)), None),
         before=before[0].cost if before else Money(0),
         by_day=stack_by_day(
             "days", "Spend by day and department", by_department, asked.period, now.astimezone(UTC).date()
         ),
-        departments=usage_by(connection, asked, [Dimension.DEPARTMENT]),
+        departments=fold(by_department, [1]),
         employees=[one for one in employees if one.by != ("",)][:_SHOWN],
         people=sum(one.by != ("",) for one in employees),
         models=usage_by(connection, asked, [Dimension.PROVIDER, Dimension.MODEL])[:_SHOWN],
-        budgets=[
-            line
-            for line in read_lines(connection, organisation, principal, now, _SHOWN)
-            if line.level in (Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT)
-        ],
+        budgets=lines[:_MOST_BUDGETS],
+        more_budgets=len(lines[_MOST_BUDGETS:]),
         alerts=alerts[::-1],
         anomalies=unreviewed[::-1],
         receipts=issued,

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from p402.collector.anomalies.detect import AnomalyRules
 from p402.collector.api.exports import ExportsApi
+from p402.collector.api.key_changes import KeyChanges
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi
 from p402.collector.api.sessions import SessionsApi
 from p402.collector.api.settlements import SettlementsApi
 from p402.collector.dashboard.alerts import AlertsPage
+from p402.collector.dashboard.anomalies import AnomalyPages
 from p402.collector.dashboard.budget import BudgetPages
 from p402.collector.dashboard.budgets import BudgetsPage
+from p402.collector.dashboard.errors import pages_of_problems
 from p402.collector.dashboard.exports import ExportsPage
+from p402.collector.dashboard.health import HealthPages, Installed
+from p402.collector.dashboard.keys import KeyPages
 from p402.collector.dashboard.live import LiveStream
 from p402.collector.dashboard.overview import OverviewPage
 from p402.collector.dashboard.policies import PoliciesPage
@@ -25,6 +32,7 @@ from p402.collector.dashboard.settlements import SettlementsPage
 from p402.collector.dashboard.shell import Shell
 from p402.collector.dashboard.spend import SpendPages
 from p402.collector.forecast.service import Forecasts
+from p402.collector.health.behind import WhatIsBehind
 from p402.collector.pricing import PriceBook
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
@@ -56,6 +64,10 @@ class Dashboard:
         exports: ExportsApi,
         settlements: SettlementsApi,
         trace_url: str | None,
+        keys: KeyChanges,
+        anomaly_rules: AnomalyRules,
+        health: WhatIsBehind,
+        installed: Installed,
     ) -> None:
         self._live = LiveStream(database, shell.authenticator, shell.default_organisation)
         self._pages = (
@@ -74,8 +86,13 @@ class Dashboard:
             ReceiptPage(shell, database, network, disclosures, reviews, signers),
             ExportsPage(shell, database, exports),
             SettlementsPage(shell, database, network, settlements),
+            AnomalyPages(shell, database, anomaly_rules),
+            KeyPages(shell, keys, installed.started_at),
+            HealthPages(shell, health, installed),
             self._live,
         )
+        self.problems: Middleware = pages_of_problems(shell)
+        """Shows problems as pages to whoever looks at pages."""
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes of all pages."""

@@ -1,4 +1,4 @@
-"""What people are told who may not see a page, or ask for one that is not there: a page, or the way to sign in."""
+"""Whoever asks for a page and is nobody yet is shown the way to sign in; other problems are told by `errors`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from p402.collector.access.places import local_path
-from p402.collector.api.problem import NotFound, Unauthorised, status_of, title_of
-from p402.collector.dashboard.shell import Shell
-from p402.vocabulary import P402Error, Transient
+from p402.collector.api.problem import Unauthorised
 
 __all__ = ["refusals", "wants_page"]
 
 
-def refusals(shell: Shell) -> Middleware:
+def refusals() -> Middleware:
     """Give the middleware between the handlers and the one that writes problem documents."""
 
     @web.middleware
@@ -32,14 +30,6 @@ def refusals(shell: Shell) -> Middleware:
                 raise
             then = _sign_in(request.path_qs if request.method == "GET" else "/")
             return web.Response(status=303, headers={"Location": then, "Cache-Control": "no-store"})
-        except P402Error as error:
-            if not wants_page(request):
-                raise
-            return _refused(shell, error)
-        except web.HTTPNotFound:
-            if not wants_page(request):
-                raise
-            return _refused(shell, NotFound(f"Nothing is at {request.path[:200]}."))
 
     return tell
 
@@ -48,14 +38,6 @@ def wants_page(request: web.Request) -> bool:
     """Tell whether a request comes from somebody who looks at pages, and not from a program that uses the API."""
     is_api = request.path == "/v1" or request.path.startswith(("/v1/", "/.well-known/"))
     return not is_api and "text/html" in request.headers.get("Accept", "")
-
-
-def _refused(shell: Shell, error: P402Error) -> web.Response:
-    title = title_of(type(error).__name__)
-    answer = shell.bare("refused.html", status=status_of(error), title=title, detail=str(error))
-    if isinstance(error, Transient):
-        answer.headers["Retry-After"] = str(getattr(error, "retry_after", 1))
-    return answer
 
 
 def _sign_in(then: str) -> str:

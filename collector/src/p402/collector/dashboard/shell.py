@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -97,6 +97,7 @@ class Shell:
         *,
         live: bool = True,
         status: int = 200,
+        path: str | None = None,
         **values: Any,
     ) -> web.Response:
         """Render a page.
@@ -108,9 +109,11 @@ class Shell:
             template: its file in ``templates``; it extends ``layout.html``.
             live: whether it refreshes itself when something has changed.
             status: of the answer; another than 200 where a form is shown again.
+            path: its own, where the request's is another: that of the form.
             values: what the template shows; ``frame`` is there already.
         """
         frame = self.frame(request, caller, view, live=live)
+        frame = frame if path is None else replace(frame, path=path)
         return self.bare(template, status=status, frame=frame, **values)
 
     def frame(self, request: web.Request, caller: Caller, view: View, *, live: bool = False) -> Frame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.problem import NotFound
-from p402.collector.dashboard.charts import Stack, stack_by_day
+from p402.collector.dashboard.charts import MOST_NAMES, OTHERS, Stack, stack_by_day
 from p402.collector.dashboard.format import someone
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Shell
@@ -19,12 +19,13 @@ from p402.collector.dashboard.view import FILTERS, Pageful, View
 from p402.collector.storage.calls import Place, calls_of
 from p402.collector.storage.database import Database
 from p402.collector.storage.usage import usage_by
-from p402.collector.usage.slices import Dimension, Slice, UsageSum
+from p402.collector.usage.slices import Dimension, Slice, UsageSum, fold
 from p402.vocabulary import Charge, Money
 
 __all__ = ["SpendPages"]
 
 _AT_ONCE = 100
+_MOST_ROWS = 250
 _BELOW = {
     Dimension.DEPARTMENT: Dimension.PROJECT,
     Dimension.PROJECT: Dimension.CLIENT,
@@ -44,6 +45,10 @@ class Breakdown:
     total: UsageSum | None
     before: Money
     rows: Sequence[UsageSum]
+    """The dearest."""
+    others: int
+    rest: UsageSum | None
+    """What the others used together."""
     before_by: dict[str, Money]
     by_day: Stack
 
@@ -113,14 +118,31 @@ def _read(connection: Connection, asked: Slice, by: Dimension, now: datetime, *,
     before = usage_by(connection, Slice(asked.organisation, asked.period.before(), asked.only), [by])
     rows = usage_by(connection, asked, [by])
     today = now.astimezone(UTC).date()
-    by_day = usage_by(connection, asked, [Dimension.DAY, by])
     named = {str(one.by[0]): someone(str(one.by[0])) for one in rows if one.by[0]} if hidden else None
     title = f"Spend by day and {by.value.replace('_', ' ')}"
     return Breakdown(
         dimension=by,
-        total=next(iter(usage_by(connection, asked, [])), None),
+        total=next(iter(fold(rows)), None),
         before=Money(sum(one.cost.nano_usd for one in before)),
-        rows=rows,
+        rows=rows[:_MOST_ROWS],
+        others=len(rows[_MOST_ROWS:]),
+        rest=next(iter(fold(rows[_MOST_ROWS:])), None),
         before_by={str(one.by[0]): one.cost for one in before},
-        by_day=stack_by_day("days", title, by_day, asked.period, today, named),
+        by_day=stack_by_day("days", title, _by_day(connection, asked, by, rows), asked.period, today, named),
     )
+
+
+def _by_day(connection: Connection, asked: Slice, by: Dimension, rows: Sequence[UsageSum]) -> list[UsageSum]:
+    """Sum by day what a chart tells apart: a name for each day of thousands would be read for nothing."""
+    dearest = [str(one.by[0]) for one in rows[:MOST_NAMES]]
+    named = usage_by(connection, asked, [Dimension.DAY, by], (by, dearest))
+    if len(rows) <= MOST_NAMES:
+        return named
+    shown = {one.by[0]: one for one in fold(named, [0])}
+    days = usage_by(connection, asked, [Dimension.DAY])
+    return named + [
+        replace(one, by=(one.by[0], OTHERS), cost=Money(one.cost.nano_usd - shown[one.by[0]].cost.nano_usd))
+        if one.by[0] in shown
+        else replace(one, by=(one.by[0], OTHERS))
+        for one in days
+    ]

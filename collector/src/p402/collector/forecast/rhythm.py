@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["LEAST_DAYS", "Ahead", "Outlook", "Past", "look_ahead"]
 
@@ -31,6 +32,7 @@ _STEEPEST = 0.35  # logarithm of a week's growth: 42 %
 _DECAYS = (0.5 ** (1 / 5), 0.5 ** (1 / 14))  # the level forgets half in 5 and in 14 days
 _FAINTEST = 0.1  # level under which errors are not measured by the level
 _EXACT = 1e-6  # mean square error that counts as none
+_REMEMBERED = 256  # series whose own past is not forecast again
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,7 @@ def look_ahead(past: Past, ahead: Sequence[Ahead]) -> Outlook:
     """Forecast days to come from at least `LEAST_DAYS` complete ones."""
     days = sum(piece.share for piece in ahead)
     horizon = min(max(math.ceil(days), 1), (len(past.values) - _LEARN_DAYS) // 2)
-    origins = range(_LEARN_DAYS, len(past.values) - horizon + 1)
-    tests = [_test(past, origin, horizon) for origin in origins]
+    tests = _tests(tuple(past.values), past.first_weekday, horizon)
     weights = _weights(tests)
 
     profile = _profile(past, len(past.values))
@@ -115,6 +116,13 @@ def look_ahead(past: Past, ahead: Sequence[Ahead]) -> Outlook:
     side_by_side = (len(past.values) - _LEARN_DAYS) / horizon  # forecasts that overlap err together
     widened = error * math.sqrt(1 + 2 / side_by_side)
     return Outlook(tuple(expected), widened * max(level, _FAINTEST) * (days if days > 1 else math.sqrt(days)))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _tests(values: tuple[float, ...], first_weekday: int, horizon: int) -> tuple[_Test, ...]:
+    """Forecast the past from each of its days. That costs most of a forecast, and stays the same until the day is over."""
+    past = Past(values, first_weekday)
+    return tuple(_test(past, origin, horizon) for origin in range(_LEARN_DAYS, len(values) - horizon + 1))
 
 
 def _test(past: Past, origin: int, horizon: int) -> _Test:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,9 +14,21 @@ from p402.collector.forecast.project import Projection, project
 from p402.collector.forecast.series import hour_at_or_after
 from p402.vocabulary import Level, Money
 
-__all__ = ["Forecasts"]
+__all__ = ["Asked", "Forecasts"]
 
 _A_DAY = timedelta(days=1)  # the first day of the history may have begun so long before
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A projection that is wanted, as of `Forecasts.project`."""
+
+    level: Level
+    node: str
+    period_start: datetime
+    period_end: datetime
+    time_zone: str
+    cap: Money | None
 
 
 class Forecasts:
@@ -53,3 +67,31 @@ class Forecasts:
         last = hour_at_or_after(max(now, period_end))
         hourly = await self._history.hourly(organisation, level, node, first, last)
         return await asyncio.to_thread(project, hourly, period_start, period_end, ZoneInfo(time_zone), now, cap)
+
+    async def project_all(self, organisation: str, asked: Sequence[Asked], now: datetime) -> list[Projection]:
+        """Project several nodes, each as `project` does, with one look at the counters.
+
+        Raises:
+            Transient: when the counters cannot be read now.
+        """
+        if not asked:
+            return []
+        first = hour_at_or_after(min(now - HISTORY, *(one.period_start for one in asked)) - _A_DAY)
+        last = hour_at_or_after(max(now, *(one.period_end for one in asked)))
+        nodes = {(one.level, one.node) for one in asked}
+        hourly = await self._history.hourly_of(organisation, nodes, first, last)
+
+        def compute() -> list[Projection]:
+            return [
+                project(
+                    hourly[one.level, one.node],
+                    one.period_start,
+                    one.period_end,
+                    ZoneInfo(one.time_zone),
+                    now,
+                    one.cap,
+                )
+                for one in asked
+            ]
+
+        return await asyncio.to_thread(compute)

@@ -43,6 +43,14 @@ class Behind:
     """Deliveries of events that are due."""
     settlement: Unanchored | None
     """None where nothing is settled."""
+    sessions: Queue
+    """Sessions that are over and have no receipt yet."""
+    exports: Queue
+    """Exports that were asked for and are not written yet."""
+    checkpoint_seconds: float | None
+    """Age of the newest checkpoint of the log that was signed longest ago; None where there is no log."""
+    disk_free_bytes: int | None
+    """Where the collector keeps its files; None if that cannot be told."""
 
 
 class WhatIsBehind(Protocol):

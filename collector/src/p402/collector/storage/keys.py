@@ -16,7 +16,7 @@ from p402.collector.storage.rule_changes import RULES_TOPIC
 from p402.collector.storage.signals import signal
 from p402.collector.storage.tables import api_keys
 from p402.collector.storage.valid_keys import keys_changed
-from p402.vocabulary import Attribution, IdFactory, Level, Permanent, is_valid_id
+from p402.vocabulary import Attribution, Clock, IdFactory, Level, Permanent, is_valid_id
 
 __all__ = [
     "SCOPES",
@@ -74,11 +74,14 @@ class ApiKey:
 class Keys:
     """The keys of a collector."""
 
-    def __init__(self, database: Database, new_id: IdFactory) -> None:
+    def __init__(self, database: Database, new_id: IdFactory, clock: Clock | None = None) -> None:
+        """Open the keys; with a clock it is known when each was last used in this process."""
         self._database = database
         self._new_id = new_id
+        self._clock = clock
         self._remembered: dict[bytes, ApiKey] = {}
         """By the digest of the secret."""
+        self._used: dict[str, datetime] = {}
 
     async def create(
         self, name: str, scopes: frozenset[str], bound_to: Attribution, at: datetime
@@ -113,7 +116,18 @@ class Keys:
             api_keys.c.secret_sha256 == digest_of_secret(secret), api_keys.c.revoked_at.is_(None)
         )
         row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
-        return None if row is None else key_of(row)
+        if row is None:
+            return None
+        self._note_use(row.id)
+        return key_of(row)
+
+    def last_used(self, key_id: str) -> datetime | None:
+        """Say when a key was last used since this process began; None if it was not, or nobody looks at the clock."""
+        return self._used.get(key_id)
+
+    def _note_use(self, key_id: str) -> None:
+        if self._clock is not None:
+            self._used[key_id] = self._clock.now()
 
     async def find_or_remember(self, secret: str) -> ApiKey | None:
         """Give the key with this secret, perhaps from memory: it may have changed since, see `storage.valid_keys`."""
@@ -123,6 +137,7 @@ class Keys:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
             self._remembered[digest] = key
+            self._note_use(key.id)
         return key
 
     def forget(self) -> None:

@@ -18,7 +18,16 @@ from p402.collector.storage.event_tables import anomalies
 from p402.collector.storage.tables import scopes, sessions
 from p402.vocabulary import Attribution, Level, Money, rfc3339
 
-__all__ = ["AnomalyFilter", "anomalies_page", "anomaly_by_id", "anomaly_by_seq", "detected", "review"]
+__all__ = [
+    "AnomalyFilter",
+    "anomalies_page",
+    "anomaly_by_id",
+    "anomaly_by_seq",
+    "anomaly_of",
+    "detected",
+    "joined_anomalies",
+    "review",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +51,25 @@ def anomalies_page(
         after: sequence number of the last one that is known.
         limit: how many at most.
     """
-    query = _joined().where(anomalies.c.seq > after, *within_scope(within), *within_scope(narrowed))
+    query = joined_anomalies().where(anomalies.c.seq > after, *within_scope(within), *within_scope(narrowed))
     if asked.state is not None:
         query = query.where(anomalies.c.state == asked.state.value)
     if asked.rule is not None:
         query = query.where(anomalies.c.rule == asked.rule.value)
-    return [_anomaly(row) for row in connection.execute(query.order_by(anomalies.c.seq).limit(limit))]
+    return [anomaly_of(row) for row in connection.execute(query.order_by(anomalies.c.seq).limit(limit))]
 
 
 def anomaly_by_id(connection: Connection, within: Attribution, anomaly_id: str) -> Anomaly | None:
     """Give one anomaly, None if there is none within the part of the tree."""
-    row = connection.execute(_joined().where(anomalies.c.id == anomaly_id, *within_scope(within))).one_or_none()
-    return None if row is None else _anomaly(row)
+    row = connection.execute(
+        joined_anomalies().where(anomalies.c.id == anomaly_id, *within_scope(within))
+    ).one_or_none()
+    return None if row is None else anomaly_of(row)
 
 
 def anomaly_by_seq(connection: Connection, seq: int) -> Anomaly:
     """Give the anomaly of a sequence number."""
-    return _anomaly(connection.execute(_joined().where(anomalies.c.seq == seq)).one())
+    return anomaly_of(connection.execute(joined_anomalies().where(anomalies.c.seq == seq)).one())
 
 
 def review(
@@ -111,14 +122,16 @@ def detected(anomaly: Anomaly) -> Event:
     )
 
 
-def _joined() -> Select[Any]:
+def joined_anomalies() -> Select[Any]:
+    """Give the query of anomalies with their sessions; `anomaly_of` reads its rows."""
     levels = (scopes.c[level.value] for level in Level if level is not Level.REQUEST)
     query = select(anomalies, *levels, sessions.c.first_receipt_id)
     query = query.join(scopes, anomalies.c.scope_id == scopes.c.id)
     return query.join(sessions, anomalies.c.scope_id == sessions.c.scope_id, isouter=True)
 
 
-def _anomaly(row: Row[Any]) -> Anomaly:
+def anomaly_of(row: Row[Any]) -> Anomaly:
+    """Read a row of `joined_anomalies`."""
     return Anomaly(
         anomaly_id=row.id,
         seq=row.seq,

@@ -18,12 +18,12 @@ from p402.collector.storage.usage_tables import usage_daily
 from p402.collector.usage.slices import Dimension, Slice, UsageSum
 from p402.vocabulary import Money
 
-__all__ = ["USAGE_TOPIC", "SqlUsage", "day_of", "resum_employees", "usage_by"]
+__all__ = ["FOLLOWER", "USAGE_TOPIC", "SqlUsage", "day_of", "resum_employees", "usage_by", "usage_statement"]
 
 USAGE_TOPIC = "usage:"
 """Followed by the organisation whose usage has changed."""
 
-_FOLLOWER = "usage"
+FOLLOWER = "usage"
 _EPOCH = date(1970, 1, 1).toordinal()
 _KEY = ("organisation", "day", "department", "project", "client", "employee", "provider", "model", "task_type")
 _SUMS = ("cost_nano_usd", "charges", "unpriced_charges", "input_tokens", "output_tokens", "cache_read_tokens")
@@ -75,8 +75,20 @@ class SqlUsage:
         return await self._database.write(lambda connection: _follow(connection, limit))
 
 
-def usage_by(connection: Connection, of: Slice, dimensions: Sequence[Dimension]) -> list[UsageSum]:
-    """Sum a slice by some dimensions, the dearest first; without dimensions there is one sum, or none if nothing was used."""
+def usage_by(
+    connection: Connection,
+    of: Slice,
+    dimensions: Sequence[Dimension],
+    among: tuple[Dimension, Sequence[str]] | None = None,
+) -> list[UsageSum]:
+    """Sum a slice by some dimensions, the dearest first; without dimensions there is one sum, or none if nothing was used.
+
+    Args:
+        connection: where to read.
+        of: the slice.
+        dimensions: what sums are told apart by.
+        among: the only values of a dimension that count; None: all do.
+    """
     keys = [usage_daily.c[dimension.value] for dimension in dimensions]
     sums = [func.sum(usage_daily.c[name]).label(name) for name in _SUMS]
     query = (
@@ -84,6 +96,7 @@ def usage_by(connection: Connection, of: Slice, dimensions: Sequence[Dimension])
         .where(usage_daily.c.organisation == of.organisation)
         .where(usage_daily.c.day >= day_of(of.period.first), usage_daily.c.day <= day_of(of.period.last))
         .where(*(usage_daily.c[dimension.value] == value for dimension, value in of.only.items()))
+        .where(*([] if among is None else [usage_daily.c[among[0].value].in_(among[1])]))
         .group_by(*keys)
         .having(func.count() > 0)
         .order_by(sums[0].desc(), *keys)
@@ -93,6 +106,11 @@ def usage_by(connection: Connection, of: Slice, dimensions: Sequence[Dimension])
         cost, *counts = (int(value) for value in row[len(keys) :])
         found.append(UsageSum(tuple(row[: len(keys)]), Money(cost), *counts))
     return found
+
+
+def usage_statement(which: str) -> str:
+    """Give the statement that adds charges (``c``) for which a condition holds."""
+    return _ADD.format(which=which)
 
 
 def day_of(day: date | datetime) -> int:
@@ -111,7 +129,7 @@ def resum_employees(sql: Driver, organisation: str, employees: Sequence[str]) ->
     marks = ", ".join("?" * len(employees))
     sql.execute(f"DELETE FROM usage_daily WHERE organisation = ? AND employee IN ({marks})", (organisation, *employees))
     which = f"s.organisation = ? AND s.employee IN ({marks}) AND c.seq <= ?"
-    sql.execute(_ADD.format(which=which), (organisation, *employees, _cursor(sql)))
+    sql.execute(usage_statement(which), (organisation, *employees, _cursor(sql)))
 
 
 def _follow(connection: Connection, limit: int) -> int:
@@ -120,9 +138,9 @@ def _follow(connection: Connection, limit: int) -> int:
     if not new:
         return 0
     after, through = _cursor(sql), new[-1]
-    sql.execute(_ADD.format(which="c.seq > ? AND c.seq <= ?"), (after, through))
+    sql.execute(usage_statement("c.seq > ? AND c.seq <= ?"), (after, through))
     sql.execute(_ADD_SESSIONS, (after, through))
-    sql.execute(_CURSOR[0], (_FOLLOWER, through))
+    sql.execute(_CURSOR[0], (FOLLOWER, through))
     of_new = (after, through)
     for (organisation,) in sql.execute(
         "SELECT DISTINCT s.organisation FROM charges c JOIN scopes s ON s.id = c.scope_id WHERE c.seq > ? AND c.seq <= ?",
@@ -138,4 +156,4 @@ def _next(sql: Driver, limit: int) -> list[int]:
 
 
 def _cursor(sql: Driver) -> int:
-    return int(sql.execute(_CURSOR[1], (_FOLLOWER,)).fetchone()[0])
+    return int(sql.execute(_CURSOR[1], (FOLLOWER,)).fetchone()[0])

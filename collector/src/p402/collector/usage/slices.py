@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from p402.vocabulary import Attribution, Level, Money
 
-__all__ = ["Dimension", "Period", "Slice", "UsageSum"]
+__all__ = ["Dimension", "Period", "Slice", "UsageSum", "fold"]
 
 
 class Dimension(StrEnum):
@@ -88,9 +88,32 @@ class UsageSum:
     """Those of the input that came from a cache."""
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """All that can be added."""
+        return (
+            self.cost.nano_usd,
+            self.charges,
+            self.unpriced_charges,
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+        )
+
+    @property
     def tokens(self) -> int:
         """Of input and output."""
         return self.input_tokens + self.output_tokens
+
+
+def fold(sums: Iterable[UsageSum], keep: Sequence[int] = ()) -> list[UsageSum]:
+    """Sum further: by some of the dimensions only, given by their places; the dearest first. Of none there is none."""
+    found: dict[tuple[str | int, ...], list[int]] = {}
+    for one in sums:
+        total = found.setdefault(tuple(one.by[place] for place in keep), [0] * 6)
+        for place, number in enumerate(one.numbers):
+            total[place] += number
+    folded = [UsageSum(by, Money(cost), *counts) for by, (cost, *counts) in found.items()]
+    return sorted(folded, key=lambda one: (-one.cost.nano_usd, one.by))
 
 
 _LEVELS = (Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)

@@ -1,5 +1,5 @@
-// Draws charts from their tables, sends forms whose choice is their whole meaning, and keeps what a reader has opened
-// or is typing when the page refreshes itself. Every page works without this file.
+// Draws charts from their tables, sends forms whose choice is their whole meaning, keeps what a reader has opened or is
+// typing when the page refreshes itself, and says when it cannot. Every page works without this file.
 "use strict";
 
 const plots = new Map(); // by the id of the plot: what it shows as text, and the drawing
@@ -24,7 +24,7 @@ function read(figure) {
 }
 
 function dollars(value) {
-  return value === null || value === undefined ? "–" : "$" + value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  return value === null || value === undefined ? "" : "$" + value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 }
 
 function dollarsOnAxis(_, ticks) {
@@ -48,7 +48,7 @@ function options(width, series, extra) {
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     cursor: { y: false, points: { size: 6 } },
     axes: axes(),
-    series: [{ label: "day", value: (_, seconds) => (seconds === null ? "–" : date.format(seconds * 1000)) }, ...series],
+    series: [{ label: "day", value: (_, seconds) => (seconds === null ? "" : date.format(seconds * 1000)) }, ...series],
     ...extra,
   };
 }
@@ -117,10 +117,49 @@ function keepWhatIsOpen() {
   Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
 }
 
+let shownAt = new Date(); // when what is shown was loaded
+let losing; // a loss that is made good at once is not worth a word
+
 function say(state) {
   for (const sign of document.querySelectorAll("[data-live]")) {
     sign.dataset.state = state;
     sign.textContent = state === "lost" ? "reconnecting" : "live";
+  }
+}
+
+function lost() {
+  say("lost");
+  losing ??= setTimeout(() => {
+    for (const note of document.querySelectorAll("[data-lost]")) {
+      note.textContent = `The connection to the collector is lost. What you see is of ${shownAt.toISOString().slice(11, 19)}; it is shown anew as soon as the collector answers.`;
+      note.hidden = false;
+    }
+  }, 2000);
+}
+
+function found() {
+  say("live");
+  if (losing === undefined) return;
+  clearTimeout(losing);
+  losing = undefined;
+  for (const note of document.querySelectorAll("[data-lost]")) note.hidden = true;
+  htmx.trigger("#page", "sse:changed"); // what has changed meanwhile, nobody has told
+}
+
+function loading(delta) {
+  const under = Math.max(0, Number(document.body.dataset.requests ?? 0) + delta);
+  document.body.dataset.requests = under;
+  document.body.classList.toggle("loading", under > 0);
+}
+
+async function copy(button) {
+  const source = document.getElementById(button.dataset.copies);
+  try {
+    await navigator.clipboard.writeText(source.textContent.trim());
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(source); // no clipboard without TLS: the reader copies what is selected
+    button.textContent = "Selected: copy it";
   }
 }
 
@@ -136,7 +175,17 @@ document.addEventListener("submit", (event) => {
   if (question && !confirm(question)) event.preventDefault();
 });
 document.addEventListener("htmx:afterSettle", draw);
-document.addEventListener("htmx:sseOpen", () => say("live"));
-document.addEventListener("htmx:sseError", () => say("lost"));
+document.addEventListener("htmx:beforeRequest", () => loading(1));
+document.addEventListener("htmx:afterRequest", (event) => {
+  loading(-1);
+  if (event.detail.successful) shownAt = new Date();
+});
+document.addEventListener("htmx:sseOpen", found);
+document.addEventListener("htmx:sseError", lost);
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copies]");
+  if (button) copy(button);
+});
+for (const button of document.querySelectorAll("[data-copies]")) button.hidden = false;
 addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
