@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from p402.collector.storage.charges import charges_page
-from p402.collector.storage.usage import SqlUsage, day_of, usage_by
+from p402.collector.storage.usage import SqlUsage, day_of, usage_before, usage_by
 from p402.collector.usage.slices import Dimension, Period, Slice, UsageSum, fold
 from p402.vocabulary import Attribution, Charge, Money
 from support.open_books import OpenBooks, open_books
@@ -162,4 +162,23 @@ def test_a_period_is_whole_days_in_utc() -> None:
     assert MAY.period.days == 31
     assert MAY.period.begin == datetime(2026, 5, 1, tzinfo=UTC)
     assert MAY.period.end == datetime(2026, 6, 1, tzinfo=UTC)
-    assert MAY.period.before() == Period(date(2026, 3, 31), date(2026, 4, 30))
+
+
+def test_a_period_is_compared_with_as_many_days_as_are_over() -> None:
+    april = Period(date(2026, 4, 1), date(2026, 4, 30))
+    assert MAY.period.before(date(2026, 7, 1)) == april
+    assert MAY.period.before(date(2026, 5, 12)) == Period(date(2026, 4, 1), date(2026, 4, 12))
+    week = Period(date(2026, 5, 9), date(2026, 5, 15))
+    assert week.before(date(2026, 5, 15)) == Period(date(2026, 5, 2), date(2026, 5, 8))
+
+
+async def test_nothing_is_compared_with_days_before_usage_began(books: OpenBooks) -> None:
+    await books.send(ASpan.of(), ASpan.of(started_ns=MAY_2026 - 40 * DAY_NS))
+    await SqlUsage(books.database).follow(10)
+
+    async def before(of: Slice) -> list[UsageSum] | None:
+        return await books.database.read(lambda connection: usage_before(connection, of, [], date(2026, 5, 15)))
+
+    assert await before(MAY) is None  # it began on 5 April
+    week = replace(MAY, period=Period(date(2026, 5, 9), date(2026, 5, 15)))
+    assert await before(week) == []

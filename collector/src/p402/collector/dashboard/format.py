@@ -22,6 +22,7 @@ __all__ = [
     "in_path",
     "lasting",
     "moment",
+    "month_day",
     "nano",
     "percent",
     "priced",
@@ -182,3 +183,8 @@ def day(number: int | date) -> str:
     """Write a day, also one that is counted from 1970: ``Mon 4 May``."""
     found = date(1970, 1, 1) + timedelta(days=number) if isinstance(number, int) else number
     return f"{found:%a} {found.day} {found:%b}"
+
+
+def month_day(day: date) -> str:
+    """Write a date of which the year is known: ``4 May``."""
+    return f"{day.day} {day:%b}"

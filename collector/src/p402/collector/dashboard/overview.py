@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from p402.collector.budgets.alerts import Alert
 from p402.collector.budgets.period import PeriodKind
 from p402.collector.dashboard.budget_lines import BudgetLine, project_lines, read_lines
 from p402.collector.dashboard.charts import Lines, Stack, burn_down, stack_by_day
+from p402.collector.dashboard.format import total
 from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.forecast.project import Projection
@@ -27,15 +28,15 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.reviews import AnomalyFilter, anomalies_page
 from p402.collector.storage.tables import receipts, scopes
-from p402.collector.storage.usage import usage_by
-from p402.collector.usage.slices import Dimension, Slice, UsageSum, fold
+from p402.collector.storage.usage import usage_before, usage_by
+from p402.collector.usage.slices import Dimension, Period, Slice, UsageSum, fold
 from p402.decisions import Measure
 from p402.vocabulary import Attribution, Level, Money
 
 __all__ = ["OverviewPage"]
 
 _SHOWN = 6
-_MOST_BUDGETS = 12
+_MOST_BUDGETS = 8
 _NEWEST = 100
 
 
@@ -45,8 +46,9 @@ class Overview:
 
     total: UsageSum | None
     """None if nothing was used."""
-    before: Money
-    """In the period before, which is as long."""
+    before: Money | None
+    """In the days that these are compared with; None if usage began later."""
+    compared: Period
     by_day: Stack
     departments: Sequence[UsageSum]
     employees: Sequence[UsageSum]
@@ -125,7 +127,8 @@ def _read(connection: Connection, asked: Slice, principal: Principal, now: datet
     organisation = asked.organisation
     by_department = usage_by(connection, asked, [Dimension.DAY, Dimension.DEPARTMENT])
     employees = usage_by(connection, asked, [Dimension.EMPLOYEE])
-    before = usage_by(connection, replace(asked, period=asked.period.before()), [])
+    today = now.astimezone(UTC).date()
+    before = usage_before(connection, asked, [], today)
     within = principal.within(organisation)
     unreviewed = anomalies_page(connection, within, Attribution(), AnomalyFilter(AnomalyState.OPEN), 0, _NEWEST)
     issued, anchored = _receipts(connection, asked, within)
@@ -139,10 +142,9 @@ def _read(connection: Connection, asked: Slice, principal: Principal, now: datet
     lines.sort(key=lambda line: -line.used)
     return Overview(
         total=next(iter(fold(by_department)), None),
-        before=before[0].cost if before else Money(0),
-        by_day=stack_by_day(
-            "days", "Spend by day and department", by_department, asked.period, now.astimezone(UTC).date()
-        ),
+        before=None if before is None else total(one.cost for one in before),
+        compared=asked.period.before(today),
+        by_day=stack_by_day("days", "Spend by day and department", by_department, asked.period, today),
         departments=fold(by_department, [1]),
         employees=[one for one in employees if one.by != ("",)][:_SHOWN],
         people=sum(one.by != ("",) for one in employees),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.problem import NotFound
 from p402.collector.dashboard.charts import MOST_NAMES, OTHERS, Stack, stack_by_day
-from p402.collector.dashboard.format import someone
+from p402.collector.dashboard.format import someone, total
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.dashboard.view import FILTERS, Pageful, View
 from p402.collector.storage.calls import Place, calls_of
 from p402.collector.storage.database import Database
-from p402.collector.storage.usage import usage_by
-from p402.collector.usage.slices import Dimension, Slice, UsageSum, fold
+from p402.collector.storage.usage import usage_before, usage_by
+from p402.collector.usage.slices import Dimension, Period, Slice, UsageSum, fold
 from p402.vocabulary import Charge, Money
 
 __all__ = ["SpendPages"]
@@ -43,13 +43,15 @@ class Breakdown:
 
     dimension: Dimension
     total: UsageSum | None
-    before: Money
+    before: Money | None
+    """In the days that these are compared with; None if usage began later."""
+    compared: Period
     rows: Sequence[UsageSum]
     """The dearest."""
     others: int
     rest: UsageSum | None
     """What the others used together."""
-    before_by: dict[str, Money]
+    before_by: Mapping[str, Money] | None
     by_day: Stack
 
     @property
@@ -115,19 +117,20 @@ class SpendPages:
 
 
 def _read(connection: Connection, asked: Slice, by: Dimension, now: datetime, *, hidden: bool) -> Breakdown:
-    before = usage_by(connection, Slice(asked.organisation, asked.period.before(), asked.only), [by])
-    rows = usage_by(connection, asked, [by])
     today = now.astimezone(UTC).date()
+    before = usage_before(connection, asked, [by], today)
+    rows = usage_by(connection, asked, [by])
     named = {str(one.by[0]): someone(str(one.by[0])) for one in rows if one.by[0]} if hidden else None
     title = f"Spend by day and {by.value.replace('_', ' ')}"
     return Breakdown(
         dimension=by,
         total=next(iter(fold(rows)), None),
-        before=Money(sum(one.cost.nano_usd for one in before)),
+        before=None if before is None else total(one.cost for one in before),
+        compared=asked.period.before(today),
         rows=rows[:_MOST_ROWS],
         others=len(rows[_MOST_ROWS:]),
         rest=next(iter(fold(rows[_MOST_ROWS:])), None),
-        before_by={str(one.by[0]): one.cost for one in before},
+        before_by=None if before is None else {str(one.by[0]): one.cost for one in before},
         by_day=stack_by_day("days", title, _by_day(connection, asked, by, rows), asked.period, today, named),
     )
 

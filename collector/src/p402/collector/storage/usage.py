@@ -7,6 +7,7 @@ a function of the charges up to the follower's cursor, so it can always be made 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from sqlalchemy import Connection, func, select
@@ -18,7 +19,16 @@ from p402.collector.storage.usage_tables import usage_daily
 from p402.collector.usage.slices import Dimension, Slice, UsageSum
 from p402.vocabulary import Money
 
-__all__ = ["FOLLOWER", "USAGE_TOPIC", "SqlUsage", "day_of", "resum_employees", "usage_by", "usage_statement"]
+__all__ = [
+    "FOLLOWER",
+    "USAGE_TOPIC",
+    "SqlUsage",
+    "day_of",
+    "resum_employees",
+    "usage_before",
+    "usage_by",
+    "usage_statement",
+]
 
 USAGE_TOPIC = "usage:"
 """Followed by the organisation whose usage has changed."""
@@ -106,6 +116,18 @@ def usage_by(
         cost, *counts = (int(value) for value in row[len(keys) :])
         found.append(UsageSum(tuple(row[: len(keys)]), Money(cost), *counts))
     return found
+
+
+def usage_before(
+    connection: Connection, of: Slice, dimensions: Sequence[Dimension], today: date
+) -> list[UsageSum] | None:
+    """Sum what a slice is compared with, see `Period.before`; None if usage began only later, so that nothing compares."""
+    before = replace(of, period=of.period.before(today))
+    query = select(func.min(usage_daily.c.day)).where(usage_daily.c.organisation == of.organisation)
+    began = connection.execute(query).scalar()
+    if began is None or began > day_of(before.period.first):
+        return None
+    return usage_by(connection, before, dimensions)
 
 
 def usage_statement(which: str) -> str:

@@ -47,9 +47,16 @@ class Period:
         """The moment at which it is over."""
         return datetime(self.last.year, self.last.month, self.last.day, tzinfo=UTC) + timedelta(days=1)
 
-    def before(self) -> Period:
-        """Give the days before it, as many as it has."""
-        return Period(self.first - timedelta(days=self.days), self.first - timedelta(days=1))
+    def before(self, today: date) -> Period:
+        """Give what it is compared with: as many days before it as are over of it; for a month, the first of the month before.
+
+        Args:
+            today: this day counts as over.
+        """
+        over = (min(self.last, today) - self.first).days + 1
+        is_month = self.first.day == 1 and (self.last + timedelta(days=1)).day == 1
+        first = (self.first - timedelta(days=1)).replace(day=1) if is_month else self.first - timedelta(days=self.days)
+        return Period(first, min(first + timedelta(days=over - 1), self.first - timedelta(days=1)))
 
 
 @dataclass(frozen=True, slots=True)
