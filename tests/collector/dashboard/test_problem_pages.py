@@ -56,7 +56,9 @@ async def test_a_program_is_told_as_everywhere(keyed: Server) -> None:
 
 
 async def test_the_status_keeps_its_headers(keyed: Server) -> None:
-    assert (await shown(keyed, "/calls", BROWSER))[3]["WWW-Authenticate"] == "Bearer"
+    unknown = await shown(keyed, "/calls", {**BROWSER, **bearer("p402_x")})
+    assert (unknown[0], unknown[3]["WWW-Authenticate"]) == (401, "Bearer")
+    assert "Sign in as somebody else" in unknown[2]
     assert (await shown(keyed, "/calls", BROWSER, "POST"))[3]["Allow"] == "GET"
     key = bearer(await keyed.key("spend:read"))
     answers = [await shown(keyed, "/calls", {**BROWSER, **key}) for _ in range(4)]

@@ -32,5 +32,5 @@ async def test_the_dearest_are_named_and_the_others_summed(tmp_path: Path, monke
         rows = page[page.index('id="rows"') :]
         assert len(re.findall(r"/sessions\?", rows)) == 10
         assert "3 others" in rows
-        shown = re.findall(r'<span title="\$([\d.]+)">', rows[: rows.index("<tfoot>")])
+        shown = re.findall(r'<td class="n" title="\$([\d.]+)">', rows[: rows.index("<tfoot>")])
         assert sum(map(Decimal, shown)) == Decimal(everything[1])
