@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from p402.collector.dashboard.format import cents, usd
 from p402.vocabulary import Money
-from support.browser import chromium, opened, picture
+from support.browser import chromium, is_wider_than_the_window, opened, picture
 from support.collector import RunningCollector, eventually, running_collector
 from support.otlp import ASpan, request_of
 
@@ -90,6 +91,25 @@ def test_the_figures_are_the_sums_of_the_exported_charges(metered: RunningCollec
             assert figure(page, "Spent") == cents(cost), (SEED, only)
             assert page.locator(".figures .main b").get_attribute("title") == usd(cost)
             assert figure(page, "Calls") == f"{len(mine):,}"
+
+
+def test_the_first_page_shows_what_was_spent_and_what_has_no_price(
+    metered: RunningCollector, browser: Browser
+) -> None:
+    charges = charges_of(metered)
+    unpriced = sum(charge["cost_usd"] is None for charge in charges)
+    with opened(browser, f"{metered.url}/?period=30d", "desktop") as page:
+        assert figure(page, "Without a price") == str(unpriced)
+        assert figure(page, "Calls") == f"{len(charges):,}"
+        departments = page.get_by_role("region", name="Departments").inner_text()
+        assert "unattributed" in departments
+
+
+def test_an_empty_collector_says_what_to_do_next(tmp_path: Path, browser: Browser) -> None:
+    with running_collector(tmp_path) as collector, opened(browser, collector.url, "phone") as page:
+        assert "opentelemetry-instrument python app.py" in page.locator("main").inner_text()
+        assert not is_wider_than_the_window(page)
+        picture(page, "empty-phone")
 
 
 def test_a_number_leads_down_seven_levels_to_its_calls(metered: RunningCollector, browser: Browser) -> None:
