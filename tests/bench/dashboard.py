@@ -29,7 +29,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.much_usage import fill
+from bench.much_usage import fill, lend_bodies
 from p402.collector.api.auth import Authenticator, Principal
 from p402.collector.api.endpoint import Caller
 from p402.collector.dashboard.shell import Shell
@@ -124,6 +124,7 @@ def a_month(people: int) -> Iterator[tuple[RunningCollector, Control, Mapping[st
             collector.export(request_of([ASpan.of(started_ns=time.time_ns())]))
             collector.post("/v1/sessions/review-7/close")
             receipt = eventually(lambda: control.get("/v1/receipts", employee="e-1042")["receipts"], 120)[0]
+            lend_bodies(data / "p402.sqlite3", receipt["receipt_id"])
             names = {
                 "receipt_id": receipt["receipt_id"],
                 "session": "review-7",

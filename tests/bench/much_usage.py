@@ -1,7 +1,8 @@
 """A month of an organisation, put into an SQLite file at once: rows as the collector leaves them, without having been through it.
 
 What pages read is there in its usual proportions: charges, their sessions, receipts, flags, the counters by hour, and the roll-up
-by day, which is made by the product's own statement. What they do not read is not: no log entries are behind these receipts.
+by day and by session, which are made by the product's own statements. What they do not read is not: of the log, only the newest
+receipts have an entry, and all of them the body of one that is real.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from p402.collector.storage.anomalies import FOLLOWER as ANOMALIES
 from p402.collector.storage.backend import open_backend
 from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.sessions import FOLLOWER as SESSIONS
+from p402.collector.storage.usage import _ADD_SESSIONS as ADD_SESSIONS
 from p402.collector.storage.usage import FOLLOWER as USAGE
 from p402.collector.storage.usage import day_of, usage_statement
 
-__all__ = ["fill"]
+__all__ = ["fill", "lend_bodies"]
 
 DAYS = 60
 """Two months: pages compare with the period before."""
@@ -54,6 +56,17 @@ def fill(folder: Path, people: int, now: datetime) -> int:
         sql.execute("ANALYZE")
         (charges,) = sql.execute("SELECT COUNT(*) FROM charges").fetchone()
     return int(charges)
+
+
+def lend_bodies(file: Path, receipt_id: str) -> None:
+    """Give the newest receipts the body of a real one, so that they can be listed."""
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as sql:
+        sql.execute(
+            "INSERT OR IGNORE INTO log_entries (organisation, seq, type, body) SELECT r.organisation, r.seq, e.type, e.body FROM"
+            " (SELECT organisation, seq FROM receipts ORDER BY issued_at DESC, seq DESC LIMIT 1000) r,"
+            " (SELECT e.type, e.body FROM log_entries e JOIN receipts USING (organisation, seq) WHERE receipts.id = ?) e",
+            (receipt_id,),
+        )
 
 
 def _names(sql: sqlite3.Connection, people: int, now: datetime) -> None:
@@ -103,6 +116,7 @@ def _ledger(sql: sqlite3.Connection, now: datetime) -> None:
     )
     through = sql.execute("SELECT MAX(seq) FROM charges").fetchone()[0]
     sql.execute(usage_statement("c.seq > ? AND c.seq <= ?"), (0, through))
+    sql.execute(ADD_SESSIONS, (0, through))
     for follower in (ANOMALIES, SESSIONS, USAGE):
         sql.execute("INSERT OR REPLACE INTO cursors (follower, seq) VALUES (?, ?)", (follower, through))
     for level in _LEVELS:
