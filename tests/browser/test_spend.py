@@ -93,9 +93,7 @@ def test_the_figures_are_the_sums_of_the_exported_charges(metered: RunningCollec
             assert figure(page, "Calls") == f"{len(mine):,}"
 
 
-def test_the_first_page_shows_what_was_spent_and_what_has_no_price(
-    metered: RunningCollector, browser: Browser
-) -> None:
+def test_the_first_page_shows_what_was_spent_and_what_has_no_price(metered: RunningCollector, browser: Browser) -> None:
     charges = charges_of(metered)
     unpriced = sum(charge["cost_usd"] is None for charge in charges)
     with opened(browser, f"{metered.url}/?period=30d", "desktop") as page:

@@ -56,7 +56,7 @@ class Contract:
             return
         answer = operation["responses"][str(status)]
         if "$ref" in answer:
-            answer = self.document["components"]["responses"][str(status)]
+            answer = self.document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
         content = answer.get("content", {})
         assert media_type in content, f"{told} as {media_type}"
         if media_type in ("application/json", "application/problem+json") and "schema" in content[media_type]:

@@ -116,7 +116,10 @@ def document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
         "components": {
             "schemas": components,
             "headers": {name: {"description": about, "schema": {"type": "string"}} for name, about in _HEADERS.items()},
-            "responses": {str(status): _problem(status, schemas) for status in _PROBLEMS},
+            "responses": {
+                **{str(status): _problem(status, schemas) for status in _PROBLEMS},
+                **{f"{status}Page": _problem(status, schemas, page=True) for status in _PROBLEMS},
+            },
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -225,13 +228,22 @@ def _operation(described: Endpoint, schemas: _Written) -> dict[str, Any]:
     elif described.takes:
         content = {kind: {"schema": {"description": about}} for kind, about in described.takes.items()}
         operation["requestBody"] = {"required": True, "content": content}
+    page = "Page" if _is_for_people(described) else ""
     operation["responses"] = {
         **{str(status): _answer(described, status, key, schemas) for status in described.answers},
-        **{str(status): {"$ref": f"#/components/responses/{status}"} for status in _refusals(described)},
+        **{str(status): {"$ref": f"#/components/responses/{status}{page}"} for status in _refusals(described)},
     }
     if described.scope is not None and _is_page(described):
         operation["responses"]["303"] = {"description": "Whoever looks at pages and is nobody yet is sent to sign in."}
     return operation
+
+
+def _is_for_people(described: Endpoint) -> bool:
+    """Tell whether an endpoint is a page or a form of one: its problems are pages too, for those who ask for such."""
+    kinds = [
+        kind for answer in described.answers.values() for kind in (answer if isinstance(answer, tuple) else (answer,))
+    ]
+    return any(isinstance(kind, Media) and kind.media_type == "text/html" for kind in kinds)
 
 
 def _is_page(described: Endpoint) -> bool:
@@ -312,11 +324,13 @@ def _query_parameters(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
     return parameters
 
 
-def _problem(status: int, schemas: _Written) -> dict[str, Any]:
+def _problem(status: int, schemas: _Written, *, page: bool = False) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schemas.of("Problem")}
     if status == 400:  # noqa: PLR2004
         content["example"] = schemas.example(content["schema"])
     answer: dict[str, Any] = {"description": _PROBLEMS[status], "content": {"application/problem+json": content}}
+    if page:
+        answer["content"]["text/html"] = {"schema": {"type": "string"}}
     sends = {429: ("Retry-After", *_LIMITED), 503: ("Retry-After",)}.get(status)
     if sends:
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sends}
