@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from p402.collector.api.problem import BadRequest
 from p402.collector.routing.problems import problems_of
 
-__all__ = ["LARGEST_BODY", "form_body", "json_body"]
+__all__ = ["LARGEST_BODY", "form_body", "form_fields", "json_body"]
 
 Body = TypeVar("Body", bound=BaseModel)
 LARGEST_BODY = 64 * 1024  # bytes
@@ -39,7 +39,12 @@ async def json_body(request: web.Request, shape: type[Body], largest: int = LARG
 
 
 async def form_body(request: web.Request, largest: int = LARGEST_BODY) -> dict[str, str]:
-    """Read a form that a browser sends, of so many bytes at most; of a field that is there twice, the last.
+    """Read a form that a browser sends; of a field that is there twice, the last. See `form_fields`."""
+    return dict(await form_fields(request, largest))
+
+
+async def form_fields(request: web.Request, largest: int = LARGEST_BODY) -> list[tuple[str, str]]:
+    """Read the fields of a form that a browser sends, of so many bytes at most.
 
     Raises:
         BadRequest: if it is no form.
@@ -48,7 +53,7 @@ async def form_body(request: web.Request, largest: int = LARGEST_BODY) -> dict[s
         raise BadRequest("The body must be a form, sent with Content-Type: application/x-www-form-urlencoded.")
     body = await _read(request, largest)
     try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100))
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:
         raise BadRequest("The form cannot be decoded.") from error
 

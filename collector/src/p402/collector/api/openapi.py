@@ -233,6 +233,9 @@ def _operation(described: Endpoint, schemas: _Written) -> dict[str, Any]:
         **{str(status): _answer(described, status, key, schemas) for status in described.answers},
         **{str(status): {"$ref": f"#/components/responses/{status}{page}"} for status in _refusals(described)},
     }
+    for status in set(described.answers) & set(_PROBLEMS) if page else ():
+        told = _problem(status, schemas)["content"]
+        operation["responses"][str(status)]["content"] |= told  # to programs, and where the page cannot tell
     if described.scope is not None and _is_page(described):
         operation["responses"]["303"] = {"description": "Whoever looks at pages and is nobody yet is sent to sign in."}
     return operation

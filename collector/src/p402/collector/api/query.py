@@ -198,6 +198,6 @@ def _expected(parameter: Mapping[str, Any], schema: Mapping[str, Any], given: st
         case "boolean":
             return f"must be true or false{got}"
         case _ if "pattern" in must:
-            return f"must look like {', '.join(must['examples'])}{got}"
+            return f"must look like {', '.join(must.get('examples') or [must['pattern']])}{got}"
         case _:
             return f"must be {must.get('minLength', 0)} to {must.get('maxLength', 'any number of')} printable characters{got}"

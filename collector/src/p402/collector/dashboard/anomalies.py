@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from p402.collector.anomalies.detect import AnomalyRules, Rule
 from p402.collector.anomalies.ports import AlreadyReviewed, Anomaly, AnomalyState
 from p402.collector.api.anomalies import AnomalyReview
+from p402.collector.api.bodies import form_body
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.problem import BadRequest, NotFound
 from p402.collector.dashboard.anomaly_words import RULE_NAMES, in_words, is_own, rules_in_words
@@ -123,8 +124,8 @@ class AnomalyPages:
     )
     async def review(self, request: web.Request, caller: Caller, query: AnomalyView, anomaly_id: str) -> web.Response:
         """Note what a reviewer says about a flagged session, and show the queue again."""
-        form = await request.post()
-        note = str(form.get("note", "")).replace("\r\n", "\n").strip()
+        form = await form_body(request)
+        note = form.get("note", "").replace("\r\n", "\n").strip()
         try:
             said = AnomalyReview.model_validate({"decision": form.get("decision"), "note": note or None})
         except ValidationError as error:

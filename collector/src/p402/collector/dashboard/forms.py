@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from p402.collector.api.bodies import form_body
+
 __all__ = ["FORM", "WrongForm", "fields_of", "read_fields", "shown"]
 
 FORM = "application/x-www-form-urlencoded"
@@ -25,7 +27,7 @@ class WrongForm(ValueError):
 
 async def fields_of(request: web.Request) -> dict[str, str]:
     """Give what was filled in, without spaces around it; what was left empty is left out."""
-    found = {name: value.strip() for name, value in (await request.post()).items() if isinstance(value, str)}
+    found = {name: value.strip() for name, value in (await form_body(request)).items()}
     return {name: value.replace("\r\n", "\n") for name, value in found.items() if value}
 
 

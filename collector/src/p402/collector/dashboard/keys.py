@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
+from p402.collector.api.bodies import form_fields
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
 from p402.collector.api.key_changes import KeyChanges, NewKey
 from p402.collector.api.problem import Forbidden
@@ -91,11 +92,12 @@ class KeyPages:
     )
     async def make(self, request: web.Request, caller: Caller, query: KeysView) -> web.Response:
         """Make a key, and show its secret: in this answer only."""
-        form = await request.post()
+        fields = await form_fields(request)
+        form = dict(fields)
         draft = Draft(
-            str(form.get("name", "")).strip(),
-            [str(scope) for scope in form.getall("scopes", [])],
-            {level.value: str(form.get(level.value, "")).strip() for level in _LEVELS},
+            form.get("name", "").strip(),
+            [scope for name, scope in fields if name == "scopes"],
+            {level.value: form.get(level.value, "").strip() for level in _LEVELS},
         )
         try:
             wanted = NewKey(name=draft.name, scopes=list(draft.scopes), **_said(draft.bound_to))

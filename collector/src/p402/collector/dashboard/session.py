@@ -16,7 +16,6 @@ from p402.collector.api.problem import NotFound
 from p402.collector.api.query import DIGITS
 from p402.collector.api.sessions import SessionsApi
 from p402.collector.dashboard.format import in_path
-from p402.collector.dashboard.forms import FORM
 from p402.collector.dashboard.shell import HTML, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.storage.database import Database
@@ -122,7 +121,6 @@ class SessionPage:
         "POST /sessions/{session}/close",
         scope="ingest",
         answers={303: None},
-        takes={FORM: "Nothing is filled in."},
     )
     async def close(self, request: web.Request, caller: Caller, session: str) -> web.Response:
         """Close a session, so that it gets its receipt; then show it."""

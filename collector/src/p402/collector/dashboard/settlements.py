@@ -65,7 +65,6 @@ class SettlementsPage:
         "POST /settlements/compare",
         scope="admin receipts:read",
         answers={303: None, 400: HTML},
-        takes={FORM: "Nothing is filled in."},
         problems=(503,),
     )
     async def compare(self, request: web.Request, caller: Caller, query: SettlementsView) -> web.Response:

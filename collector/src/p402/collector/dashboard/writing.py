@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
+from p402.collector.api.bodies import form_body
 from p402.collector.api.endpoint import Media
-from p402.collector.api.problem import BadRequest
 from p402.collector.dashboard.shell import HTML
 from p402.collector.dashboard.view import View
 
@@ -40,12 +40,8 @@ async def form_of(request: web.Request) -> dict[str, str]:
     Raises:
         BadRequest: if it is something else, or too large.
     """
-    if request.content_type != "application/x-www-form-urlencoded":
-        raise BadRequest("The form must be sent with Content-Type: application/x-www-form-urlencoded.")
-    if (request.content_length or 0) > _LARGEST_FORM:
-        raise BadRequest(f"The form is larger than {_LARGEST_FORM} bytes.")
-    sent = await request.post()
-    return {name: _clean(value) for name, value in sent.items() if isinstance(value, str)}
+    sent = await form_body(request, _LARGEST_FORM)
+    return {name: _clean(value) for name, value in sent.items()}
 
 
 def is_part(request: web.Request) -> bool:
