@@ -2,7 +2,8 @@
 .PHONY: install demo test lint format bench bench-budgets bench-capture bench-dashboard bench-forecast bench-receipts dashboards lock clean
 
 BIN := .venv/bin
-# Tests end to end mostly wait for the programs that they start, so one more worker than cores is at work.
+# Tests end to end mostly wait for the programs that they start, so one more worker than cores is at work. A file stays with one
+# worker, which starts what the file shares once; files keep their order, in which long ones are not last.
 WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 export PATH := $(CURDIR)/tests/node_modules/.bin:$(CURDIR)/$(BIN):$(PATH)
 
@@ -15,7 +16,7 @@ demo: install ## the whole product on this machine, with a page to look at
 test: install ## every test; starts the real parts it needs
 	@.ci/system
 	@.ci/viewers
-	pytest -n $(WORKERS) --dist loadgroup
+	pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: install ## ruff, mypy strict, import-linter
 	ruff check .
