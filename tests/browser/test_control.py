@@ -16,8 +16,6 @@ from support.collector import RunningCollector, eventually, running_collector
 from support.control import Control, control_of
 from support.otlp import ASpan, request_of
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 SIZES_AND_THEMES = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
 CALL = {
     "organisation": "acme",

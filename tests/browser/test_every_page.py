@@ -11,8 +11,6 @@ from support.browser import SIZES, chromium, picture
 from support.pages import PAGES, address_of, faults_of, picture_name
 from support.rich_house import RichHouse, rich_house
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 CHECKED = {("phone", "dark"), ("desktop", "light")}
 """Where axe-core looks: both themes, and both layouts; it takes most of the time."""
 

@@ -13,8 +13,6 @@ from support.browser import chromium, picture
 from support.pages import faults_of
 from support.rich_house import RichHouse, rich_house
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RichHouse]:

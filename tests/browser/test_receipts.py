@@ -16,8 +16,6 @@ from support.collector import RunningCollector
 from support.control import control_of
 from support.proved import Proved, proved_collector, tampered_copy
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 SIZES_AND_THEMES = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
 
 

@@ -12,8 +12,6 @@ from support.browser import chromium, is_wider_than_the_window, opened, picture
 from support.otlp import ASpan
 from support.proved import ELSEWHERE, ODD_ID, Proved, proved_collector
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 SIZES_AND_THEMES = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
 
 

@@ -19,8 +19,6 @@ from support.identity_provider import configuration, identity_provider
 from support.otlp import ASpan, request_of
 from support.ports import steady_port
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 BUDGET = {"level": "department", "node": "legal", "cap": "100.00"}
 
 

@@ -18,7 +18,7 @@ from support.browser import chromium, is_wider_than_the_window, opened, picture
 from support.collector import RunningCollector, eventually, running_collector
 from support.otlp import ASpan, request_of
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 SEED = random.Random().randrange(10**6)
 DEPARTMENTS = {"engineering": ["platform", "search"], "legal": ["contracts"], "marketing": ["website", "campaign"]}

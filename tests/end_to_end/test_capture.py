@@ -26,7 +26,7 @@ from support.providers import providers_thread
 from support.wiretap import attributes, wiretap
 
 pytestmark = [
-    pytest.mark.xdist_group("capture"),  # the calls are made once, for all tests of this file
+    # the calls are made once, for all tests of this file
     pytest.mark.timeout(300),  # the first run makes the older SDKs' environment
 ]
 

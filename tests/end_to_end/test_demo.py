@@ -18,7 +18,7 @@ import pytest
 from support.browser import chromium, is_wider_than_the_window, opened, picture
 from support.collector import eventually
 
-pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 BIN = Path(sys.executable).parent
 NODE_PARTS = Path(__file__).parents[1] / "node_modules" / ".bin"

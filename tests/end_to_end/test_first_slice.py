@@ -29,8 +29,6 @@ from support.pdf_reading import read_pdf
 from support.providers import providers_thread
 from support.wiretap import attributes, wiretap
 
-pytestmark = pytest.mark.xdist_group("first_slice")  # the parts are started once, for all tests of this file
-
 BIN = Path(sys.executable).parent
 APPLICATION = Path(__file__).parents[1] / "support" / "slice_application.py"
 TRANSFER_WITH_MEMO = "0x57bc7354aa85aed339e000bccffabbc529466af35f0772c8f8ee1145927de7f0"

@@ -15,7 +15,7 @@ from support.collector import RunningCollector, eventually, running_collector
 from support.environments import environment
 from support.providers import providers_thread
 
-pytestmark = [pytest.mark.xdist_group("frameworks"), pytest.mark.timeout(400)]  # making the environment takes a minute
+pytestmark = pytest.mark.timeout(400)  # making the environment takes a minute
 
 AGENTS = Path(__file__).parents[1] / "support" / "framework_agents.py"
 ANSWER = "The law of Ireland governs clause 7."

@@ -29,7 +29,7 @@ from support.mpp_server import PAYEE, MppServer, mpp_server
 from support.real_settling import balance, drive, settling_on, times_on_chain
 from support.settling import PAY, Settling
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("mpp")]
+pytestmark = pytest.mark.timeout(600)
 
 COST = 264_235  # µUSD: the worked example, one receipt
 

@@ -27,8 +27,6 @@ from support.otlp import ATTRIBUTION, ASpan, request_of
 from support.providers import providers_thread
 from support.wiretap import attributes, wiretap
 
-pytestmark = pytest.mark.xdist_group("other_instrumentations")  # the parts are started once, for all tests of this file
-
 APPLICATION = Path(__file__).parents[1] / "support" / "observed_application.py"
 PROMPT, COMPLETION = "the-wording-of-the-question", "the-wording-of-the-answer"
 REPLIES = {

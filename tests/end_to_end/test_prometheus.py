@@ -15,7 +15,7 @@ from support.dashboards import expressions
 from support.otlp import ASpan, request_of
 from support.prometheus import Prometheus, promtool, running_prometheus
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("prometheus")]
+pytestmark = pytest.mark.timeout(300)
 
 TRACE = bytes(range(16))
 _PATIENCE = 120  # seconds

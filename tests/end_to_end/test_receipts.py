@@ -37,7 +37,7 @@ from support.real_settling import balance, drive, new_address, paying, settling_
 from support.sabotaged_collector import SEND, SENT, sabotaged
 from support.settling import ANCHOR, ANCHOR_ALL, PAY, Settling
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("tempo node")]
+pytestmark = pytest.mark.timeout(400)
 
 COST = 264_235  # µUSD: the worked example, one receipt
 OWNER = address_of_key(DEV_KEYS[0])

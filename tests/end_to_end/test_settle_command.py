@@ -23,7 +23,7 @@ from support.databases import kept_in
 from support.otlp import ASpan, request_of
 from support.real_settling import balance, new_address
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("tempo node")]
+pytestmark = pytest.mark.timeout(600)
 
 ROOT_KEY = DEV_KEYS[2]
 Command = Callable[..., tuple[int, str, str]]

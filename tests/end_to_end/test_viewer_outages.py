@@ -19,7 +19,7 @@ from support.gateways import Gateway, grpc_gateway, http_gateway
 from support.otlp import ASpan, request_of
 from support.viewers import Jaeger, Ports, running_jaeger
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("viewers")]
+pytestmark = pytest.mark.timeout(180)
 
 AT_ONCE = 20
 

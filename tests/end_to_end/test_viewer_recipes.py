@@ -15,7 +15,7 @@ from support.otlp import ASpan, request_of
 from support.viewers import Ports, running_jaeger, running_opentelemetry_collector
 from support.wiretap import attributes
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("viewers")]
+pytestmark = pytest.mark.timeout(180)
 
 DEPLOY = Path(__file__).parents[2] / "collector" / "deploy"
 

@@ -27,7 +27,7 @@ from support.viewers import Jaeger, Phoenix, running_jaeger, running_phoenix
 from support.wiretap import attributes
 
 # The parts are started once, for all tests of this file; the first time, the vendor's viewer is installed too.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("viewers")]
+pytestmark = pytest.mark.timeout(600)
 
 APPLICATION = Path(__file__).parents[1] / "support" / "viewed_application.py"
 SERVICE = "contract-desk"

@@ -16,8 +16,6 @@ from support.collector import RunningCollector, eventually, running_collector
 from support.ports import steady_port
 from support.providers import providers_thread
 
-pytestmark = pytest.mark.xdist_group("workers")
-
 BIN = Path(sys.executable).parent
 TESTS = Path(__file__).parents[1]
 APPLICATION = "support.served_application"

@@ -18,8 +18,6 @@ from p402.receipts.settlement.tempo import TempoSettler
 from support.anvil import DEV_KEYS, Anvil
 from support.environments import environment
 
-pytestmark = pytest.mark.xdist_group("mpp")
-
 PAYEE = "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc"
 VERIFIER = Path(__file__).parents[1] / "support" / "mpp_verifier_client.py"
 REALM = "receipts.example.com"

@@ -35,7 +35,7 @@ from support import acme
 
 T = TypeVar("T")
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("acme")]
+pytestmark = pytest.mark.timeout(600)
 FIRST, NOW = date(2026, 11, 1), datetime(2026, 11, 10, 17, tzinfo=UTC)
 ACME = Attribution(ORGANISATION)
 HOURS = int((NOW - timedelta(days=40)).timestamp()) // 3600, int(NOW.timestamp()) // 3600 + 1
