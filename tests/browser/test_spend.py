@@ -103,6 +103,21 @@ def test_the_first_page_shows_what_was_spent_and_what_has_no_price(metered: Runn
         assert "unattributed" in departments
 
 
+def test_a_call_that_two_instrumentations_report_is_charged_once_and_the_other_report_is_kept(
+    tmp_path: Path, browser: Browser
+) -> None:
+    answer = {"gen_ai.response.id": "msg_1"}
+    inner = ASpan.of(answer, parent_span_id=b"outer..1", started_ns=0)
+    outer = ASpan.of(answer, trace_id=inner.trace_id, span_id=b"outer..1", scope="other", started_ns=0)
+    with running_collector(tmp_path, {"P402_DEFAULT_ORGANISATION": "acme"}) as collector:
+        collector.export(request_of([inner, outer]))
+        with opened(browser, f"{collector.url}/set-aside", "desktop") as page:
+            rows = page.get_by_role("region", name="Spans set aside").locator("tbody tr")
+            assert rows.count() == 1
+            assert "duplicate" in rows.inner_text()
+            assert inner.trace_id.hex() in rows.inner_text()
+
+
 def test_an_empty_collector_says_what_to_do_next(tmp_path: Path, browser: Browser) -> None:
     with running_collector(tmp_path) as collector, opened(browser, collector.url, "phone") as page:
         assert "opentelemetry-instrument python app.py" in page.locator("main").inner_text()

@@ -53,6 +53,7 @@ SECTIONS: tuple[tuple[str, tuple[Link, ...]], ...] = (
         "Operation",
         (
             Link("/keys", "Keys", "admin"),
+            Link("/set-aside", "Spans set aside", "spend:read"),
             Link("/health", "Health", "spend:read"),
         ),
     ),

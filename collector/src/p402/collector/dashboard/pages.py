@@ -28,6 +28,7 @@ from p402.collector.dashboard.receipts import ReceiptsPage
 from p402.collector.dashboard.routing import RoutingPage
 from p402.collector.dashboard.session import SessionPage
 from p402.collector.dashboard.sessions import SessionsPage
+from p402.collector.dashboard.set_aside import SetAsidePage
 from p402.collector.dashboard.settlements import SettlementsPage
 from p402.collector.dashboard.shell import Shell
 from p402.collector.dashboard.spend import SpendPages
@@ -74,6 +75,7 @@ class Dashboard:
             shell,
             OverviewPage(shell, database, forecasts),
             SpendPages(shell, database),
+            SetAsidePage(shell, database),
             BudgetsPage(shell, database, forecasts),
             BudgetPages(shell, database, forecasts, new_id),
             PoliciesPage(shell, database),

@@ -1,0 +1,43 @@
+"""Spans that were seen and kept, but not charged: each with the reason."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.view import View
+from p402.collector.storage.charges import set_aside_page
+from p402.collector.storage.database import Database
+
+__all__ = ["REASONS", "SetAsidePage"]
+
+_SHOWN = 100
+REASONS = {
+    "duplicate": "another span of a call that is charged already",
+    "quarantined": "it claims another usage for a call that is charged already",
+    "no_usage": "a call that tells of no usage",
+}
+"""By what the ledger has, in words."""
+
+
+class SetAsidePage:
+    """The handler."""
+
+    def __init__(self, shell: Shell, database: Database) -> None:
+        self._shell = shell
+        self._database = database
+        self.authenticator = shell.authenticator
+        self.default_organisation = shell.default_organisation
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the route."""
+        return routes_of(self)
+
+    @endpoint("GET /set-aside", scope="spend:read", answers={200: HTML})
+    async def set_aside(self, request: web.Request, caller: Caller, query: View) -> web.Response:
+        """List spans that were kept and not charged, the newest first; for whoever sees the whole organisation."""
+        caller.principal.require_whole_organisation()
+        organisation = caller.organisation
+        found = await self._database.read(lambda connection: set_aside_page(connection, organisation, _SHOWN))
+        return self._shell.page(request, caller, query, "set_aside.html", spans=found, most=_SHOWN, reasons=REASONS)
