@@ -7,41 +7,33 @@ whose key is not valid any more. They may come more often than needed, never too
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-from p402.collector.api.auth import Authenticator, Principal
+from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
-from p402.collector.api.problem import Forbidden, Unauthorised
+from p402.collector.api.event_stream import EventStreams
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.rule_changes import RECALL_TOPIC, RULES_TOPIC, rules_version
 from p402.collector.storage.signals import ANYTHING
-from p402.vocabulary import Transient
 
 __all__ = ["FeedbackStream"]
 
 _SCOPE = "feedback"
-_KEEP_ALIVE_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True)
 class FeedbackStream:
-    """What the handler needs."""
+    """The handler."""
 
-    database: Database
-    authenticator: Authenticator
-    default_organisation: str
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def end(self) -> None:
-        """End all streams: the collector stops, and clients connect to another one, or later."""
-        self._stopping.set()
+    def __init__(self, database: Database, authenticator: Authenticator, default_organisation: str) -> None:
+        self._database = database
+        self._streams = EventStreams(database, authenticator, _SCOPE)
+        self.authenticator = authenticator
+        self.default_organisation = default_organisation
+        self.end = self._streams.end
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; the README's table is checked against them."""
@@ -54,62 +46,20 @@ class FeedbackStream:
     )
     async def stream(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Send events until the client leaves, its key is revoked, or the collector stops."""
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        organisation = caller.organisation
+
+        async def rules() -> bytes:
+            version = await self._database.read(lambda connection: rules_version(driver(connection), organisation))
+            return _event("rules", {"version": version})
+
+        async def event_of(topic: str) -> bytes | None:
+            if topic in (ANYTHING, f"{RULES_TOPIC}{organisation}", RULES_TOPIC):
+                return await rules()
+            return _event("recall", {}) if topic == f"{RECALL_TOPIC}{organisation}" else None
+
+        return await self._streams.send(
+            request, caller.principal, first=rules, event_of=event_of, last=_event("revoked", {})
         )
-        await response.prepare(request)
-        with suppress(ConnectionError):
-            await self._send_all(request, response, caller.principal, caller.organisation)
-        return response
-
-    async def _send_all(
-        self, request: web.Request, response: web.StreamResponse, principal: Principal, organisation: str
-    ) -> None:
-        async with self.database.signals() as topics:
-            await response.write(await self._rules(organisation))
-            waiting = asyncio.ensure_future(anext(topics, None))
-            stopping = asyncio.ensure_future(self._stopping.wait())
-            try:
-                while True:
-                    done, _ = await asyncio.wait(
-                        [waiting, stopping], timeout=_KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    if stopping.done():
-                        return
-                    if not await self._still_valid(request, principal):
-                        await response.write(_event("revoked", {}))
-                        return
-                    if not done:
-                        await response.write(b": still here\n\n")
-                        continue
-                    topic = waiting.result()
-                    if topic is None:
-                        return
-                    if topic in (ANYTHING, f"{RULES_TOPIC}{organisation}", RULES_TOPIC):
-                        await response.write(await self._rules(organisation))
-                    elif topic == f"{RECALL_TOPIC}{organisation}":
-                        await response.write(_event("recall", {}))
-                    waiting = asyncio.ensure_future(anext(topics, None))
-            finally:
-                for task in (waiting, stopping):
-                    task.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await task
-
-    async def _rules(self, organisation: str) -> bytes:
-        version = await self.database.read(lambda connection: rules_version(driver(connection), organisation))
-        return _event("rules", {"version": version})
-
-    async def _still_valid(self, request: web.Request, principal: Principal) -> bool:
-        """Ask again for the key or the session that the stream was opened with."""
-        if principal.actor is None:
-            return True
-        with suppress(Transient):
-            try:
-                (await self.authenticator.who(request, use=False)).require(_SCOPE)
-            except (Unauthorised, Forbidden):
-                return False
-        return True
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Any
-
 from aiohttp import web
 
 from p402.collector.api.auth import Authenticator
 from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
+from p402.collector.api.event_stream import EventStreams
 from p402.collector.storage.database import Database
 from p402.collector.storage.signals import ANYTHING
 from p402.collector.storage.usage import USAGE_TOPIC
-from p402.vocabulary import P402Error, Transient
 
 __all__ = ["LiveStream"]
 
-_KEEP_ALIVE_SECONDS = 15.0
+_SCOPE = "spend:read"
 _CHANGED = b"event: changed\ndata: \n\n"
+_WATCHING = b": watching\n\n"
 
 
 class LiveStream:
-    """Server-sent events (WHATWG HTML, section 9.2): ``changed``, and nothing of what has changed."""
+    """Server-sent events: ``changed``, and nothing of what has changed."""
 
     def __init__(self, database: Database, authenticator: Authenticator, default_organisation: str) -> None:
-        self._database = database
+        self._streams = EventStreams(database, authenticator, _SCOPE)
         self.authenticator = authenticator
         self.default_organisation = default_organisation
-        self._stopping = asyncio.Event()
-
-    def end(self) -> None:
-        """End all streams: the collector stops."""
-        self._stopping.set()
+        self.end = self._streams.end
 
     def routes(self) -> list[web.RouteDef]:
         """Give the route."""
@@ -41,66 +33,17 @@ class LiveStream:
 
     @endpoint(
         "GET /live",
-        scope="spend:read",
+        scope=_SCOPE,
         answers={200: Media("text/event-stream", _CHANGED.decode(), "Server-sent events.")},
     )
     async def stream(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Say ``changed`` whenever spend of the organisation has changed, until the reader leaves or may read no more."""
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
-        await response.prepare(request)
-        stopping = asyncio.create_task(self._stopping.wait())
-        try:
-            async with self._database.signals() as topics:
-                with suppress(ConnectionError):
-                    await self._tell(request, response, f"{USAGE_TOPIC}{caller.organisation}", topics, stopping)
-        finally:
-            stopping.cancel()
-        return response
+        topics = (f"{USAGE_TOPIC}{caller.organisation}", ANYTHING)
 
-    async def _tell(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        topic: str,
-        topics: AsyncIterator[str],
-        stopping: asyncio.Task[Any],
-    ) -> None:
-        await response.write(b": watching\n\n")
-        waiting: asyncio.Task[Any] = asyncio.create_task(_next(topics))
-        try:
-            while True:
-                done, _ = await asyncio.wait(
-                    [waiting, stopping], timeout=_KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-                if stopping.done() or not await self._still_valid(request):
-                    return
-                if not done:
-                    await response.write(b": still here\n\n")
-                    continue
-                found = waiting.result()
-                if found is None:
-                    return
-                if found in (topic, ANYTHING):
-                    await response.write(_CHANGED)
-                waiting = asyncio.create_task(_next(topics))
-        finally:
-            waiting.cancel()
-            with suppress(asyncio.CancelledError):
-                await waiting
+        async def watching() -> bytes:
+            return _WATCHING
 
-    async def _still_valid(self, request: web.Request) -> bool:
-        """Ask again for whom the stream was opened."""
-        with suppress(Transient):
-            try:
-                (await self.authenticator.who(request, use=False)).require("spend:read")
-            except P402Error as error:
-                if isinstance(error, Transient):
-                    raise
-                return False
-        return True
+        async def event_of(topic: str) -> bytes | None:
+            return _CHANGED if topic in topics else None
 
-
-async def _next(topics: AsyncIterator[str]) -> str | None:
-    return await anext(topics, None)
+        return await self._streams.send(request, caller.principal, first=watching, event_of=event_of)
