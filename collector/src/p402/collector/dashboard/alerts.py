@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 
 from p402.collector.api.auth import Principal
 from p402.collector.api.budget_views import in_part
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.api.query import DIGITS
 from p402.collector.budgets.alerts import Alert, AlreadyResolved
 from p402.collector.budgets.budget import Budget
 from p402.collector.dashboard.budget_words import amount_in_words
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.writing import AGAIN, FORM, Told, form_of, see_other
 from p402.collector.notifications.events import EventType
 from p402.collector.storage.alerts import alert_by_id, newest_alerts, resolve_alert
@@ -59,18 +59,12 @@ class _Alerts:
     """How many are, counted up to a page's worth."""
 
 
-class AlertsPage:
+class AlertsPage(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, database: Database) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /alerts", scope="spend:read", answers={200: HTML})
     async def alerts(self, request: web.Request, caller: Caller, query: AlertsView) -> web.Response:

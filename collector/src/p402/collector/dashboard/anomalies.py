@@ -15,10 +15,10 @@ from p402.collector.anomalies.detect import AnomalyRules, Rule
 from p402.collector.anomalies.ports import AlreadyReviewed, Anomaly, AnomalyState
 from p402.collector.api.anomalies import AnomalyReview
 from p402.collector.api.bodies import form_body
-from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, Media, endpoint
 from p402.collector.api.problem import BadRequest, NotFound
 from p402.collector.dashboard.anomaly_words import RULE_NAMES, in_words, is_own, rules_in_words
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
 from p402.collector.storage.database import Database
 from p402.collector.storage.review_queue import (
@@ -97,19 +97,13 @@ class Attempt:
     problem: str
 
 
-class AnomalyPages:
+class AnomalyPages(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, database: Database, rules: AnomalyRules) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._rules = rules
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /anomalies", scope="spend:read", answers={200: HTML})
     async def queue(self, request: web.Request, caller: Caller, query: AnomalyView) -> web.Response:

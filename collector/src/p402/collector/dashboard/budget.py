@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import Field, ValidationError
 
 from p402.collector.api.budget_views import read_budget
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.api.query import Cursor
 from p402.collector.dashboard.budget_changes import BudgetChanges, BudgetPreview
@@ -25,7 +25,7 @@ from p402.collector.dashboard.budget_forms import (
 from p402.collector.dashboard.budget_lines import project_lines
 from p402.collector.dashboard.budget_words import amount_in_words, budget_in_words, nodes_in_words, period_in_words
 from p402.collector.dashboard.charts import Lines, burn_down
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.writing import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.budgets import BudgetChangeKind
@@ -59,20 +59,14 @@ class _Filled:
     """Whether a script asks for the preview only."""
 
 
-class BudgetPages:
+class BudgetPages(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, database: Database, forecasts: Forecasts, new_id: IdFactory) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._forecasts = forecasts
         self._changes = BudgetChanges(database, shell.clock, new_id)
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes; the form for a new budget comes before the budgets that a name leads to."""
-        return routes_of(self)
 
     @endpoint("GET /budgets/new", scope=WRITES_RULES, answers={200: HTML})
     async def form(self, request: web.Request, caller: Caller, query: Told) -> web.Response:

@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 
 from p402.collector.api.auth import Principal
 from p402.collector.api.budget_views import in_part
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.budgets.budget import Budget
 from p402.collector.dashboard.budget_lines import BudgetLine, project_lines
 from p402.collector.dashboard.budget_words import amount_in_words, nodes_in_words, period_in_words
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.writing import WRITES_RULES, Told
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.budgets import budgets_in_force
@@ -53,19 +53,13 @@ class BudgetRows:
         return -taken, self.budget.name
 
 
-class BudgetsPage:
+class BudgetsPage(Pages):
     """The handler."""
 
     def __init__(self, shell: Shell, database: Database, forecasts: Forecasts) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._forecasts = forecasts
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route."""
-        return routes_of(self)
 
     @endpoint("GET /budgets", scope="spend:read", answers={200: HTML})
     async def budgets(self, request: web.Request, caller: Caller, query: BudgetsView) -> web.Response:

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.exports import ExportBody, ExportsApi, export_view
 from p402.collector.api.problem import Conflict, Forbidden
 from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.places import cursor_of
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
 from p402.collector.exports.ports import ExportState
 from p402.collector.storage.charge_rows import to_millis
@@ -38,19 +38,13 @@ class ExportsView(Pageful):
     ] = None
 
 
-class ExportsPage:
+class ExportsPage(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, database: Database, api: ExportsApi) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._api = api
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /exports", scope="exports", answers={200: HTML})
     async def exports(self, request: web.Request, caller: Caller, query: ExportsView) -> web.Response:

@@ -9,9 +9,9 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.dashboard.runbook import read_runbook
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.health.behind import WhatIsBehind
 from p402.collector.health.verdicts import State, in_words, verdicts
@@ -33,21 +33,15 @@ class Installed:
     """After so long an idle log is signed again."""
 
 
-class HealthPages:
+class HealthPages(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, store: WhatIsBehind, installed: Installed) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._store = store
         self._installed = installed
         self._runbook = read_runbook()
         self._versions = {name: version(name) for name in _PARTS} | {"Python": platform.python_version()}
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /health", scope="spend:read", answers={200: HTML, 503: HTML})
     async def health(self, request: web.Request, caller: Caller, query: View) -> web.Response:

@@ -11,10 +11,10 @@ from aiohttp import web
 from pydantic import Field, ValidationError
 
 from p402.collector.api.bodies import form_fields
-from p402.collector.api.endpoint import Caller, Media, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, Media, endpoint
 from p402.collector.api.key_changes import KeyChanges, NewKey
 from p402.collector.api.problem import Forbidden
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.storage.keys import SCOPES, ApiKey, BindingInvalid, ScopeUnknown
 from p402.vocabulary import Level
@@ -65,19 +65,13 @@ class Fresh:
     secret: str
 
 
-class KeyPages:
+class KeyPages(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, changes: KeyChanges, started_at: datetime) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._changes = changes
         self._started_at = started_at
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /keys", scope="admin", answers={200: HTML})
     async def keys(self, request: web.Request, caller: Caller, query: KeysView) -> web.Response:

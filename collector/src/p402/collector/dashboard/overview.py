@@ -11,13 +11,13 @@ from sqlalchemy import Connection, func, select
 
 from p402.collector.anomalies.ports import Anomaly, AnomalyState
 from p402.collector.api.auth import Principal
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.budgets.alerts import Alert
 from p402.collector.budgets.period import PeriodKind
 from p402.collector.dashboard.budget_lines import BudgetLine, project_lines, read_lines
 from p402.collector.dashboard.charts import Lines, Stack, burn_down, stack_by_day
 from p402.collector.dashboard.format import total
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.forecast.project import Projection
 from p402.collector.forecast.service import Forecasts
@@ -68,19 +68,13 @@ class Overview:
         return self.total.cost if self.total else Money(0)
 
 
-class OverviewPage:
+class OverviewPage(Pages):
     """The handler."""
 
     def __init__(self, shell: Shell, database: Database, forecasts: Forecasts) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._forecasts = forecasts
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route."""
-        return routes_of(self)
 
     @endpoint("GET /", scope="spend:read", answers={200: HTML})
     async def overview(self, request: web.Request, caller: Caller, query: View) -> web.Response:

@@ -9,9 +9,9 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import Principal
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.policy_views import DEFAULT_NAME, may_see_policy
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.writing import WRITES_RULES, Told
 from p402.collector.routing.words import policy_in_words, tiers_in_words
 from p402.collector.storage.database import Database
@@ -39,18 +39,12 @@ class PolicyRow:
         return self.department or DEFAULT_NAME
 
 
-class PoliciesPage:
+class PoliciesPage(Pages):
     """The handler."""
 
     def __init__(self, shell: Shell, database: Database) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route."""
-        return routes_of(self)
 
     @endpoint("GET /policies", scope="spend:read", answers={200: HTML})
     async def policies(self, request: web.Request, caller: Caller, query: Told) -> web.Response:

@@ -10,11 +10,11 @@ import yaml  # type: ignore[import-untyped]
 from aiohttp import web
 from sqlalchemy import Connection
 
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.policy_views import policy_department
 from p402.collector.api.problem import BadRequest
 from p402.collector.dashboard.policy_preview import PolicyPreview, PolicyTrials
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.writing import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
 from p402.collector.pricing import PriceBook
 from p402.collector.routing.differences import differences
@@ -75,19 +75,13 @@ class _Filled:
     status: int = 200
 
 
-class PolicyPage:
+class PolicyPage(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, database: Database, catalogue: Catalogue, prices: PriceBook) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._trials = PolicyTrials(database, shell.clock, catalogue, prices)
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /policies/{department}", scope="spend:read", answers={200: HTML})
     async def policy(self, request: web.Request, caller: Caller, query: Told, department: str) -> web.Response:

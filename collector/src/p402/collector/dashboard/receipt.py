@@ -13,12 +13,12 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import Principal, reader_of
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi, ReviewBody
 from p402.collector.api.views import ReceiptView, receipt_view
 from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.verification import Finding, Verification, verify_receipt
 from p402.collector.dashboard.view import View
 from p402.collector.storage.database import Database
@@ -66,7 +66,7 @@ class _Read:
     keys: Sequence[PinnedKey]
 
 
-class ReceiptPage:
+class ReceiptPage(Pages):
     """The handlers."""
 
     def __init__(
@@ -78,18 +78,12 @@ class ReceiptPage:
         reviews: ReceiptReviewsApi,
         signers: Signers,
     ) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._network = network
         self._disclosures = disclosures
         self._reviews = reviews
         self._signers = signers
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /receipts/{receipt_id}", scope="receipts:read", answers={200: HTML})
     async def receipt(

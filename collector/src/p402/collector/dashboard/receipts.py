@@ -9,10 +9,10 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import reader_of
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.views import receipt_view
 from p402.collector.dashboard.places import place_of
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
 from p402.collector.storage.calls import Place
 from p402.collector.storage.database import Database
@@ -41,22 +41,16 @@ class ReceiptsView(Pageful):
     ] = None
 
 
-class ReceiptsPage:
+class ReceiptsPage(Pages):
     """The handler."""
 
     def __init__(
         self, shell: Shell, database: Database, network: TempoNetwork | None, disclosures: Disclosures
     ) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._network = network
         self._disclosures = disclosures
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route."""
-        return routes_of(self)
 
     @endpoint("GET /receipts", scope="receipts:read", answers={200: HTML})
     async def receipts(self, request: web.Request, caller: Caller, query: ReceiptsView) -> web.Response:

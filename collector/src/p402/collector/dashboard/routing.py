@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 from p402.collector.api.auth import Principal
 from p402.collector.api.budget_views import within_part
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.api.endpoint import Caller, endpoint
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.pricing import PriceBook
 from p402.collector.routing.moved import Moved, moved
@@ -81,20 +81,14 @@ class Routing:
         return sum(count for _, counts in self.days for name, count in counts.items() if name != Verdict.WAIT.value)
 
 
-class RoutingPage:
+class RoutingPage(Pages):
     """The handler."""
 
     def __init__(self, shell: Shell, database: Database, catalogue: Catalogue, prices: PriceBook) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._catalogue = catalogue
         self._prices = prices
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route."""
-        return routes_of(self)
 
     @endpoint("GET /routing", scope="spend:read", answers={200: HTML})
     async def routing(self, request: web.Request, caller: Caller, query: RoutingView) -> web.Response:

@@ -11,12 +11,12 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy import Connection
 
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.api.query import DIGITS
 from p402.collector.api.sessions import SessionsApi
 from p402.collector.dashboard.format import in_path
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.storage.database import Database
 from p402.collector.storage.decision_rows import Decided
@@ -78,20 +78,14 @@ class _Shown:
     next_after: int | None
 
 
-class SessionPage:
+class SessionPage(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, database: Database, api: SessionsApi, trace_url: str | None) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._api = api
         self._trace_url = trace_url
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /sessions/{session}", scope="spend:read", answers={200: HTML})
     async def session(self, request: web.Request, caller: Caller, query: SessionView, session: str) -> web.Response:

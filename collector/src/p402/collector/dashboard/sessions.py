@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.dashboard.places import place_of
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
 from p402.collector.storage.database import Database
 from p402.collector.storage.session_log import SessionFilter, session_log
@@ -35,18 +35,12 @@ class SessionsView(Pageful):
     node: Annotated[str | None, Field(max_length=256, description="With `level`.")] = None
 
 
-class SessionsPage:
+class SessionsPage(Pages):
     """The handler."""
 
     def __init__(self, shell: Shell, database: Database) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route."""
-        return routes_of(self)
 
     @endpoint("GET /sessions", scope="spend:read", answers={200: HTML, 303: None})
     async def sessions(self, request: web.Request, caller: Caller, query: SessionsView) -> web.Response:

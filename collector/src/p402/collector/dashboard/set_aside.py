@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.api.endpoint import Caller, endpoint
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.storage.charges import set_aside_page
 from p402.collector.storage.database import Database
@@ -21,18 +21,12 @@ REASONS = {
 """By what the ledger has, in words."""
 
 
-class SetAsidePage:
+class SetAsidePage(Pages):
     """The handler."""
 
     def __init__(self, shell: Shell, database: Database) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route."""
-        return routes_of(self)
 
     @endpoint("GET /set-aside", scope="spend:read", answers={200: HTML})
     async def set_aside(self, request: web.Request, caller: Caller, query: View) -> web.Response:

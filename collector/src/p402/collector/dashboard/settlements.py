@@ -9,14 +9,14 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy import Connection
 
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import Conflict
 from p402.collector.api.settlement_views import settlement_view
 from p402.collector.api.settlements import AcknowledgementBody, ResolutionBody, SettlementsApi
 from p402.collector.dashboard.format import total
 from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.places import cursor_of
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
 from p402.collector.settlement.ports import Settlement, SettlementState
 from p402.collector.storage.charge_rows import to_millis
@@ -41,20 +41,14 @@ class SettlementsView(Pageful):
     done: Annotated[Done | None, Field(description="What was done here just now.")] = None
 
 
-class SettlementsPage:
+class SettlementsPage(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, database: Database, network: TempoNetwork | None, api: SettlementsApi) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
         self._network = network
         self._api = api
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /settlements", scope="receipts:read", answers={200: HTML})
     async def settlements(self, request: web.Request, caller: Caller, query: SettlementsView) -> web.Response:

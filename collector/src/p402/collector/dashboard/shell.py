@@ -18,7 +18,7 @@ from p402.collector.dashboard.navigation import links_for
 from p402.collector.dashboard.view import View
 from p402.vocabulary import Clock
 
-__all__ = ["HTML", "Frame", "Shell"]
+__all__ = ["HTML", "Frame", "Pages", "Shell"]
 
 HTML = Media("text/html", about="A page for people.")
 _HEADERS = {
@@ -162,3 +162,16 @@ class Shell:
             "X-Content-Type-Options": "nosniff",
         }
         return web.Response(body=asset.body, headers=headers)
+
+
+class Pages:
+    """Handlers of pages, with the shell around what they show."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self.authenticator = shell.authenticator
+        self.default_organisation = shell.default_organisation
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes, in the order in which the handlers are written."""
+        return routes_of(self)

@@ -15,10 +15,10 @@ from p402.collector.access.provider import IdentityProvider
 from p402.collector.access.roles import person_of
 from p402.collector.api.auth import SESSION_COOKIE
 from p402.collector.api.bodies import form_body
-from p402.collector.api.endpoint import Media, endpoint, routes_of
+from p402.collector.api.endpoint import Media, endpoint
 from p402.collector.api.problem import BadRequest, NotFound, TooManyRequests, Unauthorised, status_of
 from p402.collector.api.rate_limits import RateLimits, address_of
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.storage.keys import Keys
 from p402.collector.storage.web_sessions import WebSessions
 from p402.vocabulary import P402Error
@@ -34,7 +34,7 @@ _LARGEST_FORM = 8 * 1024
 _REFUSED = Media("text/html", about="The page to sign in, which says what was wrong.")
 
 
-class SignIn:
+class SignIn(Pages):
     """The handlers."""
 
     def __init__(
@@ -46,19 +46,13 @@ class SignIn:
         limits: RateLimits,
         public_url: str | None,
     ) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._clock = shell.clock
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
         self._keys = keys
         self._sessions = sessions
         self._provider = provider
         self._limits = limits
         self._public_url = public_url
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes; the README's table is checked against them."""
-        return routes_of(self)
 
     @endpoint("GET /sign-in", answers={200: HTML}, problems=(503,))
     async def form(self, request: web.Request) -> web.Response:

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from aiohttp import web
 from sqlalchemy import Connection
 
-from p402.collector.api.endpoint import Caller, endpoint, routes_of
+from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.dashboard.charts import MOST_NAMES, OTHERS, Stack, stack_by_day
 from p402.collector.dashboard.format import someone, total
 from p402.collector.dashboard.places import place_of
-from p402.collector.dashboard.shell import HTML, Shell
+from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import FILTERS, Pageful, View
 from p402.collector.storage.calls import Place, calls_of
 from p402.collector.storage.database import Database
@@ -65,18 +65,12 @@ class Breakdown:
         return _BELOW.get(self.dimension)
 
 
-class SpendPages:
+class SpendPages(Pages):
     """The handlers."""
 
     def __init__(self, shell: Shell, database: Database) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._database = database
-        self.authenticator = shell.authenticator
-        self.default_organisation = shell.default_organisation
-
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
-        return routes_of(self)
 
     @endpoint("GET /spend/{dimension}", scope="spend:read", answers={200: HTML})
     async def spend(self, request: web.Request, caller: Caller, query: View, dimension: str) -> web.Response:
