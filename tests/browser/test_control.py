@@ -11,12 +11,11 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.browser import chromium, is_wider_than_the_window, opened, picture
+from support.browser import SIZES_AND_THEMES, is_wider_than_the_window, opened, picture
 from support.collector import RunningCollector, eventually, running_collector
 from support.control import Control, control_of
 from support.otlp import ASpan, request_of
 
-SIZES_AND_THEMES = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
 CALL = {
     "organisation": "acme",
     "department": "legal",
@@ -46,12 +45,6 @@ class Controlled:
         span = ASpan.of({"p402.lease": lease, "gen_ai.usage.output_tokens": 100}, started_ns=time.time_ns())
         headers = {"Authorization": f"Bearer {self.control.key}"}
         assert self.collector.export(request_of([span]), **headers).status_code == 200
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

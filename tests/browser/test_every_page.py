@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from support.browser import SIZES, chromium, picture
+from support.browser import SIZES, picture
 from support.pages import PAGES, address_of, faults_of, picture_name
 from support.rich_house import RichHouse, rich_house
 
@@ -19,12 +19,6 @@ CHECKED = {("phone", "dark"), ("desktop", "light")}
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RichHouse]:
     with rich_house(tmp_path_factory.mktemp("every-page")) as house:
         yield house
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.browser import chromium, picture
+from support.browser import picture
 from support.pages import faults_of
 from support.rich_house import RichHouse, rich_house
 
@@ -18,12 +18,6 @@ from support.rich_house import RichHouse, rich_house
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RichHouse]:
     with rich_house(tmp_path_factory.mktemp("operation")) as house:
         yield house
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -11,18 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from p402.receipts.cli import main as p402_verify
-from support.browser import chromium, is_wider_than_the_window, opened, picture
+from support.browser import SIZES_AND_THEMES, is_wider_than_the_window, opened, picture
 from support.collector import RunningCollector
 from support.control import control_of
 from support.proved import Proved, proved_collector, tampered_copy
-
-SIZES_AND_THEMES = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from support.browser import chromium, is_wider_than_the_window, opened, picture
+from support.browser import SIZES_AND_THEMES, is_wider_than_the_window, opened, picture
 from support.otlp import ASpan
 from support.proved import ELSEWHERE, ODD_ID, Proved, proved_collector
-
-SIZES_AND_THEMES = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import APIResponse, Browser, BrowserContext, Page
 
-from support.browser import SIZES, chromium, is_wider_than_the_window, picture
+from support.browser import SIZES, is_wider_than_the_window, picture
 from support.collector import RunningCollector, eventually, running_collector
 from support.control import Control, control_of
 from support.databases import kept_in
@@ -20,12 +20,6 @@ from support.otlp import ASpan, request_of
 from support.ports import steady_port
 
 BUDGET = {"level": "department", "node": "legal", "cap": "100.00"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from p402.collector.dashboard.format import cents, usd
 from p402.vocabulary import Money
-from support.browser import chromium, is_wider_than_the_window, opened, picture
+from support.browser import is_wider_than_the_window, opened, picture
 from support.collector import RunningCollector, eventually, running_collector
 from support.otlp import ASpan, request_of
 
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.timeout(120)
 SEED = random.Random().randrange(10**6)
 DEPARTMENTS = {"engineering": ["platform", "search"], "legal": ["contracts"], "marketing": ["website", "campaign"]}
 MODELS = {"claude-opus-4-5": "anthropic", "gpt-4o": "openai", "gpt-4o-mini": "openai", "nobody-knows-it": "openai"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

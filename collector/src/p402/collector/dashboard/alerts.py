@@ -18,8 +18,8 @@ from p402.collector.api.query import DIGITS
 from p402.collector.budgets.alerts import Alert, AlreadyResolved
 from p402.collector.budgets.budget import Budget
 from p402.collector.dashboard.budget_words import amount_in_words
+from p402.collector.dashboard.forms import AGAIN, FORM, Told, form_of, see_other
 from p402.collector.dashboard.shell import HTML, Pages, Shell
-from p402.collector.dashboard.writing import AGAIN, FORM, Told, form_of, see_other
 from p402.collector.notifications.events import EventType
 from p402.collector.storage.alerts import alert_by_id, newest_alerts, resolve_alert
 from p402.collector.storage.budgets import budgets_in_force

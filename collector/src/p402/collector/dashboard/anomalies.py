@@ -18,6 +18,7 @@ from p402.collector.api.bodies import form_body
 from p402.collector.api.endpoint import Caller, Media, endpoint
 from p402.collector.api.problem import BadRequest, NotFound
 from p402.collector.dashboard.anomaly_words import RULE_NAMES, in_words, is_own, rules_in_words
+from p402.collector.dashboard.forms import FORM_TYPE
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
 from p402.collector.storage.database import Database
@@ -35,7 +36,6 @@ from p402.collector.storage.reviews import review
 __all__ = ["AnomalyPages"]
 
 _AT_ONCE = 25
-_FORM = "application/x-www-form-urlencoded"
 _ANY = BeforeValidator(lambda value: None if value == "*" else value)  # the choice of a form that leaves all
 _DONE = {
     AnomalyState.CONFIRMED: "Confirmed: it stays in the list with your name and note.",
@@ -114,7 +114,7 @@ class AnomalyPages(Pages):
         "POST /anomalies/{anomaly_id}/review",
         scope="review",
         answers={303: None, 400: (HTML, Media("application/problem+json")), 409: HTML},
-        takes={_FORM: "`decision`: `confirmed` or `dismissed`; `note`."},
+        takes={FORM_TYPE: "`decision`: `confirmed` or `dismissed`; `note`."},
     )
     async def review(self, request: web.Request, caller: Caller, query: AnomalyView, anomaly_id: str) -> web.Response:
         """Note what a reviewer says about a flagged session, and show the queue again."""

@@ -25,8 +25,8 @@ from p402.collector.dashboard.budget_forms import (
 from p402.collector.dashboard.budget_lines import project_lines
 from p402.collector.dashboard.budget_words import amount_in_words, budget_in_words, nodes_in_words, period_in_words
 from p402.collector.dashboard.charts import Lines, burn_down
+from p402.collector.dashboard.forms import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
 from p402.collector.dashboard.shell import HTML, Pages, Shell
-from p402.collector.dashboard.writing import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.budgets import BudgetChangeKind
 from p402.collector.storage.database import Database

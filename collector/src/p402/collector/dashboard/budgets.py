@@ -17,8 +17,8 @@ from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.budgets.budget import Budget
 from p402.collector.dashboard.budget_lines import BudgetLine, project_lines
 from p402.collector.dashboard.budget_words import amount_in_words, nodes_in_words, period_in_words
+from p402.collector.dashboard.forms import WRITES_RULES, Told
 from p402.collector.dashboard.shell import HTML, Pages, Shell
-from p402.collector.dashboard.writing import WRITES_RULES, Told
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.budgets import budgets_in_force
 from p402.collector.storage.database import Database

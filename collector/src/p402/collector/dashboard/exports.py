@@ -12,7 +12,7 @@ from pydantic import Field
 from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.exports import ExportBody, ExportsApi, export_view
 from p402.collector.api.problem import Conflict, Forbidden
-from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
+from p402.collector.dashboard.forms import FORM_TYPE, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.places import cursor_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
@@ -55,7 +55,7 @@ class ExportsPage(Pages):
         "POST /exports",
         scope="exports",
         answers={303: None, 400: HTML},
-        takes={FORM: "As `POST /v1/exports` takes it; `from` and `to` are days, and `to` is covered too."},
+        takes={FORM_TYPE: "As `POST /v1/exports` takes it; `from` and `to` are days, and `to` is covered too."},
     )
     async def ask(self, request: web.Request, caller: Caller, query: ExportsView) -> web.Response:
         """Ask for an export, and show the list with it; what is wrong in the form is said beside it."""

@@ -1,19 +1,43 @@
-"""What people fill in: read with the same models as the API's bodies, and what is wrong with it in words."""
+"""What people fill in: read as browsers send it, with the models of the API's bodies; what is wrong in words; where it leads."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from p402.collector.api.bodies import form_body
+from p402.collector.api.endpoint import Media
+from p402.collector.dashboard.shell import HTML
+from p402.collector.dashboard.view import View
 
-__all__ = ["FORM", "WrongForm", "fields_of", "read_fields", "shown"]
+__all__ = [
+    "AGAIN",
+    "FORM",
+    "FORM_TYPE",
+    "WRITES_RULES",
+    "Told",
+    "WrongForm",
+    "fields_of",
+    "form_of",
+    "is_part",
+    "read_fields",
+    "see_other",
+    "shown",
+]
 
-FORM = "application/x-www-form-urlencoded"
+FORM_TYPE = "application/x-www-form-urlencoded"
+FORM: Mapping[str, str] = {FORM_TYPE: "The form of the page."}
+AGAIN = (HTML, Media("application/problem+json"))
+"""What a form that is wrong gets: the page again, with what was typed; or, for other faults of the request, a problem."""
+WRITES_RULES = "budgets:write"
+"""The scope that writes budgets and policies."""
+
+_LARGEST_FORM = 128 * 1024  # bytes, as it arrives
+
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
@@ -23,6 +47,25 @@ class WrongForm(ValueError):
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__("; ".join(problems.values()))
         self.problems = dict(problems)
+
+
+class Told(View):
+    """The query of a page with forms: it is told there what was done."""
+
+    done: Annotated[
+        Literal["saved", "unchanged", "made", "retired", "override", "ended", "resolved"] | None,
+        Field(exclude=True, description="What was just done, to be told once; as the page redirects."),
+    ] = None
+
+
+async def form_of(request: web.Request) -> dict[str, str]:
+    """Read a form; of a field that comes twice the last value counts, and spaces around a line do not.
+
+    Raises:
+        BadRequest: if it is something else, or too large.
+    """
+    sent = await form_body(request, _LARGEST_FORM)
+    return {name: _clean(value) for name, value in sent.items()}
 
 
 async def fields_of(request: web.Request) -> dict[str, str]:
@@ -56,6 +99,22 @@ def read_fields(shape: type[Shape], fields: Mapping[str, Any], labels: Mapping[s
             label = labels.get(name, name.replace("_", " ").capitalize()) if name else "This"
             problems.setdefault(name, f"{label}: {_sentence(found)}.")
         raise WrongForm(problems) from error
+
+
+def is_part(request: web.Request) -> bool:
+    """Tell whether a script asks for a part of the page, to put it where it belongs."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def see_other(address: str) -> web.Response:
+    """Send a browser on after a form, so that loading the page anew does not send the form again."""
+    return web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
+
+
+def _clean(value: str) -> str:
+    """Take away what no text needs; the beginning of several lines stays, since its indentation may mean something."""
+    text = value.replace("\r\n", "\n").replace("\x00", "")
+    return text.rstrip() if "\n" in text else text.strip()
 
 
 def _sentence(found: Any) -> str:

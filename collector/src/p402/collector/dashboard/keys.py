@@ -14,6 +14,7 @@ from p402.collector.api.bodies import form_fields
 from p402.collector.api.endpoint import Caller, Media, endpoint
 from p402.collector.api.key_changes import KeyChanges, NewKey
 from p402.collector.api.problem import Forbidden
+from p402.collector.dashboard.forms import FORM_TYPE
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.storage.keys import SCOPES, ApiKey, BindingInvalid, ScopeUnknown
@@ -21,7 +22,6 @@ from p402.vocabulary import Level
 
 __all__ = ["SCOPE_SENTENCES", "KeyPages"]
 
-_FORM = "application/x-www-form-urlencoded"
 _LEVELS = (Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)
 SCOPE_SENTENCES: Mapping[str, str] = {
     "ingest": "Send spans. The key of a service that is metered.",
@@ -82,7 +82,7 @@ class KeyPages(Pages):
         "POST /keys",
         scope="admin",
         answers={200: HTML, 400: (HTML, Media("application/problem+json"))},
-        takes={_FORM: "`name`, `scopes` (several), and the levels that it is bound to."},
+        takes={FORM_TYPE: "`name`, `scopes` (several), and the levels that it is bound to."},
     )
     async def make(self, request: web.Request, caller: Caller, query: KeysView) -> web.Response:
         """Make a key, and show its secret: in this answer only."""
@@ -101,7 +101,7 @@ class KeyPages(Pages):
             return await self._show(request, caller, query, again, status=400)
         return await self._show(request, caller, query, fresh=Fresh(key, secret))
 
-    @endpoint("POST /keys/{key}/revoke", scope="admin", answers={303: None}, takes={_FORM: "Nothing but the wish."})
+    @endpoint("POST /keys/{key}/revoke", scope="admin", answers={303: None}, takes={FORM_TYPE: "Nothing but the wish."})
     async def revoke(self, caller: Caller, key: str) -> web.Response:
         """Make a key useless from now on."""
         await self._changes.revoke(caller.principal, key)

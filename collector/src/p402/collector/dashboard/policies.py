@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from p402.collector.api.auth import Principal
 from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.policy_views import DEFAULT_NAME, may_see_policy
+from p402.collector.dashboard.forms import WRITES_RULES, Told
 from p402.collector.dashboard.shell import HTML, Pages, Shell
-from p402.collector.dashboard.writing import WRITES_RULES, Told
 from p402.collector.routing.words import policy_in_words, tiers_in_words
 from p402.collector.storage.database import Database
 from p402.collector.storage.policies import DEFAULT_DEPARTMENT, StoredPolicy, current_policies

@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.policy_views import policy_department
 from p402.collector.api.problem import BadRequest
+from p402.collector.dashboard.forms import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
 from p402.collector.dashboard.policy_preview import PolicyPreview, PolicyTrials
 from p402.collector.dashboard.shell import HTML, Pages, Shell
-from p402.collector.dashboard.writing import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
 from p402.collector.pricing import PriceBook
 from p402.collector.routing.differences import differences
 from p402.collector.routing.schema import PolicyDefinition, read_policy

@@ -17,7 +17,7 @@ from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi, ReviewBody
 from p402.collector.api.views import ReceiptView, receipt_view
-from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
+from p402.collector.dashboard.forms import FORM_TYPE, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.verification import Finding, Verification, verify_receipt
 from p402.collector.dashboard.view import View
@@ -96,7 +96,7 @@ class ReceiptPage(Pages):
         "POST /receipts/{receipt_id}/verify",
         scope="receipts:read",
         answers={200: HTML},
-        takes={FORM: "Nothing is filled in."},
+        takes={FORM_TYPE: "Nothing is filled in."},
     )
     async def verify(
         self, request: web.Request, caller: Caller, query: OneReceiptView, receipt_id: str
@@ -114,7 +114,7 @@ class ReceiptPage(Pages):
         scope="review receipts:read",
         answers={303: None, 400: HTML},
         takes={
-            FORM: "`action` (`request`, `approve`, `reject`, `comment`), `reviewer` and `comment`, as the API takes them."
+            FORM_TYPE: "`action` (`request`, `approve`, `reject`, `comment`), `reviewer` and `comment`, as the API takes them."
         },
     )
     async def review(

@@ -14,7 +14,7 @@ from p402.collector.api.problem import Conflict
 from p402.collector.api.settlement_views import settlement_view
 from p402.collector.api.settlements import AcknowledgementBody, ResolutionBody, SettlementsApi
 from p402.collector.dashboard.format import total
-from p402.collector.dashboard.forms import FORM, WrongForm, fields_of, read_fields, shown
+from p402.collector.dashboard.forms import FORM_TYPE, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.places import cursor_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
@@ -73,7 +73,7 @@ class SettlementsPage(Pages):
         "POST /settlements/differences/{discrepancy_id}/acknowledge",
         scope="admin receipts:read",
         answers={303: None, 400: HTML},
-        takes={FORM: "`reason`, as the API takes it."},
+        takes={FORM_TYPE: "`reason`, as the API takes it."},
     )
     async def acknowledge(
         self, request: web.Request, caller: Caller, query: SettlementsView, discrepancy_id: str
@@ -94,7 +94,7 @@ class SettlementsPage(Pages):
         "POST /settlements/{settlement_id}/resolve",
         scope="admin receipts:read",
         answers={303: None, 400: HTML},
-        takes={FORM: "`outcome` and `reason`, as the API takes them."},
+        takes={FORM_TYPE: "`outcome` and `reason`, as the API takes them."},
     )
     async def resolve(
         self, request: web.Request, caller: Caller, query: SettlementsView, settlement_id: str
