@@ -163,6 +163,14 @@ def test_an_open_page_shows_a_new_call_without_being_built_anew(metered: Running
         assert page.locator("#days details").get_attribute("open") is not None
 
 
+def test_of_changes_that_follow_each_other_closely_none_is_missed(metered: RunningCollector, browser: Browser) -> None:
+    with opened(browser, f"{metered.url}/spend/department?period=30d", "desktop") as page:
+        page.locator("#days-plot canvas").wait_for()
+        for number in range(4):
+            metered.export(request_of([ASpan.of({"p402.department": f"swift-{number}"}, started_ns=0)]))
+            page.locator("#rows").get_by_role("link", name=f"swift-{number}").wait_for(timeout=15_000)
+
+
 def test_people_can_be_hidden_from_whoever_looks_over_ones_shoulder(
     metered: RunningCollector, browser: Browser
 ) -> None:

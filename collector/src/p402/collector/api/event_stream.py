@@ -43,6 +43,7 @@ class EventStreams:
         first: Callable[[], Awaitable[bytes]],
         event_of: Callable[[str], Awaitable[bytes | None]],
         last: bytes = b"",
+        pause: float = 0.0,
     ) -> web.StreamResponse:
         """Send events until the reader leaves, may read no more, or the collector stops.
 
@@ -52,13 +53,14 @@ class EventStreams:
             first: gives what is sent at once; what changes from then on is not missed.
             event_of: gives the event for a topic that was signalled, None where it does not matter to the reader.
             last: what a reader is sent who may not.
+            pause: seconds after an event in which no other is sent; what is signalled meanwhile is told after them.
         """
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         with suppress(ConnectionError):
             async with self._database.signals() as topics:
                 await response.write(await first())
-                await self._follow(request, principal, response, topics, event_of, last)
+                await self._follow(request, principal, response, topics, event_of, last, pause)
         return response
 
     async def _follow(
@@ -69,6 +71,7 @@ class EventStreams:
         topics: Stream,
         event_of: Callable[[str], Awaitable[bytes | None]],
         last: bytes,
+        pause: float,
     ) -> None:
         waiting: asyncio.Future[Any] = asyncio.ensure_future(anext(topics, None))
         stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stopping.wait())
@@ -90,6 +93,7 @@ class EventStreams:
                     return
                 if (event := await event_of(topic)) is not None:
                     await response.write(event)
+                    await asyncio.wait([stopping], timeout=pause)
                 waiting = asyncio.ensure_future(anext(topics, None))
         finally:
             for task in (waiting, stopping):

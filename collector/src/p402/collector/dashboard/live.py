@@ -15,6 +15,8 @@ __all__ = ["LiveStream"]
 
 _SCOPE = "spend:read"
 _CHANGED = b"event: changed\ndata: \n\n"
+_PAUSE_SECONDS = 1.0
+"""Between two refreshes of a page: with the roll-up's half second, what is new is seen within two."""
 _WATCHING = b": watching\n\n"
 
 
@@ -46,4 +48,6 @@ class LiveStream:
         async def event_of(topic: str) -> bytes | None:
             return _CHANGED if topic in topics else None
 
-        return await self._streams.send(request, caller.principal, first=watching, event_of=event_of)
+        return await self._streams.send(
+            request, caller.principal, first=watching, event_of=event_of, pause=_PAUSE_SECONDS
+        )
