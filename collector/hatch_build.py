@@ -14,8 +14,6 @@ VENDOR = "src/p402/collector/dashboard/static/vendor"
 FILES = {  # file in node_modules → name in VENDOR
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
     "htmx.org/LICENSE": "htmx.LICENSE",
-    "htmx-ext-sse/dist/sse.min.js": "htmx-ext-sse.min.js",
-    "htmx-ext-sse/LICENSE": "htmx-ext-sse.LICENSE",
     "idiomorph/dist/idiomorph-ext.min.js": "idiomorph-ext.min.js",
     "idiomorph/LICENSE": "idiomorph.LICENSE",
     "uplot/dist/uPlot.iife.min.js": "uplot.min.js",

@@ -143,7 +143,20 @@ function found() {
   clearTimeout(losing);
   losing = undefined;
   for (const note of document.querySelectorAll("[data-lost]")) note.hidden = true;
-  htmx.trigger("#page", "sse:changed"); // what has changed meanwhile, nobody has told
+  htmx.trigger("#page", "refresh"); // what has changed meanwhile, nobody has told
+}
+
+// Listens to one stream for as long as the page is open: it is no part of what a refresh replaces.
+function watch() {
+  const page = document.querySelector("#page[data-stream]");
+  if (page === null || typeof htmx === "undefined") return;
+  const stream = new EventSource(page.dataset.stream);
+  stream.addEventListener("changed", () => htmx.trigger("#page", "refresh"));
+  stream.addEventListener("open", found);
+  stream.addEventListener("error", () => {
+    lost();
+    if (stream.readyState === EventSource.CLOSED) setTimeout(watch, 5000); // it was refused; else it reconnects by itself
+  });
 }
 
 function loading(delta) {
@@ -166,6 +179,7 @@ async function copy(button) {
 document.documentElement.classList.add("script");
 keepWhatIsOpen();
 draw();
+watch();
 document.addEventListener("change", (event) => {
   const form = event.target.closest("form[data-submits]");
   if (form) form.requestSubmit();
@@ -180,8 +194,6 @@ document.addEventListener("htmx:afterRequest", (event) => {
   loading(-1);
   if (event.detail.successful) shownAt = new Date();
 });
-document.addEventListener("htmx:sseOpen", found);
-document.addEventListener("htmx:sseError", lost);
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copies]");
   if (button) copy(button);
