@@ -163,9 +163,7 @@ def test_an_open_page_shows_a_new_call_without_being_built_anew(metered: Running
         assert page.locator("#days details").get_attribute("open") is not None
 
 
-def test_of_changes_that_follow_each_other_closely_none_is_missed(
-    metered: RunningCollector, browser: Browser
-) -> None:
+def test_of_changes_that_follow_each_other_closely_none_is_missed(metered: RunningCollector, browser: Browser) -> None:
     """More of them than a browser has connections to one server: a page listens to one stream, however often it refreshes."""
     with opened(browser, f"{metered.url}/spend/department?period=30d", "desktop") as page:
         page.locator("#days-plot canvas").wait_for()
