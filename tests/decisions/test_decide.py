@@ -152,9 +152,8 @@ def test_a_call_waits_only_for_money_that_may_come_back_and_would_then_suffice(
     decision = decide(question, rules_for(policy), money, MONDAY)
     if decision.verdict is not Verdict.WAIT:
         return
-    assert any(money.pending.values())
-    hoped = {measure: amount + money.pending.get(measure, 0) for measure, amount in money.left.items()}
-    later = decide(question, rules_for(policy), money._replace(left=hoped, pending={}), MONDAY)
+    assert money.coming != money.left
+    later = decide(question, rules_for(policy), money._replace(left=money.coming), MONDAY)
     assert later.goes_ahead
 
 
@@ -248,16 +247,23 @@ def test_no_downgrade_below_the_minimum_tier() -> None:
     assert decided(asked(), policy, left={Measure.COST: 90_000_000}).verdict is Verdict.BLOCK
 
 
-@pytest.mark.parametrize(("pending", "verdict"), [(10_000_000, Verdict.WAIT), (9_999_999, Verdict.BLOCK)])
-def test_a_call_waits_when_what_others_hold_could_make_up_for_it(pending: int, verdict: Verdict) -> None:
-    decision = decided(asked(), left={Measure.COST: 90_000_000}, pending={Measure.COST: pending})
+@pytest.mark.parametrize(("coming", "verdict"), [(100_000_000, Verdict.WAIT), (99_999_999, Verdict.BLOCK)])
+def test_a_call_waits_when_what_others_hold_could_make_up_for_it(coming: int, verdict: Verdict) -> None:
+    decision = decided(asked(), left={Measure.COST: 90_000_000}, coming={Measure.COST: coming})
     assert decision.verdict is verdict
+    assert ("waiting_for=$0.01" in decision.rationale) is (verdict is Verdict.WAIT)
 
 
 def test_what_a_ceiling_forbids_is_not_waited_for() -> None:
     plenty, little = {Measure.COST: USD}, {Measure.COST: 90_000_000}
-    decision = decided(asked(), ceiling=little, pending=plenty, left=plenty)
+    decision = decided(asked(), ceiling=little, left={Measure.COST: USD // 2}, coming=plenty)
     assert (decision.verdict, decision.code) == (Verdict.BLOCK, Code.REQUEST_CEILING)
+    assert "ceiling=$0.09" in decision.rationale
+
+
+def test_of_a_ceiling_and_a_budget_that_leaves_less_the_budget_is_named() -> None:
+    decision = decided(asked(), ceiling={Measure.COST: 90_000_000}, left={Measure.COST: 0})
+    assert (decision.code, "left=$0" in decision.rationale) == (Code.BUDGET_EXHAUSTED, True)
 
 
 def test_a_model_without_a_price_goes_ahead_unless_a_budget_is_hard() -> None:

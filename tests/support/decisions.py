@@ -171,13 +171,15 @@ policies = st.builds(
 _amounts = st.dictionaries(
     st.sampled_from(Measure), st.integers(0, 3_000_000_000) | st.integers(0, 100_000), max_size=3
 )
+
+
+def _funds(left: dict[Measure, int], held: dict[Measure, int], ceiling: dict[Measure, int]) -> Funds:
+    coming = {measure: amount + held.get(measure, 0) for measure, amount in left.items()}
+    return Funds(left=left, coming=coming, ceiling=ceiling, budget={Measure.COST: "legal-month"})
+
+
 funds = st.builds(
-    Funds,
-    left=_amounts,
-    pending=_amounts,
-    ceiling=_amounts,
-    budget=st.just({Measure.COST: "legal-month"}),
-    hard=st.booleans(),
+    lambda money, hard: money._replace(hard=hard), st.builds(_funds, _amounts, _amounts, _amounts), st.booleans()
 )
 
 models = st.builds(

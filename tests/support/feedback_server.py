@@ -150,7 +150,7 @@ class Feedback:
         left = {} if self.cap is None else {Measure.COST: self.cap - self.spent - self.held}
         funds = Funds(
             left=left,
-            pending={Measure.COST: self.held},
+            coming={} if self.cap is None else {Measure.COST: self.cap - self.spent},
             ceiling=self.ceilings,
             budget={Measure.COST: "legal"},
             hard=self.hard,

@@ -27,8 +27,8 @@ class Funds(NamedTuple):
 
     left: Mapping[Measure, int] = _NOTHING
     """What the tightest budget of the path has left: its cap less what is spent, held and unreconciled."""
-    pending: Mapping[Measure, int] = _NOTHING
-    """What others hold there now and may give back."""
+    coming: Mapping[Measure, int] = _NOTHING
+    """What every budget of the path would have left if all that others hold now were given back."""
     ceiling: Mapping[Measure, int] = _NOTHING
     """The most that any one call may take."""
     budget: Mapping[Measure, str] = _NOTHING
@@ -97,10 +97,9 @@ def _at_cap(
 ) -> Decision:
     """Go down the policy's ladder; what does not help ends in a refusal that names the budget."""
     short = next(measure for measure, amount in plan.holds.items() if measure in left and amount > left[measure])
-    by_ceiling = short in funds.ceiling and plan.holds[short] > funds.ceiling[short]
+    by_ceiling = short in funds.ceiling and funds.ceiling[short] < funds.left.get(short, plan.holds[short])
     said = f"{said}, {_shortage(short, funds, left, plan, by_ceiling=by_ceiling)}"
     code = Code.REQUEST_CEILING if by_ceiling else Code.BUDGET_EXHAUSTED
-    coming = {measure: amount + funds.pending.get(measure, 0) for measure, amount in funds.left.items()}
     for rung in rules.policy.at_cap.rungs:
         if rung is Rung.CLAMP and (clamped := _clamped(question, rules, plan, left)):
             return _going(
@@ -110,10 +109,13 @@ def _at_cap(
             limited = lower.output_tokens < longest_output(question, lower.known)
             return _going(Verdict.DOWNGRADE, code, f"{said}, model={lower.model}", lower, limit=limited)
         if rung is Rung.WAIT:
+            coming = {measure: funds.coming.get(measure, amount) for measure, amount in funds.left.items()}
             hoped = _least(coming, funds.ceiling)
             clamps = Rung.CLAMP in rules.policy.at_cap.rungs and _clamped(question, rules, plan, hoped)
-            if any(funds.pending.values()) and (covers(hoped, plan.holds) or clamps):
-                why = f"{said}, waiting_for={_amount(short, funds.pending.get(short, 0))}"
+            more = {measure: amount - left[measure] for measure, amount in hoped.items() if amount > left[measure]}
+            if more and (covers(hoped, plan.holds) or clamps):
+                measure = short if short in more else next(iter(more))
+                why = f"{said}, waiting_for={_amount(measure, more[measure])}"
                 return Decision(
                     verdict=Verdict.WAIT, code=Code.HOLDS_PENDING, rationale=why, model=plan.model, holds={}
                 )

@@ -33,7 +33,7 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
         observing: count budgets that only observe, instead of leaving them out.
     """
     left: dict[Measure, int] = {}
-    pending: dict[Measure, int] = {}
+    coming: dict[Measure, int] = {}
     ceiling: dict[Measure, int] = {}
     tightest: dict[Measure, tuple[int, str]] = {}
     hard = False
@@ -44,15 +44,16 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
         hard = hard or budget.hard
         measure, amount, bounds = budget.measure, budget.cap_at(at), ceiling
         if budget.level is not _REQUEST:
+            once_given_back = max(0, amount - spent - unreconciled)
             bounds, amount = left, max(0, amount - spent - held - unreconciled)
+            if (known := coming.get(measure)) is None or once_given_back < known:
+                coming[measure] = once_given_back
         if (least := tightest.get(measure)) is None or amount < least[0]:
             tightest[measure] = amount, budget.name
         if (known := bounds.get(measure)) is None or amount < known:
             bounds[measure] = amount
-            if bounds is left:
-                pending[measure] = held
     names = {measure: name for measure, (_, name) in tightest.items()}
-    return Funds(left=left, pending=pending, ceiling=ceiling, budget=names, hard=hard)
+    return Funds(left=left, coming=coming, ceiling=ceiling, budget=names, hard=hard)
 
 
 def ceilings(path: Sequence[OnPath], at: datetime) -> dict[Measure, int]:
