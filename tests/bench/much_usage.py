@@ -20,7 +20,7 @@ from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.sessions import FOLLOWER as SESSIONS
 from p402.collector.storage.usage import _ADD_SESSIONS as ADD_SESSIONS
 from p402.collector.storage.usage import FOLLOWER as USAGE
-from p402.collector.storage.usage import day_of, usage_statement
+from p402.collector.storage.usage import day_of, usage_statements
 
 __all__ = ["fill", "lend_bodies"]
 
@@ -115,7 +115,8 @@ def _ledger(sql: sqlite3.Connection, now: datetime) -> None:
         (int(now.timestamp() * 1000),),
     )
     through = sql.execute("SELECT MAX(seq) FROM charges").fetchone()[0]
-    sql.execute(usage_statement("c.seq > ? AND c.seq <= ?"), (0, through))
+    for statement in usage_statements("c.seq > ? AND c.seq <= ?"):
+        sql.execute(statement, (0, through))
     sql.execute(ADD_SESSIONS, (0, through))
     for follower in (ANOMALIES, SESSIONS, USAGE):
         sql.execute("INSERT OR REPLACE INTO cursors (follower, seq) VALUES (?, ?)", (follower, through))

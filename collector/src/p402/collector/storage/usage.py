@@ -6,7 +6,7 @@ a function of the charges up to the follower's cursor, so it can always be made 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.signals import signal
-from p402.collector.storage.usage_tables import usage_daily
+from p402.collector.storage.usage_tables import DAYS, KEYS, SUMS
 from p402.collector.usage.slices import Dimension, Slice, UsageSum
 from p402.vocabulary import Money
 
@@ -27,7 +27,7 @@ __all__ = [
     "resum_employees",
     "usage_before",
     "usage_by",
-    "usage_statement",
+    "usage_statements",
 ]
 
 USAGE_TOPIC = "usage:"
@@ -35,36 +35,36 @@ USAGE_TOPIC = "usage:"
 
 FOLLOWER = "usage"
 _EPOCH = date(1970, 1, 1).toordinal()
-_KEY = ("organisation", "day", "department", "project", "client", "employee", "provider", "model", "task_type")
-_SUMS = ("cost_nano_usd", "charges", "unpriced_charges", "input_tokens", "output_tokens", "cache_read_tokens")
-_KEY_SQL = (
-    "s.organisation, c.started_at / 86400000, s.department, s.project, s.client, s.employee, m.provider,"
-    " COALESCE(NULLIF(m.response_model, ''), NULLIF(m.request_model, ''), 'unknown'), COALESCE(c.task_type, '')"
-)
-_ADD = (
-    f"INSERT INTO usage_daily ({', '.join(_KEY)}, {', '.join(_SUMS)}) SELECT {_KEY_SQL},"
-    " SUM(COALESCE(c.cost_nano_usd, 0)), COUNT(*), SUM(CASE WHEN c.cost_nano_usd IS NULL THEN 1 ELSE 0 END),"
+_VALUE = {  # of a charge (c), its scope (s) and its model (m), under the names of the columns that it goes to
+    "organisation": "s.organisation",
+    "day": "c.started_at / 86400000",
+    "department": "s.department",
+    "project": "s.project",
+    "client": "s.client",
+    "employee": "s.employee",
+    "provider": "m.provider",
+    "model": "COALESCE(NULLIF(m.response_model, ''), NULLIF(m.request_model, ''), 'unknown')",
+    "task_type": "COALESCE(c.task_type, '')",
+    "cost_nano_usd": "SUM(COALESCE(c.cost_nano_usd, 0))",
+    "charges": "COUNT(*)",
+    "unpriced_charges": "SUM(CASE WHEN c.cost_nano_usd IS NULL THEN 1 ELSE 0 END)",
     # A usage that contradicts itself takes nothing away.
-    " SUM(CASE WHEN c.input_tokens > 0 THEN c.input_tokens ELSE 0 END),"
-    " SUM(CASE WHEN c.output_tokens > 0 THEN c.output_tokens ELSE 0 END),"
-    " SUM(CASE WHEN c.cache_read_input_tokens > 0 THEN c.cache_read_input_tokens ELSE 0 END)"
-    " FROM charges c JOIN scopes s ON s.id = c.scope_id JOIN models m ON m.id = c.model_id"
-    f" WHERE {{which}} GROUP BY {_KEY_SQL} ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
-    + ", ".join(f"{name} = usage_daily.{name} + excluded.{name}" for name in _SUMS)
-)
+    "input_tokens": "SUM(CASE WHEN c.input_tokens > 0 THEN c.input_tokens ELSE 0 END)",
+    "output_tokens": "SUM(CASE WHEN c.output_tokens > 0 THEN c.output_tokens ELSE 0 END)",
+    "cache_read_tokens": "SUM(CASE WHEN c.cache_read_input_tokens > 0 THEN c.cache_read_input_tokens ELSE 0 END)",
+}
+_IN_SESSION = SUMS[:-1]
 _ADD_SESSIONS = (
-    "INSERT INTO usage_sessions (scope_id, organisation, first_at, last_at, cost_nano_usd, charges, unpriced_charges,"
-    " input_tokens, output_tokens) SELECT c.scope_id, s.organisation, MIN(c.started_at), MAX(c.started_at),"
-    " SUM(COALESCE(c.cost_nano_usd, 0)), COUNT(*), SUM(CASE WHEN c.cost_nano_usd IS NULL THEN 1 ELSE 0 END),"
-    " SUM(CASE WHEN c.input_tokens > 0 THEN c.input_tokens ELSE 0 END),"
-    " SUM(CASE WHEN c.output_tokens > 0 THEN c.output_tokens ELSE 0 END)"
-    " FROM charges c JOIN scopes s ON s.id = c.scope_id"
+    f"INSERT INTO usage_sessions (scope_id, organisation, first_at, last_at, {', '.join(_IN_SESSION)})"
+    " SELECT c.scope_id, s.organisation, MIN(c.started_at), MAX(c.started_at), "
+    + ", ".join(_VALUE[name] for name in _IN_SESSION)
+    + " FROM charges c JOIN scopes s ON s.id = c.scope_id"
     " WHERE c.seq > ? AND c.seq <= ? AND s.session <> '' GROUP BY c.scope_id, s.organisation"
     " ON CONFLICT (scope_id) DO UPDATE SET"
     " first_at = CASE WHEN excluded.first_at < usage_sessions.first_at THEN excluded.first_at"
     " ELSE usage_sessions.first_at END,"
     " last_at = CASE WHEN excluded.last_at > usage_sessions.last_at THEN excluded.last_at ELSE usage_sessions.last_at END, "
-    + ", ".join(f"{name} = usage_sessions.{name} + excluded.{name}" for name in _SUMS[:-1])
+    + ", ".join(f"{name} = usage_sessions.{name} + excluded.{name}" for name in _IN_SESSION)
 )
 _CURSOR = (
     "INSERT INTO cursors (follower, seq) VALUES (?, ?) ON CONFLICT (follower) DO UPDATE SET seq = excluded.seq",
@@ -99,14 +99,16 @@ def usage_by(
         dimensions: what sums are told apart by.
         among: the only values of a dimension that count; None: all do.
     """
-    keys = [usage_daily.c[dimension.value] for dimension in dimensions]
-    sums = [func.sum(usage_daily.c[name]).label(name) for name in _SUMS]
+    needed = {dimension.value for dimension in (*dimensions, *of.only, *(() if among is None else among[:1]))}
+    days = next(table for table in DAYS if needed <= set(KEYS[table.name]))
+    keys = [days.c[dimension.value] for dimension in dimensions]
+    sums = [func.sum(days.c[name]).label(name) for name in SUMS]
     query = (
         select(*keys, *sums)
-        .where(usage_daily.c.organisation == of.organisation)
-        .where(usage_daily.c.day >= day_of(of.period.first), usage_daily.c.day <= day_of(of.period.last))
-        .where(*(usage_daily.c[dimension.value] == value for dimension, value in of.only.items()))
-        .where(*([] if among is None else [usage_daily.c[among[0].value].in_(among[1])]))
+        .where(days.c.organisation == of.organisation)
+        .where(days.c.day >= day_of(of.period.first), days.c.day <= day_of(of.period.last))
+        .where(*(days.c[dimension.value] == value for dimension, value in of.only.items()))
+        .where(*([] if among is None else [days.c[among[0].value].in_(among[1])]))
         .group_by(*keys)
         .having(func.count() > 0)
         .order_by(sums[0].desc(), *keys)
@@ -123,16 +125,30 @@ def usage_before(
 ) -> list[UsageSum] | None:
     """Sum what a slice is compared with, see `Period.before`; None if usage began only later, so that nothing compares."""
     before = replace(of, period=of.period.before(today))
-    query = select(func.min(usage_daily.c.day)).where(usage_daily.c.organisation == of.organisation)
+    query = select(func.min(DAYS[0].c.day)).where(DAYS[0].c.organisation == of.organisation)
     began = connection.execute(query).scalar()
     if began is None or began > day_of(before.period.first):
         return None
     return usage_by(connection, before, dimensions)
 
 
-def usage_statement(which: str) -> str:
-    """Give the statement that adds charges (``c``) for which a condition holds."""
-    return _ADD.format(which=which)
+def usage_statements(which: str, *, among: str = "organisation") -> Iterator[str]:
+    """Give the statements that add charges (``c``) for which a condition holds.
+
+    Args:
+        which: the condition, in SQL.
+        among: only to tables whose sums are told apart by this.
+    """
+    for name, keys in KEYS.items():
+        if among in keys:
+            key = ", ".join(_VALUE[column] for column in keys)
+            yield (
+                f"INSERT INTO {name} ({', '.join(keys)}, {', '.join(SUMS)})"
+                f" SELECT {key}, {', '.join(_VALUE[column] for column in SUMS)}"
+                " FROM charges c JOIN scopes s ON s.id = c.scope_id JOIN models m ON m.id = c.model_id"
+                f" WHERE {which} GROUP BY {key} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET "
+                + ", ".join(f"{column} = {name}.{column} + excluded.{column}" for column in SUMS)
+            )
 
 
 def day_of(day: date | datetime) -> int:
@@ -149,9 +165,14 @@ def resum_employees(sql: Driver, organisation: str, employees: Sequence[str]) ->
         employees: every name from which or to which charges have gone.
     """
     marks = ", ".join("?" * len(employees))
-    sql.execute(f"DELETE FROM usage_daily WHERE organisation = ? AND employee IN ({marks})", (organisation, *employees))
+    for name, keys in KEYS.items():
+        if "employee" in keys:
+            sql.execute(
+                f"DELETE FROM {name} WHERE organisation = ? AND employee IN ({marks})", (organisation, *employees)
+            )
     which = f"s.organisation = ? AND s.employee IN ({marks}) AND c.seq <= ?"
-    sql.execute(usage_statement(which), (organisation, *employees, _cursor(sql)))
+    for statement in usage_statements(which, among="employee"):
+        sql.execute(statement, (organisation, *employees, _cursor(sql)))
 
 
 def _follow(connection: Connection, limit: int) -> int:
@@ -160,7 +181,8 @@ def _follow(connection: Connection, limit: int) -> int:
     if not new:
         return 0
     after, through = _cursor(sql), new[-1]
-    sql.execute(usage_statement("c.seq > ? AND c.seq <= ?"), (after, through))
+    for statement in usage_statements("c.seq > ? AND c.seq <= ?"):
+        sql.execute(statement, (after, through))
     sql.execute(_ADD_SESSIONS, (after, through))
     sql.execute(_CURSOR[0], (FOLLOWER, through))
     of_new = (after, through)

@@ -1,4 +1,7 @@
-"""The tables of usage by day and by session, which a follower sums from the charges; beside `tables`, and in its words."""
+"""The tables of usage by day and by session, which a follower sums from the charges; beside `tables`, and in its words.
+
+Days are summed three times over: by everything, and by few things, of which there are few rows however many people call.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,33 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, T
 
 from p402.collector.storage.tables import metadata
 
-__all__ = ["metadata", "usage_daily", "usage_sessions"]
+__all__ = ["DAYS", "KEYS", "SUMS", "metadata", "usage_daily", "usage_sessions"]
 
-usage_daily = Table(
-    "usage_daily",
-    metadata,
-    Column("organisation", String, primary_key=True),
-    Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970, UTC, on which the call began
-    *(
-        Column(name, String, primary_key=True)  # "" is the unattributed or unknown one
-        for name in ("department", "project", "client", "employee", "provider", "model", "task_type")
-    ),
-    Column("cost_nano_usd", BigInteger, nullable=False),
-    Column("charges", BigInteger, nullable=False),
-    Column("unpriced_charges", BigInteger, nullable=False),
-    Column("input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("cache_read_tokens", BigInteger, nullable=False),
+SUMS = ("cost_nano_usd", "charges", "unpriced_charges", "input_tokens", "output_tokens", "cache_read_tokens")
+"""What is summed, in every table of days."""
+
+
+def _days_by(name: str, *keys: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("organisation", String, primary_key=True),
+        Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970, UTC, on which the call began
+        *(Column(key, String, primary_key=True) for key in keys),  # "" is the unattributed or unknown one
+        *(Column(name, BigInteger, nullable=False) for name in SUMS),
+    )
+
+
+usage_daily = _days_by("usage_daily", "department", "project", "client", "employee", "provider", "model", "task_type")
+DAYS = (
+    _days_by("usage_work_daily", "department", "provider", "model", "task_type"),
+    _days_by("usage_people_daily", "department", "employee"),
+    usage_daily,
 )
+"""The tables of days, those with the fewest rows first."""
+
+KEYS = {days.name: tuple(column.name for column in days.primary_key) for days in DAYS}
+"""What the sums of each are told apart by."""
 
 usage_sessions = Table(  # of calls that name a session
     "usage_sessions",
