@@ -187,7 +187,7 @@ async def test_no_span_says_for_whom_something_was_done(backend: TracesBackend, 
         span.name for span in backend.spans
     }
     for request in backend.seen.received:
-        for private in ("review-7", "e-1042", "acme", "globex", "contracts", key):
+        for private in ("review-7", "e-1042", "acme", "globex", "contracts", "legal", key):
             assert private.encode() not in request.body
 
 

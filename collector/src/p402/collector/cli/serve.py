@@ -79,16 +79,16 @@ async def _print_first_key(collector: Collector) -> None:
 
 
 def _configure_logging(settings: Settings) -> None:
-    named: list[Processor] = []
+    of_traces: list[Processor] = []
     if settings.own_traces_endpoint is not None:
         from p402.collector.tracing.log_lines import SdkLog, name_span  # noqa: PLC0415 - only where traces are on
 
         SdkLog()
-        named.append(name_span)
+        of_traces += [OnceAMinute(ending="own_traces_problem"), name_span]
     structlog.configure(
         processors=[
             OnceAMinute(),
-            *named,
+            *of_traces,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.metadata import version
 from uuid import uuid4
 
@@ -44,7 +44,8 @@ class OwnTraces:
 
         def flush() -> None:
             self._provider.shutdown()
-            loop.call_soon_threadsafe(flushed.set)
+            with suppress(RuntimeError):  # the loop is closed: nobody waited so long
+                loop.call_soon_threadsafe(flushed.set)
 
         # Not a pool's thread: the interpreter waits for those at its end, however long a backend takes to answer.
         threading.Thread(target=flush, name="p402-own-traces", daemon=True).start()
