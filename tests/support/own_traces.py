@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from support.receiver import Receiver, receiver
+from support.server import Server, serving
 from support.wiretap import attributes
 
 CALLER = f"00-{'4b' * 16}-{'00f0' * 4}-01"
@@ -58,3 +60,10 @@ def roots_of_work(spans: Sequence[Span]) -> dict[str, dict[str, Any]]:
         for span in spans
         if span.kind == Span.SPAN_KIND_INTERNAL and not span.parent_span_id
     }
+
+
+@asynccontextmanager
+async def traced(backend: TracesBackend, folder: Path, **settings: Any) -> AsyncIterator[Server]:
+    """A collector that is traced; everything has been sent when the block is over."""
+    async with serving(folder, own_traces_otlp_url=backend.url, **settings) as server:
+        yield server
