@@ -7,7 +7,7 @@ be decoded gets an answer of ours. Source: opentelemetry-proto ``docs/specificat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeAlias
@@ -60,6 +60,7 @@ class OtlpGrpc:
         *,
         required: bool,
         tls: Tls | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self._signals: dict[str, _Take] = {"trace": intake.traces, "metrics": intake.metrics, "logs": intake.logs}
         self._authenticator = authenticator
@@ -68,6 +69,7 @@ class OtlpGrpc:
         self._max_bytes = max_bytes
         self._required = required
         self._tls = tls
+        self._interceptors = interceptors
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Address | None]:
@@ -82,7 +84,8 @@ class OtlpGrpc:
             ("grpc.max_receive_message_length", self._max_bytes),
             ("grpc.so_reuseport", 0),  # else two collectors would silently share one port
         )
-        server = grpc.aio.server(handlers=[self._service(signal) for signal in self._signals], options=options)
+        handlers = [self._service(signal) for signal in self._signals]
+        server = grpc.aio.server(handlers=handlers, interceptors=self._interceptors, options=options)
         try:
             if self._tls is None:
                 port = server.add_insecure_port(str(self._listen))

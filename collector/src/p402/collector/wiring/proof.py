@@ -20,6 +20,7 @@ from p402.collector.api.statements import StatementsApi
 from p402.collector.api.typesetting import Typesetter
 from p402.collector.exports.folder import ExportFolder
 from p402.collector.exports.worker import ExportWorker
+from p402.collector.observed_work import Observe
 from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
@@ -49,7 +50,12 @@ __all__ = ["Exports", "Settled", "build_exports", "build_sealer", "build_settlem
 
 
 def build_sealer(
-    settings: Settings, sessions: SqlSessions, metrics: CollectorMetrics, clock: Clock, ids: IdFactory
+    settings: Settings,
+    sessions: SqlSessions,
+    metrics: CollectorMetrics,
+    clock: Clock,
+    ids: IdFactory,
+    observe: Observe,
 ) -> Sealer:
     """Put together what turns sessions into receipts."""
     rules = SessionRules(
@@ -57,7 +63,7 @@ def build_sealer(
         close_grace=timedelta(seconds=settings.session_close_grace_seconds),
         longest=timedelta(seconds=settings.session_max_seconds),
     )
-    return Sealer(sessions, rules, metrics, clock, ids)
+    return Sealer(sessions, rules, metrics, clock, ids, observe)
 
 
 def privacy_routes(
@@ -97,6 +103,7 @@ def build_settlement(
     metrics: CollectorMetrics,
     clock: Clock,
     ids: IdFactory,
+    observe: Observe,
 ) -> Settled:
     """Put together what settles, and what compares the chain with that."""
     rules, organisation = rules_of(settings), settings.default_organisation
@@ -123,6 +130,7 @@ def build_settlement(
         clock,
         ids,
         settings.settlement_max_fee_per_gas,
+        observe,
     )
     api = SettlementsApi(database, authenticator, rules, settler.network, reconciler, clock, organisation)
     return Settled(api, [worker.run, reconciler.run], settler.network, worker)
@@ -147,6 +155,7 @@ def build_exports(
     network: TempoNetwork | None,
     clock: Clock,
     ids: IdFactory,
+    observe: Observe,
 ) -> Exports:
     """Put together what is taken away."""
     markups = [
@@ -172,6 +181,7 @@ def build_exports(
         keep=timedelta(seconds=settings.export_keep_seconds),
         most_bytes=settings.export_max_bytes,
         version=version("p402-collector"),
+        observe=observe,
     )
     api = ExportsApi(
         database, authenticator, privacy.disclosures, folder, worker.wake, clock, ids, settings.default_organisation

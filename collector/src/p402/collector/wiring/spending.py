@@ -21,6 +21,7 @@ from p402.collector.api.prices import PricesApi
 from p402.collector.budgets.keep import LeaseKeeper
 from p402.collector.budgets.watch import BudgetWatch
 from p402.collector.forecast.service import Forecasts
+from p402.collector.observed_work import Observe
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import PriceBook
 from p402.collector.routing.catalogue import load_catalogue
@@ -108,13 +109,18 @@ class LookAhead:
 
 
 def build_look_ahead(
-    settings: Settings, database: Database, authenticator: Authenticator, metrics: CollectorMetrics, clock: Clock
+    settings: Settings,
+    database: Database,
+    authenticator: Authenticator,
+    metrics: CollectorMetrics,
+    clock: Clock,
+    observe: Observe,
 ) -> LookAhead:
     """Put together what says where spend is heading, and who is told."""
     forecasts = Forecasts(SqlSpendHistory(database))
     forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
     alerts = AlertsApi(database, authenticator, clock, settings.default_organisation)
-    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, metrics, clock)
+    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, metrics, clock, observe)
     return LookAhead([*forecast.routes(), *alerts.routes()], watch, forecasts)
 
 
