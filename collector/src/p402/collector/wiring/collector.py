@@ -133,7 +133,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         ingest,
         EvaluationIngest(SqlEvaluations(database), metrics, clock, settings.default_organisation),
         metrics,
-        Forwarding(settings.forward_content) if settings.backends else None,
+        Forwarding(settings.forward_content, tuple(one.name for one in settings.backends))
+        if settings.backends
+        else None,
     )
     tls = build_tls(settings)
     receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
