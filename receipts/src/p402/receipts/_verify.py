@@ -19,7 +19,8 @@ from typing import Any
 from p402.receipts._bundle import Bundle, BundledAnchor, BundledReceipt, parse_bundle
 from p402.receipts._canonical import member, parse_canonical
 from p402.receipts._commitment import open_disclosure
-from p402.receipts._describe import describe, knows
+from p402.receipts._contents import knows
+from p402.receipts._describe import describe
 from p402.receipts._entry import MAX_ENTRY_BYTES
 from p402.receipts._findings import Findings
 from p402.receipts._note import Checkpoint
