@@ -143,10 +143,13 @@ def _authorization(context: _Context) -> str | None:
 
 
 async def _only(messages: AsyncIterator[bytes]) -> bytes:
-    found = [message async for message in messages]
-    if len(found) != 1:
-        raise MalformedOtlp(f"Export takes one message; {len(found)} came.")
-    return found[0]
+    """Give the one message of a call, once it is sure that no other follows; of a stream no more than two are taken in."""
+    only = await anext(messages, None)
+    if only is None:
+        raise MalformedOtlp("Export takes one message; none came.")
+    if await anext(messages, None) is not None:
+        raise MalformedOtlp("Export takes one message; more came.")
+    return only
 
 
 async def _refuse(context: _Context, error: P402Error) -> None:

@@ -136,7 +136,9 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         ingest,
         EvaluationIngest(SqlEvaluations(database), metrics, clock, settings.default_organisation),
         metrics,
-        Forwarding(settings.forward_content) if settings.backends else None,
+        Forwarding(settings.forward_content, tuple(one.name for one in settings.backends))
+        if settings.backends
+        else None,
     )
     doors = build_doors(settings, intake, authenticator, metrics, tracing.interceptors)
 
