@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ async def test_lease_span_and_budget_of_the_department_agree(sales: Server) -> N
         ASpan.of({"p402.department": None, "p402.employee": "e-2001", "p402.lease": answer["lease"]["id"]})
     )
     spent, left = await balance(sales)
-    assert (spent, float(held) - float(left)) == ("0.264235", pytest.approx(0.264235))
+    assert (spent, Decimal(held) - Decimal(left)) == ("0.264235", Decimal("0.264235"))
     [charge] = (await sales.get("/v1/charges?organisation=acme")).json["charges"]
     assert (charge["department"], charge["employee"]) == ("sales", "e-2001")
     await sales.ask("POST", f"/v1/leases/{answer['lease']['id']}/settle", json={"calls": 1})
