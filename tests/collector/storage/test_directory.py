@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from p402.collector.directory.entries import DocumentUnusable
 from p402.collector.privacy.vault_keys import VaultKeys, VaultKeyUnusable
+from p402.collector.storage.directory_list import department_rows, listed_nodes
 from p402.collector.storage.directory_names import opened_names, rows_of
 from p402.collector.storage.directory_plan import Difference
 from p402.collector.storage.vault import Vault
@@ -118,6 +119,18 @@ async def test_the_audit_trail_has_numbers_and_no_names(personal: PersonalBooks)
         "departments": {"added": 2, "changed": 0, "removed": 0},
         "people": {"added": 2, "changed": 0, "removed": 0},
     }
+
+
+async def test_lists_are_in_the_order_of_code_points_on_every_database(personal: PersonalBooks) -> None:
+    books = personal.books
+    await import_csv(books, people_csv("a,,Z", "B,,Ä", "ä,,m", "e_1,,", "E-1,,a"))
+
+    def read(connection: Connection) -> tuple[list[str], list[str], list[str]]:
+        departments = [row.department for row in department_rows(connection, "acme", None, "Z", 10)]
+        employees = listed_nodes(connection, "acme", None, "employee", "", 3)
+        return departments, employees, [row.employee for row in rows_of(connection, "acme", None, "E-1", 2)]
+
+    assert await books.database.read(read) == (["a", "m", "Ä"], ["B", "E-1", "a"], ["a", "e_1"])
 
 
 # --- erasure
