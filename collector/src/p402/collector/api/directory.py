@@ -17,7 +17,7 @@ from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.fields import Count, Id, Node, shape
 from p402.collector.api.problem import BadRequest, Forbidden
 from p402.collector.api.query import Flag, Limit, NodeId, Query
-from p402.collector.directory.entries import DocumentUnusable
+from p402.collector.directory.entries import Document, DocumentUnusable
 from p402.collector.directory.read import CSV, JSON, SCIM, read_document
 from p402.collector.directory.scim_document import EmployeeFrom
 from p402.collector.storage.database import Database
@@ -161,35 +161,17 @@ class DirectoryApi:
         The same once more changes nothing. Needs a key of the whole organisation.
         """
         caller.principal.require_whole_organisation()
-        media_type, vault, organisation = request.content_type, self.disclosures.vault, caller.organisation
+        media_type = request.content_type
         if media_type not in (CSV, SCIM, JSON):
             raise BadRequest(f"The body must be {CSV}, {SCIM} or {JSON}, and Content-Type must say which.")
         data = await whole_body(request, _LARGEST)
-        now = self.clock.now()
         try:
             document = await asyncio.to_thread(read_document, data, media_type, query.employee_from)
-            if query.dry_run:
-                found = await self.database.read(
-                    lambda connection: look_ahead(connection, vault, organisation, document, prune=query.prune),
-                    long=True,
-                )
-            else:
-                found = await self.database.write(
-                    lambda connection: import_document(
-                        connection,
-                        vault,
-                        organisation,
-                        document,
-                        prune=query.prune,
-                        actor=caller.principal.actor,
-                        new_id=self.new_id,
-                        at=now,
-                    )
-                )
+            found = await self._imported(caller, document, query)
         except DocumentUnusable as error:
             errors = [{"place": one.place, "detail": one.detail} for one in error.problems]
             raise BadRequest(str(error), errors) from error
-        return web.json_response(_import_view(organisation, found, dry_run=query.dry_run))
+        return web.json_response(_import_view(caller.organisation, found, dry_run=query.dry_run))
 
     @endpoint("GET /v1/directory/people", scope="spend:read", answers={200: PeoplePage})
     async def people(self, caller: Caller, query: PeopleQuery) -> web.Response:
@@ -241,6 +223,26 @@ class DirectoryApi:
             "next_after": rows[-1].department if len(rows) == query.limit else None,
         }
         return web.json_response(page)
+
+    async def _imported(self, caller: Caller, document: Document, query: ImportQuery) -> Differences:
+        vault, organisation, prune, now = self.disclosures.vault, caller.organisation, query.prune, self.clock.now()
+        ahead = await self.database.read(
+            lambda connection: look_ahead(connection, vault, organisation, document, prune=prune), long=True
+        )
+        if query.dry_run or not ahead.any:  # what changes nothing need not keep others from writing
+            return ahead
+        return await self.database.write(
+            lambda connection: import_document(
+                connection,
+                vault,
+                organisation,
+                document,
+                prune=prune,
+                actor=caller.principal.actor,
+                new_id=self.new_id,
+                at=now,
+            )
+        )
 
 
 def _part_of(principal: Principal) -> Attribution:

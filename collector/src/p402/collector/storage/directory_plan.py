@@ -90,10 +90,13 @@ def plan_import(connection: Connection, vault: Vault, organisation: str, documen
     settled = settle(document, known)
     plan = Plan()
     found = plan.differences
-    places = {one.employee: vault.place(organisation, person(one.employee)) for one in settled}
-    erased = _erased(connection, organisation)
     rows = {row.employee: row for row in rows_of(connection, organisation)} if document.lists_people else {}
-    listed = [one for one in settled if places[one.employee] not in erased]
+    erased = _erased(connection, organisation)
+
+    def may_be_listed(one: ListedPerson) -> bool:  # whoever is there was not erased: that would have deleted the row
+        return one.employee in rows or not erased or vault.place(organisation, person(one.employee)) not in erased
+
+    listed = [one for one in settled if may_be_listed(one)]
     found.erased = len(settled) - len(listed)
     names = opened_names(vault, (row for one in listed if (row := rows.get(one.employee)) is not None))
     for one in listed:
@@ -106,7 +109,8 @@ def plan_import(connection: Connection, vault: Vault, organisation: str, documen
             plan.changed.append((row, one))
             plan.renamed += [(row, one)] if renamed else []
     if prune:
-        left = [row for employee, row in rows.items() if employee not in places]
+        named = {one.employee for one in settled}
+        left = [row for employee, row in rows.items() if employee not in named]
         plan.removed = _free(connection, vault, organisation, left)
         found.people.kept = len(left) - len(plan.removed)
     found.people.added, found.people.changed = len(plan.added), len(plan.changed)
