@@ -42,7 +42,7 @@ async def llm() -> AsyncIterator[Llm]:
 
 
 @contextmanager
-def guarded_by(collector: RunningCollector, department: str, **environment: str) -> Iterator[Spans]:
+def guarded_by(collector: RunningCollector, department: str | None, **environment: str) -> Iterator[Spans]:
     """Meter calls of a department, with time enough for a busy machine."""
     settings = {
         "P402_COLLECTOR_URL": collector.url,
@@ -95,6 +95,35 @@ async def test_a_department_with_a_cheap_policy_is_answered_by_a_cheaper_model(
     assert answer.model == llm.providers.requests[0].model == told["gen_ai.request.model"] != "gpt-4o"
     assert told["p402.decision.original_model"] == "gpt-4o"
     assert "dept_policy=cost-first" in told["p402.decision.rationale"]
+
+
+async def test_people_of_several_departments_in_one_service_each_spend_their_own_department_s_money(
+    collector: RunningCollector, control: Control, llm: Llm
+) -> None:
+    enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+    control.put_directory(
+        {"userName": "ada", enterprise: {"department": "short"}},
+        {"userName": "bob", enterprise: {"department": "thrifty"}},
+    )
+    control.put_budget("short", {**MONTH, "node": "short", "cap": "0.012"})
+    control.put_budget("thrifty", {**MONTH, "node": "thrifty", "cap": "5"})
+    control.put_policy("thrifty", {"strategy": "cost-first", "max_tier": "economy"})
+    with guarded_by(collector, None) as spans:
+        for _ in range(2):  # each costs Ada $0.005025
+            for employee in ("ada", "bob"):
+                with attribution(employee=employee):
+                    await chat(llm)
+                assert (llm.providers.requests[-1].model == "gpt-4o") is (employee == "ada")
+        with attribution(employee="ada"), pytest.raises(openai.PermissionDeniedError, match="budget=short"):
+            await chat(llm)
+        with attribution(employee="bob"):
+            await chat(llm)
+        verdicts = [dict(span.attributes or {})["p402.decision.verdict"] for span in spans.calls]
+    assert verdicts == ["allow", "downgrade", "allow", "downgrade", "block", "downgrade"]
+    assert eventually(lambda: spent(control, "short") == "0.01005")
+    assert float(spent(control, "thrifty")) > 0
+    overrun = [one for one in control.get("/v1/overruns")["overruns"] if one["budget"] in ("short", "thrifty")]
+    assert overrun == []
 
 
 async def test_a_call_is_cut_to_what_is_left(collector: RunningCollector, control: Control, llm: Llm) -> None:
