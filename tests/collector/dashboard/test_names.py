@@ -16,7 +16,7 @@ from support.server import Server, bearer, serving
 
 ACME = {"organisation": "acme"}
 DEPARTMENT, PERSON = '<span title="legal">Legal &amp; Compliance</span>', "Ada Lovelace <small>e-1042</small>"
-PAGES = ("/", "/spend/employee", "/sessions/review-7", "/budgets")
+PAGES = ("/", "/spend/employee", "/sessions", "/sessions/review-7", "/budgets")
 """That name the department and its only caller."""
 
 

@@ -84,7 +84,7 @@ class Dashboard:
             PolicyPage(shell, database, catalogue, prices),
             RoutingPage(shell, database, catalogue, prices),
             AlertsPage(shell, database),
-            SessionsPage(shell, database),
+            SessionsPage(shell, database, naming),
             SessionPage(shell, database, naming, sessions, trace_url),
             ReceiptsPage(shell, database, network, disclosures),
             ReceiptPage(shell, database, network, disclosures, reviews, signers),
