@@ -20,6 +20,7 @@ _COMMANDS = (
     "top",
     "budgets",
     "policies",
+    "directory",
     "reconcile",
     "export",
     "erase",

@@ -17,8 +17,8 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.decision_rows import Decided, decision_by_idempotency_key, record_decision
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.leases import LeaseKind, lease_by_id, open_lease
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.rule_changes import recall
-from p402.collector.storage.suppressions import Suppressions
 from p402.decisions import Catalogue, Decision, Funds, Measure, Policy, Question, RateCard, Rules, Verdict, decide
 from p402.vocabulary import Attribution, IdFactory, Money, Permanent
 
@@ -61,6 +61,10 @@ class Granted:
     expires_at: datetime | None = None
     budgets: BudgetSet | None = None
     policy: Policy | None = None
+    attribution: Attribution | None = None
+    """Whose the call is, as it is recorded."""
+    by_employee: bool = False
+    """Whether calls that name no department may be of several, each by its employee."""
 
 
 class Decisions:
@@ -73,10 +77,10 @@ class Decisions:
         catalogue: Catalogue,
         prices: PriceBook,
         new_id: IdFactory,
-        suppressions: Suppressions | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self._rules = rules
-        self._suppressions = suppressions
+        self._owners = owners
         self._policy_of = policy_of
         self._catalogue = catalogue
         self._prices = prices
@@ -100,7 +104,8 @@ class Decisions:
             known = decision_by_idempotency_key(sql, asked.key_id, asked.idempotency_key)
             if known is not None and known.decision.verdict is not Verdict.WAIT:
                 return _again(sql, known)
-        asked = self._without_erased_names(sql, asked, at)
+        by_employee = self._goes_by_employee(sql, asked.question.attribution)
+        asked = self._as_recorded(sql, asked, at)
         question = asked.question
         organisation = question.attribution.organisation or ""
         budgets = self._rules.of(sql, organisation, at)
@@ -124,6 +129,8 @@ class Decisions:
             expires_at=expires_at,
             budgets=budgets,
             policy=policy,
+            attribution=question.attribution,
+            by_employee=by_employee,
         )
         if decision.verdict is not Verdict.WAIT:  # who waits asks again
             record_decision(
@@ -153,8 +160,8 @@ class Decisions:
         """
         sql = driver(connection)
         organisation = attribution.organisation or ""
-        if self._suppressions is not None:
-            attribution = self._suppressions.apply(sql, attribution, at)
+        if self._owners is not None:
+            attribution = self._owners.apply(sql, attribution, at)
         path = self._rules.of(sql, organisation, at).on_path(attribution)
         positions = list(map(Position, path, balances_of(sql, path, at)))
         needed = {Measure.COST: amount.nano_usd, Measure.REQUESTS: 1, Measure.CONCURRENCY: 0, Measure.TOKENS: 0}
@@ -196,9 +203,14 @@ class Decisions:
             self._rules_of[id(policy)] = known
         return known[1]
 
-    def _without_erased_names(self, sql: Driver, asked: Asked, at: datetime) -> Asked:
+    def _goes_by_employee(self, sql: Driver, said: Attribution) -> bool:
+        if self._owners is None or said.department is not None:
+            return False
+        return self._owners.are_listed(sql, said.organisation or "")
+
+    def _as_recorded(self, sql: Driver, asked: Asked, at: datetime) -> Asked:
         said = asked.question.attribution
-        whose = said if self._suppressions is None else self._suppressions.apply(sql, said, at)
+        whose = said if self._owners is None else self._owners.apply(sql, said, at)
         return asked if whose is said else replace(asked, question=replace(asked.question, attribution=whose))
 
     def _decide(

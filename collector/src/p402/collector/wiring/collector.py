@@ -129,7 +129,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     budget_rules = BudgetRules()
     database.on_rollback(budget_rules.forget)
     prices = load_price_book(settings.prices)
-    ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.suppressions)
+    ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.owners)
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
     forwarder = build_forwarder(settings, database, metrics, clock, ids, tracing.observe)
     intake = Intake(
@@ -184,13 +184,13 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *OpenApi(authenticator, settings.default_organisation).routes(),
     ]
     may_spend = build_feedback(
-        settings, database, budget_rules, privacy.suppressions, prices, ingest, authenticator, metrics, clock, ids
+        settings, database, budget_rules, privacy.owners, prices, ingest, authenticator, metrics, clock, ids
     )
     ahead = build_look_ahead(settings, database, authenticator, metrics, clock, tracing.observe)
     control = [
         *BudgetsApi(database, authenticator, clock, ids, settings.default_organisation).routes(),
         *OversightApi(database, authenticator, clock, settings.default_organisation).routes(),
-        *OrganisationApi(database, authenticator, clock, settings.default_organisation).routes(),
+        *OrganisationApi(database, authenticator, privacy.disclosures, clock, settings.default_organisation).routes(),
         *KeysApi(access.keys, authenticator, settings.default_organisation).routes(),
         *privacy_routes(settings, database, authenticator, privacy, clock, ids),
         *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),

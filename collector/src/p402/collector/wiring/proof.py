@@ -11,6 +11,7 @@ from aiohttp import web
 
 from p402.collector.api.access_log import AccessLogApi
 from p402.collector.api.auth import Authenticator
+from p402.collector.api.directory import DirectoryApi
 from p402.collector.api.erasures import ErasuresApi
 from p402.collector.api.exports import ExportsApi
 from p402.collector.api.holds import HoldsApi
@@ -80,6 +81,7 @@ def privacy_routes(
     return [
         *holds.routes(),
         *ErasuresApi(database, authenticator, privacy.erasures, disclosures, organisation).routes(),
+        *DirectoryApi(database, authenticator, disclosures, clock, ids, organisation).routes(),
         *AccessLogApi(database, authenticator, disclosures, organisation).routes(),
         *ReceiptReviewsApi(database, authenticator, privacy.reviews, clock, organisation).routes(),
     ]

@@ -31,9 +31,9 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
 from p402.collector.storage.decisions import Decisions
 from p402.collector.storage.lease_expiry import lease_count, lease_expiry
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.policies import Policies
 from p402.collector.storage.spend_history import SqlSpendHistory
-from p402.collector.storage.suppressions import Suppressions
 from p402.decisions import Catalogue
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, IdFactory, Money
@@ -55,7 +55,7 @@ def build_feedback(
     settings: Settings,
     database: Database,
     rules: BudgetRules,
-    suppressions: Suppressions,
+    owners: Owners,
     prices: PriceBook,
     ingest: Ingest,
     authenticator: Authenticator,
@@ -67,7 +67,7 @@ def build_feedback(
     catalogue = load_catalogue(settings.model_catalogue_file)
     policies = Policies()
     database.on_rollback(policies.forget)
-    decisions = Decisions(rules, policies.of, catalogue, prices, ids, suppressions)
+    decisions = Decisions(rules, policies.of, catalogue, prices, ids, owners)
     times = HoldTimes(
         lease=timedelta(seconds=settings.lease_seconds),
         decision=timedelta(seconds=settings.decision_hold_seconds),
