@@ -140,6 +140,17 @@ async def test_a_lease_holds_calls_ahead_while_much_is_left_and_only_the_call_it
     assert little["rules"]["version"] > much["rules"]["version"]
 
 
+async def test_each_answer_says_what_limits_its_own_path_and_the_rules_say_it_to_older_askers(server: Server) -> None:
+    await put_budget(server, "each", {"level": "request", "within": {"project": "pilot"}, "cap": "0.50"})
+    await put_budget(server, "pilot", {**LEGAL, "level": "project", "node": "pilot", "hard": True})
+    await put_budget(server, "watched", {**LEGAL, "hard": True, "mode": "observe"})
+    pilot = (await ask(server, "/v1/leases", question={"project": "pilot"})).json
+    assert pilot["limits"] == {"ceilings": {"cost": "0.5"}, "hard": True}
+    assert {name: pilot["rules"][name] for name in ("ceilings", "hard")} == pilot["limits"]
+    other = (await ask(server, "/v1/leases", rules_version=pilot["rules"]["version"])).json
+    assert (other["limits"], other["rules"]) == ({"ceilings": {}, "hard": False}, None)
+
+
 async def test_a_lease_is_drawn_down_by_the_charges_under_it_and_given_back_when_all_have_come(server: Server) -> None:
     await put_budget(server, "legal", {**LEGAL, "cap": "1000"})
     lease = (await ask(server, "/v1/leases")).json["lease"]

@@ -16,7 +16,7 @@ import openai
 import pytest
 
 from p402.collector.demo.providers import MockProviders, Reply
-from p402.decisions import Action, AtCap, Condition, FailMode, Policy, Question, Rule, Rung
+from p402.decisions import Action, AtCap, Condition, FailMode, Measure, Policy, Question, Rule, Rung
 from p402.instrumentation import attribution
 from p402.instrumentation.feedback.admission import Admission, Pending
 from p402.instrumentation.feedback.client import Guard
@@ -443,6 +443,21 @@ def test_a_collector_that_fails_is_asked_less_and_less_often_and_again_when_it_i
         feedback.status = 200
         assert decided(guard.decide(QUESTION)).decision.code == "no_budget"
         assert isinstance(guard.decide(QUESTION), Admission)
+        guard.shutdown()
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_ceiling_holds_here_also_where_an_older_collector_tells_it_with_its_rules_only(*, is_older: bool) -> None:
+    ceiling = {Measure.COST: 20_000_000}
+    with feedback_server(
+        cap=100 * DOLLAR, ceilings=ceiling, levels=("department", "session"), is_older=is_older
+    ) as feedback:
+        guard = a_guard(feedback, time.monotonic)
+        for session in ("s-1", "s-2"):  # the second is not sent the rules again
+            question = replace(QUESTION, attribution=Attribution("acme", "legal", session=session))
+            decided(guard.decide(question)).finish(None)
+            assert isinstance(found := guard.decide(replace(question, output_tokens=2_000)), Admission)
+            assert found.decision.code == "request_ceiling"
         guard.shutdown()
 
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 
-from p402.collector.api.feedback_schema import amounts_view
-from p402.collector.budgets.grant import ceilings
+from p402.collector.api.feedback_schema import LimitsView
 from p402.collector.storage.decisions import Granted
 from p402.decisions import Catalogue, Question, RateCard, policy_to_wire
 from p402.vocabulary import Level
@@ -28,11 +27,10 @@ class RulesView:
         self._card_at = card_at
         self._cards: dict[tuple[str | None, int], str] = {}
 
-    def text(self, granted: Granted, question: Question, at: datetime) -> str:
+    def text(self, granted: Granted, question: Question, limits: LimitsView, at: datetime) -> str:
         """Write the rules for calls like the one that was asked about."""
         assert granted.budgets is not None
         assert granted.policy is not None
-        path = granted.budgets.on_path(question.attribution)
         rules = json.dumps(
             {
                 "organisation": question.attribution.organisation,
@@ -40,8 +38,7 @@ class RulesView:
                 "version": granted.budgets.version,
                 "levels": sorted({*granted.budgets.levels(), Level.DEPARTMENT}),
                 "policy": policy_to_wire(granted.policy),
-                "ceilings": amounts_view(ceilings(path, at)),
-                "hard": any(on.budget.hard for on in path),
+                **limits,
             }
         )
         return f'{rules[:-1]}, "catalogue": {self._catalogue}, "cards": {self._cards_text(question.service_tier, at)}}}'

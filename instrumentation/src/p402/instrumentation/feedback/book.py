@@ -1,4 +1,4 @@
-"""What is known here: rules by department, leases by scope; and deciding with nothing else, in microseconds."""
+"""What is known here: rules by department, limits and leases by scope; and deciding with nothing else, in microseconds."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Book:
         """Tell whether nothing is to be decided about calls with these labels: no budget limits them, no policy speaks."""
         organisation, department = labels.get(_ORGANISATION), labels.get(_DEPARTMENT)
         known = self._rules.get((organisation, department))
-        if known is None or not known.is_trivial or known.stale:
+        if known is None or known.stale:
             return False
         scope = self._scopes.get((organisation, department, *map(labels.get, known.attributes)))
-        if scope is None or not scope.is_free or not self._is_current(known):
+        if scope is None or not scope.is_trivial or scope.known is not known or not self._is_current(known):
             return False
         scope.used_at = self._clock()
         return True
@@ -64,7 +64,7 @@ class Book:
         if known is None or known.stale or not known.suffices(question):
             return None
         scope = self._scopes.get(known.scope_key(question.attribution))
-        if scope is None:
+        if scope is None or scope.known is not known:
             return None
         if scope.is_free:
             return self._decide_freely(question, known, scope)
@@ -77,14 +77,16 @@ class Book:
         if not self._is_current(known):
             return None
         scope.used_at = self._clock()
-        decision = decide(question, known.rules, Funds(ceiling=known.ceilings, hard=known.hard), self._now())
+        decision = decide(
+            question, known.rules, Funds(ceiling=scope.limits.ceilings, hard=scope.limits.hard), self._now()
+        )
         return Admission(decision) if _is_certain(question, decision) else None
 
     def _decide_with(self, lease: Lease, question: Question, known: KnownRules, scope: Scope) -> Admission | None:
         now = self._clock()
         if lease.draining or now >= lease.expires_at:
             return None
-        funds = Funds(left=lease.available(), ceiling=known.ceilings, hard=known.hard)
+        funds = Funds(left=lease.available(), ceiling=scope.limits.ceilings, hard=scope.limits.hard)
         decision = decide(question, known.rules, funds, self._now())
         if (
             decision.code in _MONEY_IS_SHORT  # here; the collector may have more
@@ -122,11 +124,10 @@ class Book:
         if answer.rules is not None and (known is None or known.stale or known.version != answer.rules.version):
             known = self._rules[department] = KnownRules(answer.rules, question, asked_at)
         assert known is not None  # who knows no rules is sent them
-        known.learn(answer.rules, question, answer.card, asked_at)
+        known.learn(answer, question, asked_at)
         scope = self.scope(known, question)
         scope.used_at, scope.last = asked_at, question
-        scope.is_free = answer.lease is None and answer.decision.goes_ahead
-        scope.judge(answer.decision, answer.lease)
+        scope.learn(answer)
         return scope
 
     def scope(self, known: KnownRules, question: Question) -> Scope:
@@ -136,13 +137,21 @@ class Book:
         if scope is None or scope.known is not known:
             if len(self._scopes) >= _MOST_SCOPES:
                 self._forget_scopes()
-            scope = self._scopes[key] = Scope(known, used_at=self._clock())
+            scope = self._scopes[key] = Scope(known, known.limits, used_at=self._clock())
         return scope
 
     def find_scope(self, question: Question) -> Scope | None:
         """Find the scope of a call, if it is known."""
         known = self.usable(question)
-        return None if known is None else self._scopes.get(known.scope_key(question.attribution))
+        scope = None if known is None else self._scopes.get(known.scope_key(question.attribution))
+        return scope if scope is not None and scope.known is known else None
+
+    def is_hard(self, question: Question) -> bool:
+        """Tell whether a call may be under a budget that must hold for every call: by what was last told of its path."""
+        if (known := self.known(question)) is None:
+            return False
+        scope = self._scopes.get(known.scope_key(question.attribution))
+        return known.may_be_hard if scope is None else scope.limits.hard
 
     def drop(self, is_meant: Callable[[KnownRules], bool]) -> tuple[list[Lease], list[Pending]]:
         """Make rules stale; gives the leases under them, and the calls that wait for money. With the lock."""
@@ -151,10 +160,10 @@ class Book:
         for known in self._rules.values():
             if not known.stale and is_meant(known):
                 known.stale = True
-        for key, scope in list(self._scopes.items()):
+        for scope in self._scopes.values():  # which go on telling whether a budget is hard
             if scope.known.stale:
-                del self._scopes[key]
                 leases += scope.leases
+                scope.leases = ()
                 woken += scope.sleeping
                 scope.sleeping.clear()
         return leases, woken

@@ -1,4 +1,4 @@
-"""What is known of a department's rules, and of the leases that calls with one attribution share."""
+"""What is known of a department's rules, and of the limits and leases that calls with one attribution share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from p402.decisions import DEFAULT_POLICY, Decision, Measure, Question, RateCard, Rules, Verdict
 from p402.instrumentation.feedback.admission import Pending
 from p402.instrumentation.feedback.leases import Lease
-from p402.instrumentation.feedback.wire import CardKey, Granted, RulesTold
+from p402.instrumentation.feedback.wire import Answer, CardKey, Granted, Limits, RulesTold
 from p402.vocabulary import Attribution, Level
 
 __all__ = ["KnownRules", "Scope", "ScopeKey", "card_key"]
@@ -31,8 +31,10 @@ class KnownRules:
         self.levels = told.levels
         self.attributes = tuple(Level(level).attribute for level in told.levels)
         self.policy = told.policy
-        self.ceilings = dict(told.ceilings)
-        self.hard = told.hard
+        self.limits = told.limits
+        """For calls whose own are not told."""
+        self.may_be_hard = told.limits.hard
+        """Whether some budget of some of its calls must hold for every call."""
         self.cards: dict[CardKey, RateCard | None] = dict(told.cards)
         self.tiers = {asked.service_tier}
         """Service tiers whose prices are known."""
@@ -41,8 +43,6 @@ class KnownRules:
         self.stale = False
         """Whether they have changed; they only tell the fail mode then."""
         self.rules = Rules(told.policy, told.catalogue, self._card)
-        self.is_trivial = told.policy is DEFAULT_POLICY and not told.ceilings
-        """Whether nothing is to be decided where no budget limits."""
 
     def scope_key(self, attribution: Attribution) -> ScopeKey:
         """Name what calls with this attribution share."""
@@ -56,16 +56,18 @@ class KnownRules:
         """Tell whether all prices are known that a decision about this question may need."""
         return question.service_tier in self.tiers and card_key(question) in self.cards
 
-    def learn(self, told: RulesTold | None, question: Question, card: RateCard | None, now: float) -> None:
+    def learn(self, answer: Answer, question: Question, now: float) -> None:
         """Add what an answer tells beside its decision."""
         self.checked_at = now
-        if told is not None:
-            self.cards.update(told.cards)
+        if answer.rules is not None:
+            self.cards.update(answer.rules.cards)
             self.tiers.add(question.service_tier)
-        if card is not None:
-            self.cards[card_key(question)] = card
+        if answer.card is not None:
+            self.cards[card_key(question)] = answer.card
         else:
             self.cards.setdefault(card_key(question), None)
+        if answer.limits is not None:
+            self.may_be_hard = self.may_be_hard or answer.limits.hard
 
     def _card(self, provider: str, model: str, service_tier: str | None) -> RateCard | None:
         return self.cards.get((provider, model, service_tier))
@@ -73,13 +75,16 @@ class KnownRules:
 
 @dataclass(slots=True)
 class Scope:
-    """Calls that share leases."""
+    """Calls that share limits and leases."""
 
     known: KnownRules
+    limits: Limits
     leases: tuple[Lease, ...] = ()
     """Newest first; changed by putting another tuple in its place."""
     is_free: bool = False
-    """Whether no budget limits these calls."""
+    """Whether no budget limits these calls, apart from ceilings for each."""
+    is_trivial: bool = False
+    """Whether nothing is to be decided about them."""
     is_tight: bool = False
     """Whether little is left, so that money goes back as soon as a call has finished."""
     asking: int = 0
@@ -98,16 +103,23 @@ class Scope:
         """How many of these calls may ask at once: where much is left, one answer suffices for many."""
         return 2 if self.is_tight else 1
 
-    def judge(self, decision: Decision, granted: Granted | None) -> None:
-        """Tell from an answer whether little is left."""
+    def learn(self, answer: Answer) -> None:
+        """Take over what limits these calls, and tell from an answer whether little is left."""
+        decision = answer.decision
+        self.limits = answer.limits or self.known.limits
+        self.is_free = answer.lease is None and decision.goes_ahead
+        self.is_trivial = self.is_free and self.known.policy is DEFAULT_POLICY and not self.limits.ceilings
         self.is_tight = decision.verdict in (Verdict.WAIT, Verdict.BLOCK, Verdict.CLAMP) or (
-            granted is not None
-            and any(
-                amount < _TIGHT * decision.holds[measure]
-                for measure, amount in granted.amounts.items()
-                if measure in decision.holds and measure is not Measure.CONCURRENCY
-            )
+            answer.lease is not None and _is_little(answer.lease, decision)
         )
+
+
+def _is_little(granted: Granted, decision: Decision) -> bool:
+    return any(
+        amount < _TIGHT * decision.holds[measure]
+        for measure, amount in granted.amounts.items()
+        if measure in decision.holds and measure is not Measure.CONCURRENCY
+    )
 
 
 def card_key(question: Question) -> CardKey:

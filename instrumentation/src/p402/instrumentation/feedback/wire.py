@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from p402.decisions import (
     DEFAULT_POLICY,
@@ -22,7 +22,7 @@ from p402.decisions import (
 )
 from p402.vocabulary import Level, Money
 
-__all__ = ["LEASE_SECONDS", "Answer", "CardKey", "Granted", "RulesTold", "ask", "read_answer", "settlement"]
+__all__ = ["LEASE_SECONDS", "Answer", "CardKey", "Granted", "Limits", "RulesTold", "ask", "read_answer", "settlement"]
 
 LEASE_SECONDS = 30
 """For how long money is asked for."""
@@ -41,6 +41,15 @@ class Granted:
     """For how long, from the moment of asking."""
 
 
+class Limits(NamedTuple):
+    """What limits calls of one path, whatever their budgets have left."""
+
+    ceilings: Mapping[Measure, int]
+    """The most that any one call may take."""
+    hard: bool
+    """Whether some budget must hold for every call."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulesTold:
     """What applies to a department's calls."""
@@ -52,8 +61,8 @@ class RulesTold:
     policy: Policy
     catalogue: Catalogue
     cards: Mapping[CardKey, RateCard]
-    ceilings: Mapping[Measure, int]
-    hard: bool
+    limits: Limits
+    """Those of the path that was asked about; an older collector tells of no others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +73,8 @@ class Answer:
     lease: Granted | None
     rules: RulesTold | None
     """None if those that the asker has are current."""
+    limits: Limits | None
+    """None: an older collector, which tells them with its rules only."""
     card: RateCard | None
     """Prices of the model that was asked for."""
     retry_after: float = field(default=0.25)
@@ -91,6 +102,7 @@ def read_answer(wire: Mapping[str, Any], now: datetime, *, with_rules: bool) -> 
         ValueError, KeyError, TypeError: if it is something else.
     """
     decided, lease, rules, card = wire["decision"], wire.get("lease"), wire.get("rules"), wire.get("card")
+    limits = wire.get("limits")
     if with_rules and rules is None:
         raise ValueError("The answer brings no rules.")
     decision = Decision(
@@ -111,6 +123,7 @@ def read_answer(wire: Mapping[str, Any], now: datetime, *, with_rules: bool) -> 
         decision=decision,
         lease=granted,
         rules=None if rules is None else _rules(rules),
+        limits=None if limits is None else _limits(limits),
         card=None if card is None else RateCard.from_wire(card["card"]),
         retry_after=float(decided.get("retry_after_seconds") or 0.25),
     )
@@ -125,9 +138,12 @@ def _rules(wire: Mapping[str, Any]) -> RulesTold:
         policy=DEFAULT_POLICY if policy == DEFAULT_POLICY else policy,
         catalogue=Catalogue(map(Model.from_wire, wire["catalogue"])),
         cards=_cards(wire["cards"]),
-        ceilings=_amounts(wire["ceilings"]),
-        hard=bool(wire["hard"]),
+        limits=_limits(wire),
     )
+
+
+def _limits(wire: Mapping[str, Any]) -> Limits:
+    return Limits(ceilings=_amounts(wire.get("ceilings") or {}), hard=bool(wire.get("hard")))
 
 
 def _cards(wire: Sequence[Mapping[str, Any]]) -> dict[CardKey, RateCard]:

@@ -1,0 +1,106 @@
+"""A service that guards itself and asks a real collector: what limits a call is what limits its own path, now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p402.decisions import FailMode, Question
+from p402.instrumentation.feedback.admission import Pending
+from p402.instrumentation.feedback.client import Guard
+from p402.instrumentation.feedback.fallback import Fallback
+from p402.instrumentation.feedback.transport import Transport
+from p402.vocabulary import Attribution
+from support.budgets import put_budget
+from support.server import Server, serving
+
+DEPARTMENT: Mapping[str, Any] = {"level": "department", "node": "legal", "cap": "1000.00"}
+PILOT: Mapping[str, Any] = {"level": "project", "node": "pilot", "cap": "250.00", "period": "total"}
+EACH_OF_PILOT: Mapping[str, Any] = {"level": "request", "within": {"project": "pilot"}, "cap": "0.05"}
+SMALL, LARGE = 4_700, 10_000
+"""Tokens of an answer of gpt-4o: such a call can cost $0.0495, and $0.1025."""
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with serving(tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def guard_of(server: Server) -> AsyncIterator[Guard]:
+    """A service's guard, whose clock is the collector's."""
+    guard = Guard(
+        Transport(server.url, None),
+        lambda: None,
+        Fallback(FailMode.OPEN, server.url),
+        deadline=20.0,
+        clock=lambda: server.clock.now().timestamp(),
+        now=server.clock.now,
+    )
+    try:
+        yield guard
+    finally:
+        await asyncio.to_thread(guard.shutdown)
+
+
+def question(project: str, output_tokens: int = SMALL) -> Question:
+    return Question(
+        attribution=Attribution("acme", "legal", project),
+        provider="openai",
+        model="gpt-4o",
+        input_tokens=1_000,
+        output_tokens=output_tokens,
+    )
+
+
+async def decided(guard: Guard, asked: Question) -> str:
+    """The code of a decision; the call is not made."""
+    found = guard.decide(asked)
+    admission = await found.result_async() if isinstance(found, Pending) else found
+    admission.finish(None)
+    return admission.decision.code
+
+
+def away(guard: Guard) -> None:
+    """Make the collector one that cannot be asked, when nothing is held any more."""
+    guard.revoked()
+
+
+@pytest.mark.parametrize("order", [("pilot", "other"), ("other", "pilot")])
+async def test_a_ceiling_holds_for_its_own_project_whichever_asks_first(server: Server, order: tuple[str, str]) -> None:
+    await put_budget(server, "legal", DEPARTMENT)
+    await put_budget(server, "each", EACH_OF_PILOT)
+    async with guard_of(server) as guard:
+        for project in order:
+            assert await decided(guard, question(project)) == "within_budget"
+        assert await decided(guard, question("pilot", LARGE)) == "request_ceiling"
+        assert await decided(guard, question("other", LARGE)) == "within_budget"
+
+
+@pytest.mark.parametrize("order", [("pilot", "other"), ("other", "pilot")])
+async def test_a_hard_budget_closes_its_own_project_whichever_asked_first(
+    server: Server, order: tuple[str, str]
+) -> None:
+    await put_budget(server, "legal", DEPARTMENT)
+    await put_budget(server, "pilot", {**PILOT, "hard": True})
+    async with guard_of(server) as guard:
+        for project in order:
+            await decided(guard, question(project))
+        away(guard)
+        assert await decided(guard, question("pilot")) == "collector_unreachable"
+        assert await decided(guard, question("other")) == "unguarded"
+        assert await decided(guard, question("new")) == "collector_unreachable"  # it may be under one
+
+
+async def test_a_hard_budget_that_only_observes_refuses_nothing(server: Server) -> None:
+    await put_budget(server, "legal", {**DEPARTMENT, "hard": True, "mode": "observe"})
+    async with guard_of(server) as guard:
+        await decided(guard, question("pilot"))
+        away(guard)
+        assert await decided(guard, question("pilot")) == "unguarded"
