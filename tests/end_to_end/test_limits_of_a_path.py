@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from p402.instrumentation.feedback.client import Guard
 from p402.instrumentation.feedback.fallback import Fallback
 from p402.instrumentation.feedback.transport import Transport
 from p402.vocabulary import Attribution
-from support.budgets import put_budget
+from support.budgets import override_budget, put_budget
+from support.metering import until
 from support.server import Server, serving
 
 DEPARTMENT: Mapping[str, Any] = {"level": "department", "node": "legal", "cap": "1000.00"}
@@ -104,3 +106,20 @@ async def test_a_hard_budget_that_only_observes_refuses_nothing(server: Server) 
         await decided(guard, question("pilot"))
         away(guard)
         assert await decided(guard, question("pilot")) == "unguarded"
+
+
+@pytest.mark.parametrize("budgets", [[DEPARTMENT], []], ids=["beside a lease", "where no budget limits"])
+async def test_a_raised_ceiling_ends_with_its_override(server: Server, budgets: list[Mapping[str, Any]]) -> None:
+    for budget in budgets:
+        await put_budget(server, "legal", budget)
+    await put_budget(server, "each", {"level": "request", "cap": "0.05"})
+    await override_budget(server, "each", "1.00", timedelta(seconds=20))
+    async with guard_of(server) as guard:
+        await decided(guard, question("pilot"))
+        await until(lambda: guard._stream.connected)
+        server.clock.advance(seconds=19)
+        assert guard.decide(question("pilot", LARGE)).decision.goes_ahead  # type: ignore[union-attr] # and nobody is asked
+        server.clock.advance(seconds=1)
+        assert await decided(guard, question("pilot", LARGE)) == "request_ceiling"
+        await decided(guard, question("pilot"))
+        assert await decided(guard, question("pilot", LARGE)) == "request_ceiling"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from p402.vocabulary import Money
-from support.budgets import put_budget
+from support.budgets import override_budget, put_budget
 from support.otlp import ASpan
 from support.server import Answer, Server, bearer
 
@@ -149,6 +150,21 @@ async def test_each_answer_says_what_limits_its_own_path_and_the_rules_say_it_to
     assert {name: pilot["rules"][name] for name in ("ceilings", "hard")} == pilot["limits"]
     other = (await ask(server, "/v1/leases", rules_version=pilot["rules"]["version"])).json
     assert (other["limits"], other["rules"]) == ({"ceilings": {}, "hard": False}, None)
+
+
+async def test_what_an_override_allows_ends_with_it_for_who_has_a_lease_and_for_who_has_none(server: Server) -> None:
+    await put_budget(server, "each", {"level": "request", "cap": "0.10"})
+    await override_budget(server, "each", "1.00", timedelta(seconds=20))
+    free = (await ask(server, "/v1/leases")).json
+    assert (free["lease"], free["limits"]["ceilings"]) == (None, {"cost": "1.1"})
+    assert free["current_until"] == "2026-05-15T09:00:20.000Z"
+    await put_budget(server, "legal", LEGAL)
+    held = (await ask(server, "/v1/leases")).json
+    assert held["lease"]["expires_at"] == "2026-05-15T09:00:20.000Z"
+    server.clock.advance(seconds=20)
+    after = (await ask(server, "/v1/leases", question={"output_tokens": 100})).json
+    assert (after["limits"]["ceilings"], after["current_until"]) == ({"cost": "0.1"}, None)
+    assert after["lease"]["expires_at"] == "2026-05-15T09:00:50.000Z"
 
 
 async def test_a_lease_is_drawn_down_by_the_charges_under_it_and_given_back_when_all_have_come(server: Server) -> None:

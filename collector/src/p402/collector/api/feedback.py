@@ -122,12 +122,14 @@ class FeedbackApi:
                 "expires_at": rfc3339(granted.expires_at),
                 "amounts": amounts_view(granted.amounts),
             }
-        limits = limits_view(granted.budgets.on_path(question.attribution), now)
+        path = granted.budgets.on_path(question.attribution)
+        limits, until = limits_view(path, now), path.overridden_until(now)
         answer = json.dumps(
             {
                 "decision": decision_view(granted, now),
                 "lease": lease,
                 "limits": limits,
+                "current_until": None if until is None else rfc3339(until),
                 "card": self._card_view(question, now),
             }
         )

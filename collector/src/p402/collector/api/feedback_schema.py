@@ -257,7 +257,9 @@ class LeaseAnswer(TypedDict):
     decision: DecisionView
     lease: GrantedLease | None
     limits: LimitsView
-    """For calls that agree with this one on all `levels` of the rules."""
+    """For calls that agree with this one on all ``levels`` of the rules."""
+    current_until: Time | None
+    """When an override ends: who goes on without a lease asks again then. Null: changes of the rules tell of everything."""
     card: NamedCard | None
     rules: RulesAnswer | None
     """Null: those of the version that was named are still right."""

@@ -232,9 +232,12 @@ class Decisions:
         needed = decision.holds
         self._count(sql, asked.key_id)
         lease_id, amounts = decision_id, {measure: needed.get(measure, 0) for measure in path.measures}
+        longest = asked.longest
         if asked.kind is LeaseKind.LEASE:
             lease_id = self._new_id("lease", at)
             amounts |= lease_amounts(needed, available.left)
+            if (end := path.overridden_until(at)) is not None:
+                longest = min(longest, end - at)  # what an override allows, it allows for no call after its end
         expires_at = open_lease(
             sql,
             id_=lease_id,
@@ -244,7 +247,7 @@ class Decisions:
             path=path,
             amounts=amounts,
             at=at,
-            longest=asked.longest,
+            longest=longest,
         )
         return lease_id, amounts, expires_at
 

@@ -53,9 +53,10 @@ class Book:
         if known is None or known.stale:
             return False
         scope = self._scopes.get((organisation, department, *map(labels.get, known.attributes)))
-        if scope is None or not scope.is_trivial or scope.known is not known or not self._is_current(known):
+        now = self._clock()
+        if scope is None or not scope.is_trivial or not self._is_current(scope, known, now):
             return False
-        scope.used_at = self._clock()
+        scope.used_at = now
         return True
 
     def decide(self, question: Question) -> Admission | None:
@@ -66,24 +67,26 @@ class Book:
         scope = self._scopes.get(known.scope_key(question.attribution))
         if scope is None or scope.known is not known:
             return None
+        now = self._clock()
         if scope.is_free:
-            return self._decide_freely(question, known, scope)
+            return self._decide_freely(question, known, scope, now)
         for lease in scope.leases:
-            if (admission := self._decide_with(lease, question, known, scope)) is not None:
+            if (admission := self._decide_with(lease, question, known, scope, now)) is not None:
                 return admission
         return None
 
-    def _decide_freely(self, question: Question, known: KnownRules, scope: Scope) -> Admission | None:
-        if not self._is_current(known):
+    def _decide_freely(self, question: Question, known: KnownRules, scope: Scope, now: float) -> Admission | None:
+        if not self._is_current(scope, known, now):
             return None
-        scope.used_at = self._clock()
+        scope.used_at = now
         decision = decide(
             question, known.rules, Funds(ceiling=scope.limits.ceilings, hard=scope.limits.hard), self._now()
         )
         return Admission(decision) if _is_certain(question, decision) else None
 
-    def _decide_with(self, lease: Lease, question: Question, known: KnownRules, scope: Scope) -> Admission | None:
-        now = self._clock()
+    def _decide_with(
+        self, lease: Lease, question: Question, known: KnownRules, scope: Scope, now: float
+    ) -> Admission | None:
         if lease.draining or now >= lease.expires_at:
             return None
         funds = Funds(left=lease.available(), ceiling=scope.limits.ceilings, hard=scope.limits.hard)
@@ -105,8 +108,13 @@ class Book:
             self._low(scope)
         return Admission(decision, hold)
 
-    def _is_current(self, known: KnownRules) -> bool:
-        return self._clock() - known.checked_at < _AFRESH_SECONDS or self._is_heard_of(known.organisation)
+    def _is_current(self, scope: Scope, known: KnownRules, now: float) -> bool:
+        """Tell whether what limits calls without a lease is as it was told; with a lease, that ends in time."""
+        return (
+            scope.known is known
+            and now < scope.current_until
+            and (now - known.checked_at < _AFRESH_SECONDS or self._is_heard_of(known.organisation))
+        )
 
     def known(self, question: Question) -> KnownRules | None:
         """Find what is known of a department's rules; they may be stale."""
@@ -127,7 +135,7 @@ class Book:
         known.learn(answer, question, asked_at)
         scope = self.scope(known, question)
         scope.used_at, scope.last = asked_at, question
-        scope.learn(answer)
+        scope.learn(answer, asked_at)
         return scope
 
     def scope(self, known: KnownRules, question: Question) -> Scope:

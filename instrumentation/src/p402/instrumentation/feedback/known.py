@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -85,6 +86,8 @@ class Scope:
     """Whether no budget limits these calls, apart from ceilings for each."""
     is_trivial: bool = False
     """Whether nothing is to be decided about them."""
+    current_until: float = math.inf
+    """When the limits may change, though no rules do."""
     is_tight: bool = False
     """Whether little is left, so that money goes back as soon as a call has finished."""
     asking: int = 0
@@ -103,10 +106,11 @@ class Scope:
         """How many of these calls may ask at once: where much is left, one answer suffices for many."""
         return 2 if self.is_tight else 1
 
-    def learn(self, answer: Answer) -> None:
+    def learn(self, answer: Answer, asked_at: float) -> None:
         """Take over what limits these calls, and tell from an answer whether little is left."""
         decision = answer.decision
         self.limits = answer.limits or self.known.limits
+        self.current_until = asked_at + answer.current_seconds
         self.is_free = answer.lease is None and decision.goes_ahead
         self.is_trivial = self.is_free and self.known.policy is DEFAULT_POLICY and not self.limits.ceilings
         self.is_tight = decision.verdict in (Verdict.WAIT, Verdict.BLOCK, Verdict.CLAMP) or (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -75,6 +76,8 @@ class Answer:
     """None if those that the asker has are current."""
     limits: Limits | None
     """None: an older collector, which tells them with its rules only."""
+    current_seconds: float
+    """For how long limits are as told, from the moment of asking, unless rules change."""
     card: RateCard | None
     """Prices of the model that was asked for."""
     retry_after: float = field(default=0.25)
@@ -102,7 +105,7 @@ def read_answer(wire: Mapping[str, Any], now: datetime, *, with_rules: bool) -> 
         ValueError, KeyError, TypeError: if it is something else.
     """
     decided, lease, rules, card = wire["decision"], wire.get("lease"), wire.get("rules"), wire.get("card")
-    limits = wire.get("limits")
+    limits, until = wire.get("limits"), wire.get("current_until")
     if with_rules and rules is None:
         raise ValueError("The answer brings no rules.")
     decision = Decision(
@@ -114,16 +117,17 @@ def read_answer(wire: Mapping[str, Any], now: datetime, *, with_rules: bool) -> 
         holds=_amounts(decided.get("holds") or {}),
         would=decided.get("would"),
     )
+    given_at = datetime.fromisoformat(decided["decided_at"]) if "decided_at" in decided else now
     granted = None
     if lease is not None:
-        given_at = datetime.fromisoformat(decided["decided_at"]) if "decided_at" in decided else now
-        seconds = (datetime.fromisoformat(lease["expires_at"]) - given_at).total_seconds()
-        granted = Granted(lease["id"], _amounts(lease["amounts"]), min(seconds, LEASE_SECONDS))
+        seconds = min(LEASE_SECONDS, _seconds(given_at, lease["expires_at"]))
+        granted = Granted(lease["id"], _amounts(lease["amounts"]), seconds)
     return Answer(
         decision=decision,
         lease=granted,
         rules=None if rules is None else _rules(rules),
         limits=None if limits is None else _limits(limits),
+        current_seconds=math.inf if until is None else _seconds(given_at, until),
         card=None if card is None else RateCard.from_wire(card["card"]),
         retry_after=float(decided.get("retry_after_seconds") or 0.25),
     )
@@ -144,6 +148,10 @@ def _rules(wire: Mapping[str, Any]) -> RulesTold:
 
 def _limits(wire: Mapping[str, Any]) -> Limits:
     return Limits(ceilings=_amounts(wire.get("ceilings") or {}), hard=bool(wire.get("hard")))
+
+
+def _seconds(since: datetime, until: str) -> float:
+    return (datetime.fromisoformat(until) - since).total_seconds()
 
 
 def _cards(wire: Sequence[Mapping[str, Any]]) -> dict[CardKey, RateCard]:
