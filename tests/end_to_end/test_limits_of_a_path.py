@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from p402.decisions import FailMode, Question
+from p402.decisions import Decision, FailMode, Measure, Question
 from p402.instrumentation.feedback.admission import Pending
 from p402.instrumentation.feedback.client import Guard
 from p402.instrumentation.feedback.fallback import Fallback
@@ -61,12 +61,16 @@ def question(project: str, output_tokens: int = SMALL) -> Question:
     )
 
 
-async def decided(guard: Guard, asked: Question) -> str:
-    """The code of a decision; the call is not made."""
+async def decision(guard: Guard, asked: Question) -> Decision:
+    """What is decided about a call that is not made then."""
     found = guard.decide(asked)
     admission = await found.result_async() if isinstance(found, Pending) else found
     admission.finish(None)
-    return admission.decision.code
+    return admission.decision
+
+
+async def decided(guard: Guard, asked: Question) -> str:
+    return (await decision(guard, asked)).code
 
 
 def away(guard: Guard) -> None:
@@ -123,3 +127,20 @@ async def test_a_raised_ceiling_ends_with_its_override(server: Server, budgets: 
         assert await decided(guard, question("pilot", LARGE)) == "request_ceiling"
         await decided(guard, question("pilot"))
         assert await decided(guard, question("pilot", LARGE)) == "request_ceiling"
+
+
+async def test_a_call_is_held_for_at_the_price_of_its_minute(server: Server) -> None:
+    await put_budget(server, "legal", DEPARTMENT)
+    server.clock.advance(hours=15, minutes=29, seconds=40)
+    asked = Question(
+        attribution=Attribution("acme", "legal"),
+        provider="deepseek",
+        model="deepseek-chat",
+        input_tokens=100_000,
+        output_tokens=100_000,
+    )
+    async with guard_of(server) as guard:
+        # Until 00:30 UTC a million tokens cost $0.135 and $0.55, by day $0.27 and $1.10.
+        for seconds, nano_usd in ((0, 68_500_000), (19, 68_500_000), (1, 137_000_000), (1, 137_000_000)):
+            server.clock.advance(seconds=seconds)
+            assert (await decision(guard, asked)).holds[Measure.COST] == nano_usd

@@ -163,8 +163,25 @@ async def test_what_an_override_allows_ends_with_it_for_who_has_a_lease_and_for_
     assert held["lease"]["expires_at"] == "2026-05-15T09:00:20.000Z"
     server.clock.advance(seconds=20)
     after = (await ask(server, "/v1/leases", question={"output_tokens": 100})).json
-    assert (after["limits"]["ceilings"], after["current_until"]) == ({"cost": "0.1"}, None)
+    assert (after["limits"]["ceilings"], after["current_until"]) == (
+        {"cost": "0.1"},
+        "2026-05-15T10:00:00.000Z",
+    )  # when prices change
     assert after["lease"]["expires_at"] == "2026-05-15T09:00:50.000Z"
+
+
+async def test_money_is_held_at_the_prices_of_the_minute_and_an_answer_says_until_when_they_are_those(
+    server: Server,
+) -> None:
+    await put_budget(server, "legal", LEGAL)
+    call = {"provider": "deepseek", "model": "deepseek-chat", "input_tokens": 100_000, "output_tokens": 100_000}
+    server.clock.advance(hours=15, minutes=29)
+    # Until 00:30 UTC a million tokens cost $0.135 and $0.55, by day $0.27 and $1.10.
+    for minutes, cost, until in ((0, "0.0685", "00:30"), (1, "0.137", "01:00")):  # then another model's prices change
+        server.clock.advance(minutes=minutes)
+        answer = (await ask(server, "/v1/leases", question=call)).json
+        assert answer["decision"]["holds"]["cost"] == cost
+        assert answer["current_until"] == f"2026-05-16T{until}:00.000Z"
 
 
 async def test_a_lease_is_drawn_down_by_the_charges_under_it_and_given_back_when_all_have_come(server: Server) -> None:

@@ -123,13 +123,13 @@ class FeedbackApi:
                 "amounts": amounts_view(granted.amounts),
             }
         path = granted.budgets.on_path(question.attribution)
-        limits, until = limits_view(path, now), path.overridden_until(now)
+        limits = limits_view(path, now)
         answer = json.dumps(
             {
                 "decision": decision_view(granted, now),
                 "lease": lease,
                 "limits": limits,
-                "current_until": None if until is None else rfc3339(until),
+                "current_until": rfc3339(self.decisions.current_until(path, now)),
                 "card": self._card_view(question, now),
             }
         )

@@ -258,8 +258,8 @@ class LeaseAnswer(TypedDict):
     lease: GrantedLease | None
     limits: LimitsView
     """For calls that agree with this one on all ``levels`` of the rules."""
-    current_until: Time | None
-    """When an override ends: who goes on without a lease asks again then. Null: changes of the rules tell of everything."""
+    current_until: Time
+    """When a price changes or an override ends: until then limits and prices are as told, unless the rules change."""
     card: NamedCard | None
     rules: RulesAnswer | None
     """Null: those of the version that was named are still right."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from p402.collector.budgets.budget import BudgetSet
 from p402.collector.budgets.grant import Position, funds, lease_amounts
 from p402.collector.budgets.path import BudgetPath
-from p402.collector.pricing import PriceBook
+from p402.collector.pricing import PriceBook, Span
 from p402.collector.storage.accounts import balances_of
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.decision_rows import Decided, decision_by_idempotency_key, record_decision
@@ -81,7 +81,7 @@ class Decisions:
         self._catalogue = catalogue
         self._prices = prices
         self._new_id = new_id
-        self._rules_of: dict[int, tuple[datetime, Rules]] = {}
+        self._rules_of: dict[int, tuple[Span, Rules]] = {}
         self._open: dict[str, int] = {}
         """The most leases that a key can have open: so many were counted, and so many were opened since."""
 
@@ -183,18 +183,23 @@ class Decisions:
         return card if isinstance(card, RateCard) else None
 
     def rules(self, policy: Policy, at: datetime) -> Rules:
-        """Give what decides apart from money; kept for an hour, since it remembers the order of models by price."""
-        hour = at.replace(minute=0, second=0, microsecond=0)
+        """Give what decides apart from money; kept until a price changes, since it remembers the order of models by price."""
+        span = self._prices.span(at)
         known = self._rules_of.get(id(policy))
-        if known is None or known[0] != hour or known[1].policy is not policy:
+        if known is None or known[0] != span or known[1].policy is not policy:
             if len(self._rules_of) >= _MOST_REMEMBERED:
                 self._rules_of.clear()
             known = (
-                hour,
-                Rules(policy, self._catalogue, lambda provider, model, tier: self.card(provider, model, tier, hour)),
+                span,
+                Rules(policy, self._catalogue, lambda provider, model, tier: self.card(provider, model, tier, at)),
             )
             self._rules_of[id(policy)] = known
         return known[1]
+
+    def current_until(self, path: BudgetPath, at: datetime) -> datetime:
+        """Give until when prices, and what limits each call of a path, are as they are, unless rules change."""
+        override, price = path.overridden_until(at), self._prices.span(at).until
+        return price if override is None else min(override, price)
 
     def _without_erased_names(self, sql: Driver, asked: Asked, at: datetime) -> Asked:
         said = asked.question.attribution

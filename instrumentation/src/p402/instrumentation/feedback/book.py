@@ -52,9 +52,9 @@ class Book:
         known = self._rules.get((organisation, department))
         if known is None or known.stale:
             return False
-        scope = self._scopes.get((organisation, department, *map(labels.get, known.attributes)))
         now = self._clock()
-        if scope is None or not scope.is_trivial or not self._is_current(scope, known, now):
+        scope = self._current(known, (organisation, department, *map(labels.get, known.attributes)), now)
+        if scope is None or not scope.is_trivial or not self._is_fresh(known, now):
             return False
         scope.used_at = now
         return True
@@ -64,10 +64,10 @@ class Book:
         known = self.known(question)
         if known is None or known.stale or not known.suffices(question):
             return None
-        scope = self._scopes.get(known.scope_key(question.attribution))
-        if scope is None or scope.known is not known:
-            return None
         now = self._clock()
+        scope = self._current(known, known.scope_key(question.attribution), now)
+        if scope is None:
+            return None
         if scope.is_free:
             return self._decide_freely(question, known, scope, now)
         for lease in scope.leases:
@@ -76,7 +76,7 @@ class Book:
         return None
 
     def _decide_freely(self, question: Question, known: KnownRules, scope: Scope, now: float) -> Admission | None:
-        if not self._is_current(scope, known, now):
+        if not self._is_fresh(known, now):
             return None
         scope.used_at = now
         decision = decide(
@@ -108,13 +108,14 @@ class Book:
             self._low(scope)
         return Admission(decision, hold)
 
-    def _is_current(self, scope: Scope, known: KnownRules, now: float) -> bool:
-        """Tell whether what limits calls without a lease is as it was told; with a lease, that ends in time."""
-        return (
-            scope.known is known
-            and now < scope.current_until
-            and (now - known.checked_at < _AFRESH_SECONDS or self._is_heard_of(known.organisation))
-        )
+    def _current(self, known: KnownRules, key: ScopeKey, now: float) -> Scope | None:
+        """Find the scope of calls, if what was told of them still holds."""
+        scope = self._scopes.get(key)
+        return scope if scope is not None and scope.known is known and now < scope.current_until else None
+
+    def _is_fresh(self, known: KnownRules, now: float) -> bool:
+        """Tell whether a change of the rules would be known, where no lease ends soon."""
+        return now - known.checked_at < _AFRESH_SECONDS or self._is_heard_of(known.organisation)
 
     def known(self, question: Question) -> KnownRules | None:
         """Find what is known of a department's rules; they may be stale."""
@@ -123,14 +124,15 @@ class Book:
     def usable(self, question: Question) -> KnownRules | None:
         """Find the rules by which a call is decided now."""
         known = self.known(question)
-        return None if known is None or known.stale else known
+        return None if known is None or known.stale or self._clock() >= known.current_until else known
 
     def learn(self, question: Question, answer: Answer, asked_at: float) -> Scope:
         """Take over rules and prices that an answer brings; gives the scope of the call. With the lock."""
         department = department_of(question)
         known = self._rules.get(department)
-        if answer.rules is not None and (known is None or known.stale or known.version != answer.rules.version):
-            known = self._rules[department] = KnownRules(answer.rules, question, asked_at)
+        if answer.rules is not None and (known is None or known.is_outdated_by(answer.rules, asked_at)):
+            until = asked_at + answer.current_seconds
+            known = self._rules[department] = KnownRules(answer.rules, question, asked_at, until)
         assert known is not None  # who knows no rules is sent them
         known.learn(answer, question, asked_at)
         scope = self.scope(known, question)

@@ -23,7 +23,7 @@ _TIGHT = 4  # calls; a lease for fewer says that little is left
 class KnownRules:
     """The rules of a department, with prices as they become known."""
 
-    def __init__(self, told: RulesTold, asked: Question, now: float) -> None:
+    def __init__(self, told: RulesTold, asked: Question, now: float, current_until: float) -> None:
         self.department = asked.attribution.organisation, asked.attribution.department
         """As the application names it."""
         self.organisation = told.organisation
@@ -41,6 +41,8 @@ class KnownRules:
         """Service tiers whose prices are known."""
         self.checked_at = now
         """When the collector last said that they are current."""
+        self.current_until = current_until
+        """When prices change, though no rules do."""
         self.stale = False
         """Whether they have changed; they only tell the fail mode then."""
         self.rules = Rules(told.policy, told.catalogue, self._card)
@@ -56,6 +58,10 @@ class KnownRules:
     def suffices(self, question: Question) -> bool:
         """Tell whether all prices are known that a decision about this question may need."""
         return question.service_tier in self.tiers and card_key(question) in self.cards
+
+    def is_outdated_by(self, told: RulesTold, asked_at: float) -> bool:
+        """Tell whether an answer's rules are others than these."""
+        return self.stale or self.version != told.version or asked_at >= self.current_until
 
     def learn(self, answer: Answer, question: Question, now: float) -> None:
         """Add what an answer tells beside its decision."""
@@ -87,7 +93,7 @@ class Scope:
     is_trivial: bool = False
     """Whether nothing is to be decided about them."""
     current_until: float = math.inf
-    """When the limits may change, though no rules do."""
+    """When limits or prices change, though no rules do."""
     is_tight: bool = False
     """Whether little is left, so that money goes back as soon as a call has finished."""
     asking: int = 0
@@ -110,7 +116,7 @@ class Scope:
         """Take over what limits these calls, and tell from an answer whether little is left."""
         decision = answer.decision
         self.limits = answer.limits or self.known.limits
-        self.current_until = asked_at + answer.current_seconds
+        self.current_until = min(self.known.current_until, asked_at + answer.current_seconds)
         self.is_free = answer.lease is None and decision.goes_ahead
         self.is_trivial = self.is_free and self.known.policy is DEFAULT_POLICY and not self.limits.ceilings
         self.is_tight = decision.verdict in (Verdict.WAIT, Verdict.BLOCK, Verdict.CLAMP) or (

@@ -77,7 +77,7 @@ class Answer:
     limits: Limits | None
     """None: an older collector, which tells them with its rules only."""
     current_seconds: float
-    """For how long limits are as told, from the moment of asking, unless rules change."""
+    """For how long limits and prices are as told, from the moment of asking, unless rules change."""
     card: RateCard | None
     """Prices of the model that was asked for."""
     retry_after: float = field(default=0.25)
@@ -118,16 +118,17 @@ def read_answer(wire: Mapping[str, Any], now: datetime, *, with_rules: bool) -> 
         would=decided.get("would"),
     )
     given_at = datetime.fromisoformat(decided["decided_at"]) if "decided_at" in decided else now
+    current = math.inf if until is None else _seconds(given_at, until)
     granted = None
     if lease is not None:
-        seconds = min(LEASE_SECONDS, _seconds(given_at, lease["expires_at"]))
+        seconds = min(LEASE_SECONDS, current, _seconds(given_at, lease["expires_at"]))
         granted = Granted(lease["id"], _amounts(lease["amounts"]), seconds)
     return Answer(
         decision=decision,
         lease=granted,
         rules=None if rules is None else _rules(rules),
         limits=None if limits is None else _limits(limits),
-        current_seconds=math.inf if until is None else _seconds(given_at, until),
+        current_seconds=current,
         card=None if card is None else RateCard.from_wire(card["card"]),
         retry_after=float(decided.get("retry_after_seconds") or 0.25),
     )
