@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from p402.decisions import Decision, FailMode, Measure, Question
-from p402.instrumentation.feedback.admission import Pending
+from p402.instrumentation.feedback.admission import Admission, Pending
 from p402.instrumentation.feedback.client import Guard
 from p402.instrumentation.feedback.fallback import Fallback
 from p402.instrumentation.feedback.transport import Transport
-from p402.vocabulary import Attribution
+from p402.vocabulary import Attribution, Usage
 from support.budgets import override_budget, put_budget
 from support.metering import until
 from support.server import Server, serving
@@ -144,3 +144,24 @@ async def test_a_call_is_held_for_at_the_price_of_its_minute(server: Server) -> 
         for seconds, nano_usd in ((0, 68_500_000), (19, 68_500_000), (1, 137_000_000), (1, 137_000_000)):
             server.clock.advance(seconds=seconds)
             assert (await decision(guard, asked)).holds[Measure.COST] == nano_usd
+
+
+@pytest.mark.parametrize(
+    "budgets",
+    [
+        {"legal": {**DEPARTMENT, "mode": "observe"}},
+        {"legal": DEPARTMENT, "calls": {**DEPARTMENT, "measure": "requests", "cap": "10000", "mode": "observe"}},
+    ],
+    ids=["alone", "beside one that is enforced"],
+)
+async def test_a_budget_that_only_observes_does_not_make_each_call_ask(
+    server: Server, budgets: Mapping[str, Mapping[str, Any]]
+) -> None:
+    for name, budget in budgets.items():
+        await put_budget(server, name, budget)
+    async with guard_of(server) as guard:
+        await decided(guard, question("pilot"))
+        for _ in range(12):
+            found = guard.decide(question("pilot"))
+            assert isinstance(found, Admission)
+            found.finish(Usage(input_tokens=1_000, output_tokens=100))

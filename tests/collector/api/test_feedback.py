@@ -184,6 +184,20 @@ async def test_money_is_held_at_the_prices_of_the_minute_and_an_answer_says_unti
         assert answer["current_until"] == f"2026-05-16T{until}:00.000Z"
 
 
+async def test_a_lease_tells_of_enforced_budgets_and_holds_for_those_that_observe_what_it_would_if_they_were(
+    server: Server,
+) -> None:
+    await put_budget(server, "legal", {**LEGAL, "cap": "1000"})
+    await put_budget(server, "tokens", {**LEGAL, "measure": "tokens", "cap": "10000000", "mode": "observe"})
+    await put_budget(server, "calls", {**LEGAL, "measure": "requests", "cap": "100", "mode": "observe"})
+    lease = (await ask(server, "/v1/leases")).json["lease"]
+    assert lease["amounts"] == {"cost": "4.22776"}  # 16 calls; the others limit nothing
+    accounts = "SELECT name, held FROM budget_accounts JOIN budgets ON budgets.id = budget_id"
+    held = await server.collector.database.read(lambda connection: connection.exec_driver_sql(accounts).fetchall())
+    # 16 × 12,847 tokens; a 32nd of 100 calls
+    assert {tuple(row) for row in held} == {("legal", 4_227_760_000), ("tokens", 205_552), ("calls", 3)}
+
+
 async def test_a_lease_is_drawn_down_by_the_charges_under_it_and_given_back_when_all_have_come(server: Server) -> None:
     await put_budget(server, "legal", {**LEGAL, "cap": "1000"})
     lease = (await ask(server, "/v1/leases")).json["lease"]

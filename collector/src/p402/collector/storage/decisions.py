@@ -28,7 +28,7 @@ PolicyOf = Callable[[Connection, str, str | None], Policy]
 """Gives the policy of an organisation's department."""
 
 _Held = tuple[str | None, Mapping[Measure, int], datetime | None]
-"""The lease that a decision opened, what it holds, and until when."""
+"""The lease that a decision opened, what of it limits calls under it, and until when."""
 
 _NO_LEASE: _Held = (None, {}, None)
 _MOST_REMEMBERED = 1_000  # policies
@@ -58,6 +58,7 @@ class Granted:
     decision: Decision
     lease_id: str | None = None
     amounts: Mapping[Measure, int] = field(default_factory=dict)
+    """What calls under it may take together; what budgets that only observe count is not among it."""
     expires_at: datetime | None = None
     budgets: BudgetSet | None = None
     policy: Policy | None = None
@@ -113,7 +114,7 @@ class Decisions:
         lease_id, amounts, expires_at = _NO_LEASE
         if decision.goes_ahead:
             if path.measures:
-                lease_id, amounts, expires_at = self._hold(sql, asked, id_, decision, available, path, at)
+                lease_id, amounts, expires_at = self._hold(sql, asked, id_, decision, available, positions, path, at)
         elif decision.verdict is Verdict.WAIT:
             recall(connection, organisation)
         granted = Granted(
@@ -231,16 +232,21 @@ class Decisions:
         decision_id: str,
         decision: Decision,
         available: Funds,
+        positions: Sequence[Position],
         path: BudgetPath,
         at: datetime,
     ) -> _Held:
         needed = decision.holds
         self._count(sql, asked.key_id)
-        lease_id, amounts = decision_id, {measure: needed.get(measure, 0) for measure in path.measures}
-        longest = asked.longest
+        lease_id, longest = decision_id, asked.longest
+        held = {measure: needed.get(measure, 0) for measure in path.measures}
+        limits = {measure: held[measure] for measure in available.left}
         if asked.kind is LeaseKind.LEASE:
             lease_id = self._new_id("lease", at)
-            amounts |= lease_amounts(needed, available.left)
+            limits = lease_amounts(needed, available.left)
+            if path.observes:
+                held |= lease_amounts(needed, funds(positions, at, observing=True).left)
+            held |= limits
             if (end := path.overridden_until(at)) is not None:
                 longest = min(longest, end - at)  # what an override allows, it allows for no call after its end
         expires_at = open_lease(
@@ -250,11 +256,11 @@ class Decisions:
             key_id=asked.key_id,
             attribution=asked.question.attribution,
             path=path,
-            amounts=amounts,
+            amounts=held,
             at=at,
             longest=longest,
         )
-        return lease_id, amounts, expires_at
+        return lease_id, limits, expires_at
 
     def _count(self, sql: Driver, key_id: str) -> None:
         """Keep the number of a key's open leases in bounds; they are only counted when there may be too many."""
