@@ -461,6 +461,25 @@ def test_a_ceiling_holds_here_also_where_an_older_collector_tells_it_with_its_ru
         guard.shutdown()
 
 
+def test_a_call_of_whose_path_nothing_was_told_counts_as_under_a_hard_budget_if_another_is() -> None:
+    with feedback_server(cap=100 * DOLLAR, levels=("department", "session")) as feedback:
+        guard = a_guard(feedback, time.monotonic)
+
+        def code(session: str) -> str:
+            asked = replace(QUESTION, attribution=Attribution("acme", "legal", session=session), output_tokens=20_000)
+            admission = decided(guard.decide(asked))
+            admission.finish(None)
+            return admission.decision.code
+
+        code("s-1")
+        feedback.hard = True  # for the next one
+        code("s-2")
+        feedback.status = 503
+        assert code("s-3") == "collector_unreachable"
+        guard.shutdown()
+        feedback.status = 200
+
+
 def test_rules_count_as_current_for_half_a_minute_where_changes_are_not_heard_of() -> None:
     clock = _Clock()
     with feedback_server() as feedback:

@@ -10,7 +10,7 @@ from p402.decisions import Code, Decision, Funds, Question, Verdict, decide
 from p402.instrumentation.feedback.admission import Admission, Pending
 from p402.instrumentation.feedback.known import KnownRules, Scope, ScopeKey
 from p402.instrumentation.feedback.leases import Lease
-from p402.instrumentation.feedback.wire import Answer
+from p402.instrumentation.feedback.wire import Answer, Limits
 from p402.vocabulary import Level
 
 __all__ = ["Book", "Department", "department_of"]
@@ -147,7 +147,8 @@ class Book:
         if scope is None or scope.known is not known:
             if len(self._scopes) >= _MOST_SCOPES:
                 self._forget_scopes()
-            scope = self._scopes[key] = Scope(known, known.limits, used_at=self._clock())
+            limits = Limits({}, known.may_be_hard) if scope is None else scope.limits
+            scope = self._scopes[key] = Scope(known, limits, used_at=self._clock())
         return scope
 
     def find_scope(self, question: Question) -> Scope | None:

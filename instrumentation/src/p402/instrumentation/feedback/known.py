@@ -33,7 +33,7 @@ class KnownRules:
         self.attributes = tuple(Level(level).attribute for level in told.levels)
         self.policy = told.policy
         self.limits = told.limits
-        """For calls whose own are not told."""
+        """For calls of which an older collector does not tell their own."""
         self.may_be_hard = told.limits.hard
         """Whether some budget of some of its calls must hold for every call."""
         self.cards: dict[CardKey, RateCard | None] = dict(told.cards)
@@ -86,6 +86,7 @@ class Scope:
 
     known: KnownRules
     limits: Limits
+    """As last told; before that, whether a budget may be hard."""
     leases: tuple[Lease, ...] = ()
     """Newest first; changed by putting another tuple in its place."""
     is_free: bool = False
@@ -115,7 +116,7 @@ class Scope:
     def learn(self, answer: Answer, asked_at: float) -> None:
         """Take over what limits these calls, and tell from an answer whether little is left."""
         decision = answer.decision
-        self.limits = answer.limits or self.known.limits
+        self.limits = self.known.limits if answer.limits is None else answer.limits
         self.current_until = min(self.known.current_until, asked_at + answer.current_seconds)
         self.is_free = answer.lease is None and decision.goes_ahead
         self.is_trivial = self.is_free and self.known.policy is DEFAULT_POLICY and not self.limits.ceilings
