@@ -195,6 +195,8 @@ class Model:
             if budget.definition.level != "request" and budget.definition.measure.value in amounts
         ]
         ends = [end for budget, _ in accounts if not budget.rolls and (end := budget.end(at)) is not None]
+        if kind == "lease":
+            ends += [until for budget, _ in self.path(who) for _, until in budget.overrides if until > at]
         expires_at = min([at + longest, *ends])
         holds = {
             budget.id: AHold(

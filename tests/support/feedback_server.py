@@ -97,6 +97,8 @@ class Feedback:
     """Departments by employee."""
     ceilings: dict[Measure, int] = field(default_factory=dict)
     hard: bool = False
+    is_older: bool = False
+    """Whether it tells ceilings and `hard` with its rules only."""
     levels: tuple[str, ...] = ("department",)
     version: int = 1
     status: int = 200
@@ -185,6 +187,7 @@ class Feedback:
         return {
             "decision": told,
             "lease": lease,
+            **({} if self.is_older else {"limits": self._limits()}),
             "rules": self._rules(question) if stale else None,
             "card": self._card(question.provider, question.model, question.service_tier),
         }
@@ -244,9 +247,11 @@ class Feedback:
             "policy": policy_to_wire(self._policy(department)),
             "catalogue": [model.to_wire() for model in MODELS],
             "cards": [card for card in cards if card],
-            "ceilings": _shown(self.ceilings),
-            "hard": self.hard,
+            **self._limits(),
         }
+
+    def _limits(self) -> dict[str, Any]:
+        return {"ceilings": _shown(self.ceilings), "hard": self.hard}
 
     def _card(self, provider: str, model: str, tier: str | None) -> dict[str, Any] | None:
         card = self.card(provider, model, tier)

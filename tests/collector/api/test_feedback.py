@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from p402.vocabulary import Money
-from support.budgets import put_budget
+from support.budgets import override_budget, put_budget
 from support.otlp import ASpan
 from support.server import Answer, Server, bearer
 
@@ -138,6 +139,63 @@ async def test_a_lease_holds_calls_ahead_while_much_is_left_and_only_the_call_it
     little = (await ask(server, "/v1/leases", rules_version=much["rules"]["version"])).json
     assert little["decision"]["verdict"] == "wait"  # the first lease holds more than the cap now is
     assert little["rules"]["version"] > much["rules"]["version"]
+
+
+async def test_each_answer_says_what_limits_its_own_path_and_the_rules_say_it_to_older_askers(server: Server) -> None:
+    await put_budget(server, "each", {"level": "request", "within": {"project": "pilot"}, "cap": "0.50"})
+    await put_budget(server, "pilot", {**LEGAL, "level": "project", "node": "pilot", "hard": True})
+    await put_budget(server, "watched", {**LEGAL, "hard": True, "mode": "observe"})
+    pilot = (await ask(server, "/v1/leases", question={"project": "pilot"})).json
+    assert pilot["limits"] == {"ceilings": {"cost": "0.5"}, "hard": True}
+    assert {name: pilot["rules"][name] for name in ("ceilings", "hard")} == pilot["limits"]
+    other = (await ask(server, "/v1/leases", rules_version=pilot["rules"]["version"])).json
+    assert (other["limits"], other["rules"]) == ({"ceilings": {}, "hard": False}, None)
+
+
+async def test_what_an_override_allows_ends_with_it_for_who_has_a_lease_and_for_who_has_none(server: Server) -> None:
+    await put_budget(server, "each", {"level": "request", "cap": "0.10"})
+    await override_budget(server, "each", "1.00", timedelta(seconds=20))
+    free = (await ask(server, "/v1/leases")).json
+    assert (free["lease"], free["limits"]["ceilings"]) == (None, {"cost": "1.1"})
+    assert free["current_until"] == "2026-05-15T09:00:20.000Z"
+    await put_budget(server, "legal", LEGAL)
+    held = (await ask(server, "/v1/leases")).json
+    assert held["lease"]["expires_at"] == "2026-05-15T09:00:20.000Z"
+    server.clock.advance(seconds=20)
+    after = (await ask(server, "/v1/leases", question={"output_tokens": 100})).json
+    assert (after["limits"]["ceilings"], after["current_until"]) == (
+        {"cost": "0.1"},
+        "2026-05-15T10:00:00.000Z",
+    )  # when prices change
+    assert after["lease"]["expires_at"] == "2026-05-15T09:00:50.000Z"
+
+
+async def test_money_is_held_at_the_prices_of_the_minute_and_an_answer_says_until_when_they_are_those(
+    server: Server,
+) -> None:
+    await put_budget(server, "legal", LEGAL)
+    call = {"provider": "deepseek", "model": "deepseek-chat", "input_tokens": 100_000, "output_tokens": 100_000}
+    server.clock.advance(hours=15, minutes=29)
+    # Until 00:30 UTC a million tokens cost $0.135 and $0.55, by day $0.27 and $1.10.
+    for minutes, cost, until in ((0, "0.0685", "00:30"), (1, "0.137", "01:00")):  # then another model's prices change
+        server.clock.advance(minutes=minutes)
+        answer = (await ask(server, "/v1/leases", question=call)).json
+        assert answer["decision"]["holds"]["cost"] == cost
+        assert answer["current_until"] == f"2026-05-16T{until}:00.000Z"
+
+
+async def test_a_lease_tells_of_enforced_budgets_and_holds_for_those_that_observe_what_it_would_if_they_were(
+    server: Server,
+) -> None:
+    await put_budget(server, "legal", {**LEGAL, "cap": "1000"})
+    await put_budget(server, "tokens", {**LEGAL, "measure": "tokens", "cap": "10000000", "mode": "observe"})
+    await put_budget(server, "calls", {**LEGAL, "measure": "requests", "cap": "100", "mode": "observe"})
+    lease = (await ask(server, "/v1/leases")).json["lease"]
+    assert lease["amounts"] == {"cost": "4.22776"}  # 16 calls; the others limit nothing
+    accounts = "SELECT name, held FROM budget_accounts JOIN budgets ON budgets.id = budget_id"
+    held = await server.collector.database.read(lambda connection: connection.exec_driver_sql(accounts).fetchall())
+    # 16 × 12,847 tokens; a 32nd of 100 calls
+    assert {tuple(row) for row in held} == {("legal", 4_227_760_000), ("tokens", 205_552), ("calls", 3)}
 
 
 async def test_a_lease_is_drawn_down_by_the_charges_under_it_and_given_back_when_all_have_come(server: Server) -> None:

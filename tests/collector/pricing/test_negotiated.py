@@ -28,7 +28,7 @@ LISTED = PriceReference("list", LIST.sha256())
 
 
 def book(*agreed: dict[str, Any]) -> PriceBook:
-    return with_negotiated(LISTED, LIST.schedule, [NegotiatedPriceSettings.model_validate(item) for item in agreed])
+    return with_negotiated(LISTED, LIST.schedule, (), [NegotiatedPriceSettings.model_validate(item) for item in agreed])
 
 
 def cost(prices: PriceBook, model: str = "gpt-4o", at: datetime = NOVEMBER, **more: Any) -> str | None:

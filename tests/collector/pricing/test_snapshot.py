@@ -76,7 +76,7 @@ def test_prices_that_somebody_else_updates_do_not_reach_the_book() -> None:
 
 
 def test_names_from_outside_do_not_fill_the_memory(book: PriceBook) -> None:
-    small = PriceBook(book.reference, book._find.__wrapped__, remembered=8)
+    small = PriceBook(book.reference, book._find.__wrapped__, (), remembered=8)
     for number in range(100):
         small.price("openai", f"unheard-of-{number}", USAGE, NOW)
         small.price(f"nobody-{number}", "gpt-4o", USAGE, NOW)
@@ -104,9 +104,9 @@ calls = st.tuples(
 def test_the_price_does_not_depend_on_what_was_priced_before(
     book: PriceBook, before: list[tuple[tuple[str, str], datetime, str | None]], remembered: int
 ) -> None:
-    warm = PriceBook(PriceReference("warm", ""), book._find.__wrapped__, remembered=remembered)
+    warm = PriceBook(PriceReference("warm", ""), book._find.__wrapped__, (), remembered=remembered)
     for (provider, model), at, tier in before:
         result = warm.price(provider, model, USAGE, at, tier)
-        fresh = PriceBook(PriceReference("warm", ""), book._find.__wrapped__)
+        fresh = PriceBook(PriceReference("warm", ""), book._find.__wrapped__, ())
         assert result == fresh.price(provider, model, USAGE, at, tier)
         assert isinstance(result, Priced) or model == "none" or tier in {"batch", "priority", "?"}

@@ -271,6 +271,7 @@ class Budgets(RuleBasedStateMachine):
             return
         amounts = {measure.value: amount for measure, amount in granted.amounts.items()}
         assert all(amount >= needed.get(measure, 0) for measure, amount in amounts.items())
+        amounts |= self.watched(who, needed, set(amounts), ahead=kind is LeaseKind.LEASE)
         self.held(granted.lease_id, kind.value, key, who, amounts, longest, granted.expires_at)
 
     @rule(who=WHO, key=KEY, outputs=st.sampled_from([60, 150]))
@@ -309,6 +310,20 @@ class Budgets(RuleBasedStateMachine):
             if needed[measure] > max(left, 0) or (or_nothing_left and left <= 0):
                 return True
         return False
+
+    def watched(
+        self, who: Mapping[str, str], needed: Mapping[str, int], told: set[str], *, ahead: bool
+    ) -> dict[str, int]:
+        """What is held for budgets that only observe: what would be, if they were enforced."""
+        found: dict[str, int] = {}
+        for budget, node in self.model.path(who):
+            measure = budget.definition.measure.value
+            if budget.definition.level != "request" and measure not in told:
+                left = max(0, budget.cap(self.now) - self.model.taken(budget, node, self.now))
+                need = needed.get(measure, 0)
+                amount = max(need, min(16 * need, left // 32)) if ahead else need
+                found[measure] = min(found.get(measure, amount), amount)
+        return found
 
     def held(
         self,

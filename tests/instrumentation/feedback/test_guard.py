@@ -17,7 +17,7 @@ import openai
 import pytest
 
 from p402.collector.demo.providers import MockProviders, Reply
-from p402.decisions import Action, AtCap, Condition, FailMode, Policy, Question, Rule, Rung
+from p402.decisions import Action, AtCap, Condition, FailMode, Measure, Policy, Question, Rule, Rung
 from p402.instrumentation import attribution
 from p402.instrumentation.feedback.admission import Admission, Pending
 from p402.instrumentation.feedback.client import Guard
@@ -474,6 +474,40 @@ def test_a_collector_that_fails_is_asked_less_and_less_often_and_again_when_it_i
         assert decided(guard.decide(QUESTION)).decision.code == "no_budget"
         assert isinstance(guard.decide(QUESTION), Admission)
         guard.shutdown()
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_ceiling_holds_here_also_where_an_older_collector_tells_it_with_its_rules_only(*, is_older: bool) -> None:
+    ceiling = {Measure.COST: 20_000_000}
+    with feedback_server(
+        cap=100 * DOLLAR, ceilings=ceiling, levels=("department", "session"), is_older=is_older
+    ) as feedback:
+        guard = a_guard(feedback, time.monotonic)
+        for session in ("s-1", "s-2"):  # the second is not sent the rules again
+            question = replace(QUESTION, attribution=Attribution("acme", "legal", session=session))
+            decided(guard.decide(question)).finish(None)
+            assert isinstance(found := guard.decide(replace(question, output_tokens=2_000)), Admission)
+            assert found.decision.code == "request_ceiling"
+        guard.shutdown()
+
+
+def test_a_call_of_whose_path_nothing_was_told_counts_as_under_a_hard_budget_if_another_is() -> None:
+    with feedback_server(cap=100 * DOLLAR, levels=("department", "session")) as feedback:
+        guard = a_guard(feedback, time.monotonic)
+
+        def code(session: str) -> str:
+            asked = replace(QUESTION, attribution=Attribution("acme", "legal", session=session), output_tokens=20_000)
+            admission = decided(guard.decide(asked))
+            admission.finish(None)
+            return admission.decision.code
+
+        code("s-1")
+        feedback.hard = True  # for the next one
+        code("s-2")
+        feedback.status = 503
+        assert code("s-3") == "collector_unreachable"
+        guard.shutdown()
+        feedback.status = 200
 
 
 def test_rules_count_as_current_for_half_a_minute_where_changes_are_not_heard_of() -> None:

@@ -108,17 +108,10 @@ def _at_cap(
         if rung is Rung.DOWNGRADE and (lower := _lower(question, rules, plan, left, at)):
             limited = lower.output_tokens < longest_output(question, lower.known)
             return _going(Verdict.DOWNGRADE, code, f"{said}, model={lower.model}", lower, limit=limited)
-        if rung is Rung.WAIT:
-            coming = {measure: funds.coming.get(measure, amount) for measure, amount in funds.left.items()}
-            hoped = _least(coming, funds.ceiling)
-            clamps = Rung.CLAMP in rules.policy.at_cap.rungs and _clamped(question, rules, plan, hoped)
-            more = {measure: amount - left[measure] for measure, amount in hoped.items() if amount > left[measure]}
-            if more and (covers(hoped, plan.holds) or clamps):
-                measure = short if short in more else next(iter(more))
-                why = f"{said}, waiting_for={_amount(measure, more[measure])}"
-                return Decision(
-                    verdict=Verdict.WAIT, code=Code.HOLDS_PENDING, rationale=why, model=plan.model, holds={}
-                )
+        if rung is Rung.WAIT and (more := _may_come(question, rules, funds, left, plan)):
+            measure = short if short in more else next(iter(more))
+            said = f"{said}, waiting_for={_amount(measure, more[measure])}"
+            return Decision(verdict=Verdict.WAIT, code=Code.HOLDS_PENDING, rationale=said, model=plan.model, holds={})
     return Decision(verdict=Verdict.BLOCK, code=code, rationale=said, model=question.model, holds={})
 
 
@@ -159,6 +152,18 @@ def _lower(question: Question, rules: Rules, plan: _Plan, left: Mapping[Measure,
         if Rung.CLAMP in rules.policy.at_cap.rungs and (clamped := _clamped(question, rules, other, left)):
             return clamped
     return None
+
+
+def _may_come(
+    question: Question, rules: Rules, funds: Funds, left: Mapping[Measure, int], plan: _Plan
+) -> Mapping[Measure, int]:
+    """Tell what more there would be if all that others hold were given back; nothing if that would not suffice either."""
+    coming = {measure: funds.coming.get(measure, amount) for measure, amount in funds.left.items()}
+    hoped = _least(coming, funds.ceiling)
+    clamps = Rung.CLAMP in rules.policy.at_cap.rungs
+    if not covers(hoped, plan.holds) and not (clamps and _clamped(question, rules, plan, hoped)):
+        return _NOTHING
+    return {measure: amount - left[measure] for measure, amount in hoped.items() if amount > left[measure]}
 
 
 def _is_lower(question: Question, rules: Rules, given: _Plan) -> bool:

@@ -33,6 +33,7 @@ from p402.collector.api.feedback_schema import (
     amounts_from,
     amounts_view,
     decision_view,
+    limits_view,
 )
 from p402.collector.api.problem import BadRequest, NotFound, PaymentRequired, Unauthorised
 from p402.collector.api.settlement_span import span_of
@@ -121,11 +122,20 @@ class FeedbackApi:
                 "expires_at": rfc3339(granted.expires_at),
                 "amounts": amounts_view(granted.amounts),
             }
-        stale = body.rules_version != granted.budgets.version
+        assert granted.attribution is not None
+        path = granted.budgets.on_path(granted.attribution)
+        limits = limits_view(path, now)
         answer = json.dumps(
-            {"decision": decision_view(granted, now), "lease": lease, "card": self._card_view(question, now)}
+            {
+                "decision": decision_view(granted, now),
+                "lease": lease,
+                "limits": limits,
+                "current_until": rfc3339(self.decisions.current_until(path, now)),
+                "card": self._card_view(question, now),
+            }
         )
-        rules = self.rules.text(granted, question, now) if stale else "null"
+        stale = body.rules_version != granted.budgets.version
+        rules = self.rules.text(granted, question, limits, now) if stale else "null"
         return web.Response(text=f'{answer[:-1]}, "rules": {rules}}}', content_type="application/json")
 
     @endpoint(

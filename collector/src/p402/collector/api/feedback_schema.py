@@ -12,6 +12,8 @@ from typing_extensions import TypedDict
 from p402.collector.api.fields import Count, Id, Json, Node, Time, shape
 from p402.collector.api.problem import BadRequest, Problem
 from p402.collector.budgets.definition import amount_of, show_amount
+from p402.collector.budgets.grant import ceilings
+from p402.collector.budgets.path import BudgetPath
 from p402.collector.storage.decisions import Granted
 from p402.collector.storage.leases import LeaseState
 from p402.decisions import Ability, Code, Measure, Question, Verdict
@@ -26,6 +28,7 @@ __all__ = [
     "GrantedLease",
     "LeaseAnswer",
     "LeaseSettlement",
+    "LimitsView",
     "NamedCard",
     "Refusal",
     "Settled",
@@ -34,6 +37,7 @@ __all__ = [
     "amounts_from",
     "amounts_view",
     "decision_view",
+    "limits_view",
 ]
 
 _MOST_TOKENS = 10**9
@@ -221,6 +225,16 @@ class GrantedLease(TypedDict):
 
 
 @shape
+class LimitsView(TypedDict):
+    """What limits a call of a path, whatever its budgets have left."""
+
+    ceilings: dict[Measure, str]
+    """The most that any one call may take."""
+    hard: bool
+    """Whether some budget must hold for every call."""
+
+
+@shape
 class RulesAnswer(TypedDict):
     """The rules by which a holder of a lease decides by itself."""
 
@@ -232,6 +246,7 @@ class RulesAnswer(TypedDict):
     levels: list[Level]
     policy: Json
     ceilings: dict[Measure, str]
+    """As in ``limits`` of the answer, for older askers, which look here."""
     hard: bool
     catalogue: list[Json]
     cards: list[NamedCard]
@@ -243,6 +258,10 @@ class LeaseAnswer(TypedDict):
 
     decision: DecisionView
     lease: GrantedLease | None
+    limits: LimitsView
+    """For calls that agree with this one on all ``levels`` of the rules."""
+    current_until: Time
+    """When a price changes or an override ends: until then limits and prices are as told, unless the rules change."""
     card: NamedCard | None
     rules: RulesAnswer | None
     """Null: those of the version that was named are still right."""
@@ -295,6 +314,11 @@ def amounts_from(amounts: Mapping[Measure, str]) -> dict[Measure, int]:
 def amounts_view(amounts: Mapping[Measure, int]) -> dict[Measure, str]:
     """Show amounts by measure: USD as a decimal string, counts as digits."""
     return {measure: show_amount(measure, amount) for measure, amount in amounts.items()}
+
+
+def limits_view(path: BudgetPath, at: datetime) -> LimitsView:
+    """Show what limits a call of a path."""
+    return {"ceilings": amounts_view(ceilings(path, at)), "hard": path.hard}
 
 
 def decision_view(granted: Granted, at: datetime) -> DecisionView:

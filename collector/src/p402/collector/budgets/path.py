@@ -53,10 +53,18 @@ class BudgetPath(tuple["OnPath", ...]):  # noqa: SLOT001 - it remembers, which a
     """What its accounts count."""
     observes: bool
     """Whether a budget only observes."""
+    hard: bool
+    """Whether a budget that is enforced must hold for every call."""
 
     def __init__(self, _: object = ()) -> None:
         self.measures = frozenset(on.budget.measure for on in self if on.budget.level is not Level.REQUEST)
         self.observes = any(on.budget.mode is Mode.OBSERVE for on in self)
+        self.hard = any(on.budget.hard and on.budget.mode is Mode.ENFORCE for on in self)
+        self._overridden_until = sorted({one.expires_at for on in self for one in on.budget.overrides})
+
+    def overridden_until(self, at: datetime) -> datetime | None:
+        """Give when the next override of a budget of the path ends; None if none is in force."""
+        return next((end for end in self._overridden_until if end > at), None)
 
     def places(self, at: datetime) -> Places:
         """Give the accounts in which something is held at a moment."""

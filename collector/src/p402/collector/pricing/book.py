@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, time
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from p402.collector.pricing.audio import unpriced_audio
+from p402.collector.pricing.changes import PriceChanges, Span
 from p402.collector.pricing.tiers import context_of
 from p402.decisions import RateCard, UnpriceableUsage, Unpriced
 from p402.vocabulary import MAX_ID_LENGTH, Money, PriceReference, Usage
@@ -41,12 +42,15 @@ class Priced(NamedTuple):
 class PriceBook:
     """Prices calls from one price list. May be used from several threads."""
 
-    def __init__(self, reference: PriceReference, find: FindSchedule, *, remembered: int = 4096) -> None:
-        """Take the list's name and digest and the way to find a model in it.
+    def __init__(
+        self, reference: PriceReference, find: FindSchedule, times_of_day: Iterable[time], *, remembered: int = 4096
+    ) -> None:
+        """Take the list's name and digest, the way to find a model in it, and when its prices change within a day (UTC).
 
         Names of models come from outside, so only ``remembered`` of them are kept, unknown ones included.
         """
         self.reference = reference
+        self._changes = PriceChanges(times_of_day)
         self._find = lru_cache(maxsize=remembered)(find)
 
     def price(
@@ -85,3 +89,7 @@ class PriceBook:
                 f"{service_tier!r} at the time of the call"
             )
         return schedule.card(at, context)
+
+    def span(self, at: datetime) -> Span:
+        """Give the stretch of time around a moment in which no price changes: what is computed from cards holds as long."""
+        return self._changes.span(at)

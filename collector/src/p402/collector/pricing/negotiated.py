@@ -7,9 +7,9 @@ a model that the list does not know. Outside of its dates an agreement changes n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -28,7 +28,10 @@ __all__ = ["with_negotiated"]
 
 
 def with_negotiated(
-    reference: PriceReference, find: FindSchedule, agreed: Sequence[NegotiatedPriceSettings]
+    reference: PriceReference,
+    find: FindSchedule,
+    times_of_day: Iterable[time],
+    agreed: Sequence[NegotiatedPriceSettings],
 ) -> PriceBook:
     """Make the price book of a list and of what was agreed beside it.
 
@@ -38,10 +41,11 @@ def with_negotiated(
     Args:
         reference: the list.
         find: finds a model in it.
+        times_of_day: when its prices change within a day; what was agreed begins and ends at midnight (UTC).
         agreed: of those that fit a model, the first that is in force at the time of a call applies.
     """
     if not agreed:
-        return PriceBook(reference, find)
+        return PriceBook(reference, find, times_of_day)
     text = json.dumps([item.model_dump(mode="json", exclude_none=True) for item in agreed], sort_keys=True)
     digest = sha256(f"{reference.sha256}{text}".encode()).hexdigest()
 
@@ -52,7 +56,7 @@ def with_negotiated(
             return listed
         return _Agreed(listed, tuple((item, _laid_over(listed, item)) for item in fitting))
 
-    return PriceBook(PriceReference(f"{reference.book}+negotiated", digest), find_agreed)
+    return PriceBook(PriceReference(f"{reference.book}+negotiated", digest), find_agreed, times_of_day)
 
 
 @dataclass(frozen=True, slots=True)

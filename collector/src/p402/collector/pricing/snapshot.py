@@ -17,7 +17,7 @@ from typing import Any
 from genai_prices import __version__, data
 from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.data_units import unit_data
-from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider
+from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider, TimeOfDateConstraint
 
 from p402.collector.price_settings import NegotiatedPriceSettings
 from p402.collector.pricing.book import PriceBook
@@ -36,7 +36,8 @@ def load_price_book(agreed: Sequence[NegotiatedPriceSettings] = ()) -> PriceBook
     Takes well under a tenth of a second.
     """
     snapshot = Snapshot(DataSnapshot(providers=data.providers, from_auto_update=False))
-    return with_negotiated(PriceReference(f"genai-prices/{__version__}", snapshot.sha256()), snapshot.schedule, agreed)
+    reference = PriceReference(f"genai-prices/{__version__}", snapshot.sha256())
+    return with_negotiated(reference, snapshot.schedule, snapshot.times_of_day(), agreed)
 
 
 class Snapshot:
@@ -55,6 +56,13 @@ class Snapshot:
         text = json.dumps(content, default=_plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return sha256(text.encode("ascii")).hexdigest()
 
+    def times_of_day(self) -> frozenset[time]:
+        """Give the times (UTC) at which some price that holds for a part of the day begins or ends."""
+        models = (model for provider in self._all for model in provider.models)
+        priced = (one for model in models for one in (*_dated(model), *(model.price_variants or ())))
+        limits = (one.constraint for one in priced if isinstance(one.constraint, TimeOfDateConstraint))
+        return frozenset(edge for limit in limits for edge in (limit.start_time, limit.end_time))
+
     def schedule(self, provider: str, model: str) -> Schedule | Unpriced:
         """Find the prices of a model by the names that a span gives to it and to its provider."""
         seller_id, name = seller_of(provider, model.strip())
@@ -68,13 +76,16 @@ class Snapshot:
 
 
 def _schedule(seller: Provider, model: ModelInfo) -> Schedule:
-    dated = [ConditionalPrice(prices=model.prices)] if isinstance(model.prices, ModelPrice) else model.prices
-    periods = tuple(Period(vars(price.prices), price.constraint) for price in dated) or (Period({}),)
+    periods = tuple(Period(vars(price.prices), price.constraint) for price in _dated(model)) or (Period({}),)
     if all(model is not own for own in seller.models):
         # Another provider's model, such as GPT at Azure: the variants (batch, priority) are those of the other's contract.
         return Schedule(periods)
     variants = model.price_variants or ()
     return Schedule(periods, tuple(Variant(v.when, vars(v.prices), v.constraint) for v in variants))
+
+
+def _dated(model: ModelInfo) -> Sequence[ConditionalPrice]:
+    return [ConditionalPrice(prices=model.prices)] if isinstance(model.prices, ModelPrice) else model.prices
 
 
 def _plain(value: object) -> Any:

@@ -98,7 +98,7 @@ class _Replay:
         self._policy_for = policy_for
         self._catalogue = catalogue
         self._prices = prices
-        self._rules: dict[tuple[str | None, int], Rules] = {}
+        self._rules: dict[tuple[str | None, datetime], Rules] = {}
         self.found = History()
 
     def add(self, seq: int, charge: Charge) -> None:
@@ -133,9 +133,9 @@ class _Replay:
             move.after += after.cost
 
     def _rules_for(self, charge: Charge) -> Rules:
-        """Prices are those of the hour, so that a month's worth of calls does not rank the models anew for each."""
+        """Kept as long as no price changes, so that a month's worth of calls does not rank the models anew for each."""
         at = charge.started_at
-        key = charge.attribution.department, int(at.timestamp()) // 3600
+        key = charge.attribution.department, self._prices.span(at).since
         rules = self._rules.get(key)
         if rules is None:
 

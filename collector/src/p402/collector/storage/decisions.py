@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from p402.collector.budgets.budget import BudgetSet
 from p402.collector.budgets.grant import Position, funds, lease_amounts
 from p402.collector.budgets.path import BudgetPath
-from p402.collector.pricing import PriceBook
+from p402.collector.pricing import PriceBook, Span
 from p402.collector.storage.accounts import balances_of
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.decision_rows import Decided, decision_by_idempotency_key, record_decision
@@ -28,7 +28,7 @@ PolicyOf = Callable[[Connection, str, str | None], Policy]
 """Gives the policy of an organisation's department."""
 
 _Held = tuple[str | None, Mapping[Measure, int], datetime | None]
-"""The lease that a decision opened, what it holds, and until when."""
+"""The lease that a decision opened, what of it limits calls under it, and until when."""
 
 _NO_LEASE: _Held = (None, {}, None)
 _MOST_REMEMBERED = 1_000  # policies
@@ -58,6 +58,7 @@ class Granted:
     decision: Decision
     lease_id: str | None = None
     amounts: Mapping[Measure, int] = field(default_factory=dict)
+    """What calls under it may take together; what budgets that only observe count is not among it."""
     expires_at: datetime | None = None
     budgets: BudgetSet | None = None
     policy: Policy | None = None
@@ -85,7 +86,7 @@ class Decisions:
         self._catalogue = catalogue
         self._prices = prices
         self._new_id = new_id
-        self._rules_of: dict[int, tuple[datetime, Rules]] = {}
+        self._rules_of: dict[int, tuple[Span, Rules]] = {}
         self._open: dict[str, int] = {}
         """The most leases that a key can have open: so many were counted, and so many were opened since."""
 
@@ -118,7 +119,7 @@ class Decisions:
         lease_id, amounts, expires_at = _NO_LEASE
         if decision.goes_ahead:
             if path.measures:
-                lease_id, amounts, expires_at = self._hold(sql, asked, id_, decision, available, path, at)
+                lease_id, amounts, expires_at = self._hold(sql, asked, id_, decision, available, positions, path, at)
         elif decision.verdict is Verdict.WAIT:
             recall(connection, organisation)
         granted = Granted(
@@ -190,18 +191,23 @@ class Decisions:
         return card if isinstance(card, RateCard) else None
 
     def rules(self, policy: Policy, at: datetime) -> Rules:
-        """Give what decides apart from money; kept for an hour, since it remembers the order of models by price."""
-        hour = at.replace(minute=0, second=0, microsecond=0)
+        """Give what decides apart from money; kept until a price changes, since it remembers the order of models by price."""
+        span = self._prices.span(at)
         known = self._rules_of.get(id(policy))
-        if known is None or known[0] != hour or known[1].policy is not policy:
+        if known is None or known[0] != span or known[1].policy is not policy:
             if len(self._rules_of) >= _MOST_REMEMBERED:
                 self._rules_of.clear()
             known = (
-                hour,
-                Rules(policy, self._catalogue, lambda provider, model, tier: self.card(provider, model, tier, hour)),
+                span,
+                Rules(policy, self._catalogue, lambda provider, model, tier: self.card(provider, model, tier, at)),
             )
             self._rules_of[id(policy)] = known
         return known[1]
+
+    def current_until(self, path: BudgetPath, at: datetime) -> datetime:
+        """Give until when prices, and what limits each call of a path, are as they are, unless rules change."""
+        override, price = path.overridden_until(at), self._prices.span(at).until
+        return price if override is None else min(override, price)
 
     def _goes_by_employee(self, sql: Driver, said: Attribution) -> bool:
         if self._owners is None or said.department is not None:
@@ -238,15 +244,23 @@ class Decisions:
         decision_id: str,
         decision: Decision,
         available: Funds,
+        positions: Sequence[Position],
         path: BudgetPath,
         at: datetime,
     ) -> _Held:
         needed = decision.holds
         self._count(sql, asked.key_id)
-        lease_id, amounts = decision_id, {measure: needed.get(measure, 0) for measure in path.measures}
+        lease_id, longest = decision_id, asked.longest
+        held = {measure: needed.get(measure, 0) for measure in path.measures}
+        limits = {measure: held[measure] for measure in available.left}
         if asked.kind is LeaseKind.LEASE:
             lease_id = self._new_id("lease", at)
-            amounts |= lease_amounts(needed, available.left)
+            limits = lease_amounts(needed, available.left)
+            if path.observes:
+                held |= lease_amounts(needed, funds(positions, at, observing=True).left)
+            held |= limits
+            if (end := path.overridden_until(at)) is not None:
+                longest = min(longest, end - at)  # what an override allows, it allows for no call after its end
         expires_at = open_lease(
             sql,
             id_=lease_id,
@@ -254,11 +268,11 @@ class Decisions:
             key_id=asked.key_id,
             attribution=asked.question.attribution,
             path=path,
-            amounts=amounts,
+            amounts=held,
             at=at,
-            longest=asked.longest,
+            longest=longest,
         )
-        return lease_id, amounts, expires_at
+        return lease_id, limits, expires_at
 
     def _count(self, sql: Driver, key_id: str) -> None:
         """Keep the number of a key's open leases in bounds; they are only counted when there may be too many."""

@@ -78,7 +78,7 @@ def build_feedback(
     api = FeedbackApi(
         database,
         decisions,
-        RulesView(catalogue, decisions.card),
+        RulesView(catalogue, prices),
         ingest,
         authenticator,
         metrics,

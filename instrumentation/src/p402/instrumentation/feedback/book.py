@@ -1,4 +1,4 @@
-"""What is known here: rules by department, leases by scope; and deciding with nothing else, in microseconds."""
+"""What is known here: rules by department, limits and leases by scope; and deciding with nothing else, in microseconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from p402.decisions import Code, Decision, Funds, Question, Verdict, decide
 from p402.instrumentation.feedback.admission import Admission, Pending
 from p402.instrumentation.feedback.known import KnownRules, Scope, ScopeKey
 from p402.instrumentation.feedback.leases import Lease
-from p402.instrumentation.feedback.wire import Answer, RulesTold
+from p402.instrumentation.feedback.wire import Answer, Limits, RulesTold
 from p402.vocabulary import Level
 
 __all__ = ["Book", "RulesKey"]
@@ -56,12 +56,13 @@ class Book:
         organisation, department = labels.get(_ORGANISATION), labels.get(_DEPARTMENT)
         employee = labels.get(_EMPLOYEE) if department is None and organisation in self._by_employee else None
         known = self._rules.get((organisation, department, employee))
-        if known is None or not known.is_trivial or known.stale:
+        if known is None or known.stale:
             return False
-        scope = self._scopes.get((organisation, department, *map(labels.get, known.attributes)))
-        if scope is None or not scope.is_free or not self._is_current(known):
+        now = self._clock()
+        scope = self._current(known, (organisation, department, *map(labels.get, known.attributes)), now)
+        if scope is None or not scope.is_trivial or not self._is_fresh(known, now):
             return False
-        scope.used_at = self._clock()
+        scope.used_at = now
         return True
 
     def decide(self, question: Question) -> Admission | None:
@@ -69,28 +70,32 @@ class Book:
         known = self.known(question)
         if known is None or known.stale or not known.suffices(question):
             return None
-        scope = self._scopes.get(known.scope_key(question.attribution))
+        now = self._clock()
+        scope = self._current(known, known.scope_key(question.attribution), now)
         if scope is None:
             return None
         if scope.is_free:
-            return self._decide_freely(question, known, scope)
+            return self._decide_freely(question, known, scope, now)
         for lease in scope.leases:
-            if (admission := self._decide_with(lease, question, known, scope)) is not None:
+            if (admission := self._decide_with(lease, question, known, scope, now)) is not None:
                 return admission
         return None
 
-    def _decide_freely(self, question: Question, known: KnownRules, scope: Scope) -> Admission | None:
-        if not self._is_current(known):
+    def _decide_freely(self, question: Question, known: KnownRules, scope: Scope, now: float) -> Admission | None:
+        if not self._is_fresh(known, now):
             return None
-        scope.used_at = self._clock()
-        decision = decide(question, known.rules, Funds(ceiling=known.ceilings, hard=known.hard), self._now())
+        scope.used_at = now
+        decision = decide(
+            question, known.rules, Funds(ceiling=scope.limits.ceilings, hard=scope.limits.hard), self._now()
+        )
         return Admission(decision) if _is_certain(question, decision) else None
 
-    def _decide_with(self, lease: Lease, question: Question, known: KnownRules, scope: Scope) -> Admission | None:
-        now = self._clock()
+    def _decide_with(
+        self, lease: Lease, question: Question, known: KnownRules, scope: Scope, now: float
+    ) -> Admission | None:
         if lease.draining or now >= lease.expires_at:
             return None
-        funds = Funds(left=lease.available(), ceiling=known.ceilings, hard=known.hard)
+        funds = Funds(left=lease.available(), ceiling=scope.limits.ceilings, hard=scope.limits.hard)
         decision = decide(question, known.rules, funds, self._now())
         if (
             decision.code in _MONEY_IS_SHORT  # here; the collector may have more
@@ -109,8 +114,14 @@ class Book:
             self._low(scope)
         return Admission(decision, hold)
 
-    def _is_current(self, known: KnownRules) -> bool:
-        return self._clock() - known.checked_at < _AFRESH_SECONDS or self._is_heard_of(known.organisation)
+    def _current(self, known: KnownRules, key: ScopeKey, now: float) -> Scope | None:
+        """Find the scope of calls, if what was told of them still holds."""
+        scope = self._scopes.get(key)
+        return scope if scope is not None and scope.known is known and now < scope.current_until else None
+
+    def _is_fresh(self, known: KnownRules, now: float) -> bool:
+        """Tell whether a change of the rules would be known, where no lease ends soon."""
+        return now - known.checked_at < _AFRESH_SECONDS or self._is_heard_of(known.organisation)
 
     def known(self, question: Question) -> KnownRules | None:
         """Find what is known of the rules of a call; they may be stale."""
@@ -125,7 +136,7 @@ class Book:
     def usable(self, question: Question) -> KnownRules | None:
         """Find the rules by which a call is decided now."""
         known = self.known(question)
-        return None if known is None or known.stale else known
+        return None if known is None or known.stale or self._clock() >= known.current_until else known
 
     def learn(self, question: Question, answer: Answer, asked_at: float) -> Scope:
         """Take over rules and prices that an answer brings; gives the scope of the call. With the lock."""
@@ -134,16 +145,17 @@ class Book:
             change(question.attribution.organisation)
         key = self.rules_key(question)
         known = self._rules.get(key)
-        if answer.rules is not None and (known is None or known.stale or known.version != answer.rules.version):
+        if answer.rules is not None and (known is None or known.is_outdated_by(answer.rules, asked_at)):
             if key not in self._rules and len(self._rules) >= _MOST_SCOPES:
                 self._forget_employees()
-            known = self._rules[key] = self._same(answer.rules) or KnownRules(answer.rules, question, asked_at)
+            until = asked_at + answer.current_seconds
+            known = self._same(answer.rules, asked_at) or KnownRules(answer.rules, question, asked_at, until)
+            self._rules[key] = known
         assert known is not None  # who knows no rules is sent them
-        known.learn(answer.rules, question, answer.card, asked_at)
+        known.learn(answer, question, asked_at)
         scope = self.scope(known, question)
         scope.used_at, scope.last = asked_at, question
-        scope.is_free = answer.lease is None and answer.decision.goes_ahead
-        scope.judge(answer.decision, answer.lease)
+        scope.learn(answer, asked_at)
         return scope
 
     def scope(self, known: KnownRules, question: Question) -> Scope:
@@ -153,13 +165,22 @@ class Book:
         if scope is None or scope.known is not known:
             if len(self._scopes) >= _MOST_SCOPES:
                 self._forget_scopes()
-            scope = self._scopes[key] = Scope(known, used_at=self._clock())
+            limits = Limits({}, known.may_be_hard) if scope is None else scope.limits
+            scope = self._scopes[key] = Scope(known, limits, used_at=self._clock())
         return scope
 
     def find_scope(self, question: Question) -> Scope | None:
         """Find the scope of a call, if it is known."""
         known = self.usable(question)
-        return None if known is None else self._scopes.get(known.scope_key(question.attribution))
+        scope = None if known is None else self._scopes.get(known.scope_key(question.attribution))
+        return scope if scope is not None and scope.known is known else None
+
+    def is_hard(self, question: Question) -> bool:
+        """Tell whether a call may be under a budget that must hold for every call: by what was last told of its path."""
+        if (known := self.known(question)) is None:
+            return False
+        scope = self._scopes.get(known.scope_key(question.attribution))
+        return known.may_be_hard if scope is None else scope.limits.hard
 
     def drop(self, is_meant: Callable[[KnownRules], bool]) -> tuple[list[Lease], list[Pending]]:
         """Make rules stale; gives the leases under them, and the calls that wait for money. With the lock."""
@@ -168,20 +189,21 @@ class Book:
         for known in self._rules.values():
             if not known.stale and is_meant(known):
                 known.stale = True
-        for key, scope in list(self._scopes.items()):
+        for scope in self._scopes.values():  # which go on telling whether a budget is hard
             if scope.known.stale:
-                del self._scopes[key]
                 leases += scope.leases
+                scope.leases = ()
                 woken += scope.sleeping
                 scope.sleeping.clear()
         return leases, woken
 
-    def _same(self, told: RulesTold) -> KnownRules | None:
+    def _same(self, told: RulesTold, asked_at: float) -> KnownRules | None:
         """Find rules that another employee of the department brought."""
-        wanted = told.organisation, told.department, told.version
+        whose = told.organisation, told.department
         found = (known for key, known in self._rules.items() if told.by_employee and key[2] is not None)
         return next(
-            (it for it in found if not it.stale and (it.organisation, it.department, it.version) == wanted), None
+            (it for it in found if (it.organisation, it.department) == whose and not it.is_outdated_by(told, asked_at)),
+            None,
         )
 
     def _forget_employees(self) -> None:

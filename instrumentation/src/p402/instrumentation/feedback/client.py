@@ -93,7 +93,7 @@ class Guard:
         if (admission := self._book.decide(question)) is not None:
             return admission
         if self._closed or not self._breaker.lets_pass():
-            return self._fallback.admission(question, self._book.known(question))
+            return self._unasked(question)
         self._end_with_child()
         pending = Pending(question, self._clock(), self._patience, partial(self._gave_up, question), tighten)
         self._enqueue(pending)
@@ -119,7 +119,11 @@ class Guard:
 
     def _gave_up(self, question: Question) -> Admission:
         self._breaker.failed()
-        return self._fallback.admission(question, self._book.known(question))
+        return self._unasked(question)
+
+    def _unasked(self, question: Question) -> Admission:
+        """Decide by the fail mode."""
+        return self._fallback.admission(question, self._book.known(question), hard=self._book.is_hard(question))
 
     # --- asking
 
@@ -175,12 +179,12 @@ class Guard:
         if scope is not None and scope.is_tight:
             pending.tighten_question()
         if self._closed or (self._breaker.is_open and pending.started_at < self._breaker.opened_at):
-            pending.settle(self._fallback.admission(pending.question, self._book.known(pending.question)))
+            pending.settle(self._unasked(pending.question))
             return
         try:
             answer, asked_at = self._ask(pending.question)
         except (Unreachable, Unknown):
-            pending.settle(self._fallback.admission(pending.question, self._book.known(pending.question)))
+            pending.settle(self._unasked(pending.question))
             return
         scope, hold = self._learn(pending.question, answer, asked_at, for_call=True)
         if not answer.decision.goes_ahead and scope.is_tight and pending.tighten_question():

@@ -31,9 +31,15 @@ class Fallback:
         self.refused = 0
         """Calls that did not."""
 
-    def admission(self, question: Question, known: KnownRules | None) -> Admission:
-        """Decide about a call without the collector."""
-        mode, why = self._mode(known)
+    def admission(self, question: Question, known: KnownRules | None, *, hard: bool) -> Admission:
+        """Decide about a call without the collector.
+
+        Args:
+            question: the call.
+            known: the rules that were last heard of.
+            hard: whether the call may be under a hard budget.
+        """
+        mode, why = self._mode(known, hard=hard)
         with self._lock:
             if mode is FailMode.OPEN:
                 self.unguarded += 1
@@ -61,8 +67,8 @@ class Fallback:
             said = f"{said}, refused=the collector could not be asked"
         return Admission(Decision(verdict=verdict, code=code, rationale=said, model=question.model, holds={}))
 
-    def _mode(self, known: KnownRules | None) -> tuple[FailMode, str]:
-        if known is not None and known.hard:
+    def _mode(self, known: KnownRules | None, *, hard: bool) -> tuple[FailMode, str]:
+        if hard:
             return FailMode.CLOSED, "hard_budget"
         if known is not None and known.policy.fail_mode is not None:
             return known.policy.fail_mode, "policy"

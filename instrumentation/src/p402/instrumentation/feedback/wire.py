@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from p402.decisions import (
     DEFAULT_POLICY,
@@ -22,7 +23,7 @@ from p402.decisions import (
 )
 from p402.vocabulary import Level, Money
 
-__all__ = ["LEASE_SECONDS", "Answer", "CardKey", "Granted", "RulesTold", "ask", "read_answer", "settlement"]
+__all__ = ["LEASE_SECONDS", "Answer", "CardKey", "Granted", "Limits", "RulesTold", "ask", "read_answer", "settlement"]
 
 LEASE_SECONDS = 30
 """For how long money is asked for."""
@@ -41,6 +42,15 @@ class Granted:
     """For how long, from the moment of asking."""
 
 
+class Limits(NamedTuple):
+    """What limits calls of one path, whatever their budgets have left."""
+
+    ceilings: Mapping[Measure, int]
+    """The most that any one call may take."""
+    hard: bool
+    """Whether some budget must hold for every call."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulesTold:
     """What applies to a department's calls."""
@@ -56,8 +66,8 @@ class RulesTold:
     policy: Policy
     catalogue: Catalogue
     cards: Mapping[CardKey, RateCard]
-    ceilings: Mapping[Measure, int]
-    hard: bool
+    limits: Limits
+    """Those of the path that was asked about; an older collector tells of no others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,10 @@ class Answer:
     lease: Granted | None
     rules: RulesTold | None
     """None if those that the asker has are current."""
+    limits: Limits | None
+    """None: an older collector, which tells them with its rules only."""
+    current_seconds: float
+    """For how long limits and prices are as told, from the moment of asking, unless rules change."""
     card: RateCard | None
     """Prices of the model that was asked for."""
     retry_after: float = field(default=0.25)
@@ -95,6 +109,7 @@ def read_answer(wire: Mapping[str, Any], now: datetime, *, with_rules: bool) -> 
         ValueError, KeyError, TypeError: if it is something else.
     """
     decided, lease, rules, card = wire["decision"], wire.get("lease"), wire.get("rules"), wire.get("card")
+    limits, until = wire.get("limits"), wire.get("current_until")
     if with_rules and rules is None:
         raise ValueError("The answer brings no rules.")
     decision = Decision(
@@ -106,15 +121,18 @@ def read_answer(wire: Mapping[str, Any], now: datetime, *, with_rules: bool) -> 
         holds=_amounts(decided.get("holds") or {}),
         would=decided.get("would"),
     )
+    given_at = datetime.fromisoformat(decided["decided_at"]) if "decided_at" in decided else now
+    current = math.inf if until is None else _seconds(given_at, until)
     granted = None
     if lease is not None:
-        given_at = datetime.fromisoformat(decided["decided_at"]) if "decided_at" in decided else now
-        seconds = (datetime.fromisoformat(lease["expires_at"]) - given_at).total_seconds()
-        granted = Granted(lease["id"], _amounts(lease["amounts"]), min(seconds, LEASE_SECONDS))
+        seconds = min(LEASE_SECONDS, current, _seconds(given_at, lease["expires_at"]))
+        granted = Granted(lease["id"], _amounts(lease["amounts"]), seconds)
     return Answer(
         decision=decision,
         lease=granted,
         rules=None if rules is None else _rules(rules),
+        limits=None if limits is None else _limits(limits),
+        current_seconds=current,
         card=None if card is None else RateCard.from_wire(card["card"]),
         retry_after=float(decided.get("retry_after_seconds") or 0.25),
     )
@@ -131,9 +149,16 @@ def _rules(wire: Mapping[str, Any]) -> RulesTold:
         policy=DEFAULT_POLICY if policy == DEFAULT_POLICY else policy,
         catalogue=Catalogue(map(Model.from_wire, wire["catalogue"])),
         cards=_cards(wire["cards"]),
-        ceilings=_amounts(wire["ceilings"]),
-        hard=bool(wire["hard"]),
+        limits=_limits(wire),
     )
+
+
+def _limits(wire: Mapping[str, Any]) -> Limits:
+    return Limits(ceilings=_amounts(wire.get("ceilings") or {}), hard=bool(wire.get("hard")))
+
+
+def _seconds(since: datetime, until: str) -> float:
+    return (datetime.fromisoformat(until) - since).total_seconds()
 
 
 def _cards(wire: Sequence[Mapping[str, Any]]) -> dict[CardKey, RateCard]:
