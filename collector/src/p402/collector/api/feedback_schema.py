@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -295,7 +294,7 @@ def amounts_view(amounts: Mapping[Measure, int]) -> dict[Measure, str]:
     return {measure: show_amount(measure, amount) for measure, amount in amounts.items()}
 
 
-def decision_view(granted: Granted, at: datetime) -> DecisionView:
+def decision_view(granted: Granted) -> DecisionView:
     """Show a decision."""
     decision = granted.decision
     view: DecisionView = {
@@ -307,7 +306,7 @@ def decision_view(granted: Granted, at: datetime) -> DecisionView:
         "output_tokens": decision.output_tokens,
         "would": decision.would,
         "holds": amounts_view(decision.holds),
-        "decided_at": rfc3339(at),
+        "decided_at": rfc3339(granted.decided_at),
     }
     if decision.verdict is Verdict.WAIT:
         view["retry_after_seconds"] = RETRY_AFTER_SECONDS
