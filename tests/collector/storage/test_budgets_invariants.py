@@ -36,7 +36,7 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.budgets import BudgetChangeKind, StoredOverride, add_override, apply_budgets, retire_budget
 from p402.collector.storage.decisions import Asked, Decisions
 from p402.collector.storage.driver import Driver, driver
-from p402.collector.storage.leases import LeaseKind, LeaseUnknown, expire_leases, give_back, lease_by_id, release
+from p402.collector.storage.leases import GivenBack, LeaseKind, expire_leases, give_back, lease_by_id, release
 from p402.collector.storage.tables import metadata
 from p402.decisions import DEFAULT_POLICY, Catalogue, Measure, Question, Verdict
 from p402.vocabulary import Attribution, Money, Usage
@@ -378,21 +378,17 @@ class Budgets(RuleBasedStateMachine):
     )
     def give_back(self, data: st.DataObject, missing: int, keep: dict[Measure, int], *, crashes: bool) -> None:
         lease = self.model.leases[data.draw(st.sampled_from([*self.lively(), *self.model.leases]))]
-        key = data.draw(st.sampled_from([lease.key, lease.key, *KEYS]))
 
-        def change(connection: Connection) -> Any:
-            budgets = self.books.rules.of(driver(connection), "acme", self.now)
-            calls = lease.calls + missing
-            return give_back(connection, lease.id, key, budgets, calls=calls, keep=keep, at=self.now)
+        def change(connection: Connection) -> GivenBack:
+            sql = driver(connection)
+            found, budgets = lease_by_id(sql, lease.id), self.books.rules.of(sql, "acme", self.now)
+            assert found is not None
+            return give_back(sql, found, budgets, calls=lease.calls + missing, keep=keep, at=self.now)
 
-        try:
-            given = self.change(change, crashes=crashes)
-        except LeaseUnknown:
-            assert key != lease.key
-            return
+        given = self.change(change, crashes=crashes)
         if given is None:
             return
-        assert (key, given.missing_calls) == (lease.key, missing)
+        assert given.missing_calls == missing
         if not missing and lease.state != "closed":
             measures = {budget.id: budget.definition.measure for budget in self.model.budgets.values()}
             self.model.let_go(lease, {id_: keep.get(measures[id_], 0) for id_ in lease.holds if id_ in measures})

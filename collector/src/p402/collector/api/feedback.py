@@ -192,11 +192,12 @@ class FeedbackApi:
         keep, now, key_id = amounts_from(body.keep), self.clock.now(), caller.principal.key_id or ""
 
         def change(connection: Connection) -> GivenBack | None:
-            held = lease_by_id(driver(connection), lease)
+            sql = driver(connection)
+            held = lease_by_id(sql, lease)
             if held is None or held.key_id != key_id:
                 return None
             budgets = self.decisions.budgets(connection, held.organisation, now)
-            return give_back(connection, lease, key_id, budgets, calls=body.calls, keep=keep, at=now)
+            return give_back(sql, held, budgets, calls=body.calls, keep=keep, at=now)
 
         given = await self._change(caller.principal, change)
         if given is None:
