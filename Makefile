@@ -1,5 +1,5 @@
 # The list of commands. Each installs what it needs first.
-.PHONY: install demo test lint format bench bench-budgets bench-capture bench-dashboard bench-forecast bench-receipts dashboards lock clean
+.PHONY: install demo test lint format bench bench-budgets bench-capture bench-dashboard bench-forecast bench-own-traces bench-receipts dashboards lock clean
 
 BIN := .venv/bin
 # Tests end to end mostly wait for the programs that they start, so one more worker than cores is at work. A file stays with one
@@ -42,6 +42,9 @@ bench-dashboard: install ## how long pages take, on a month of 100 people and of
 
 bench-forecast: install ## projections of replayed months, both methods, beside what could have been known (4 minutes)
 	@python tests/bench/forecast.py
+
+bench-own-traces: install ## what requests cost more when the collector traces itself
+	@python tests/bench/own_traces.py
 
 bench-receipts: install ## what sealing, proving, verifying and setting receipts costs, beside the floors
 	@python tests/bench/receipts.py

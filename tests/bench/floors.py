@@ -258,3 +258,18 @@ async def _run_answers(file: Path | None, pipe: Connection) -> None:
     app = web.Application()
     app.router.add_post("/v1/decisions", decide)
     await _listen(app, pipe)
+
+
+def anything() -> AbstractContextManager[str]:
+    """A server that takes whatever is posted, and keeps nothing; in a process of its own."""
+    return _elsewhere(_take_anything, None)
+
+
+def _take_anything(_: Path | None, pipe: Connection) -> None:
+    async def take(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response()
+
+    app = web.Application(client_max_size=64 << 20)
+    app.router.add_post("/{path:.*}", take)
+    asyncio.run(_listen(app, pipe))

@@ -24,8 +24,10 @@ from p402.collector.pricing import load_price_book
 from p402.collector.receiver.otlp_decode import decode_traces
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
+from p402.collector.storage.employee_departments import EmployeeDepartments
 from p402.collector.storage.ledger import SqlLedger
 from p402.collector.storage.migrate import upgrade
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.sqlite import SqliteBackend
 from p402.collector.storage.suppressions import Suppressions
@@ -117,7 +119,9 @@ def record_batches(file: Path) -> Callable[[], float]:
         async def run() -> float:
             database = Database(SqliteBackend(file))
             database.start()
-            ledger = SqlLedger(database, Postings(BudgetRules()), Suppressions(vault_keys(file.parent)))
+            ledger = SqlLedger(
+                database, Postings(BudgetRules()), Owners(Suppressions(vault_keys(file.parent)), EmployeeDepartments())
+            )
             started = time.perf_counter()
             await asyncio.gather(*(ledger.record(calls, [], NOW) for calls in batches))
             elapsed = time.perf_counter() - started

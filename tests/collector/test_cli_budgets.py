@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from p402.collector.cli import main
 from support.collector import RunningCollector, running_collector
-from support.databases import kept_in
+from support.commands import Command, command_at
 from support.otlp import ASpan, request_of
 
 pytestmark = pytest.mark.timeout(60)
@@ -29,7 +27,6 @@ level = "department"
 node = "legal"
 cap = "0.20"
 """
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -40,22 +37,7 @@ def collector(tmp_path: Path) -> Iterator[RunningCollector]:
 
 @pytest.fixture
 def p402(collector: RunningCollector, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command as its caller would; gives the exit code, what it printed, and its errors."""
-    for name in [name for name in os.environ if name.startswith("P402_")]:
-        monkeypatch.delenv(name)
-    settings = {"P402_DATA_DIR": str(collector.data_dir), **kept_in(collector.data_dir, migrated=False).settings}
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    assert main(["keys", "create", "cli", "--scope", "admin"]) == 0
-    monkeypatch.setenv("P402_API_KEY", capsys.readouterr().out.splitlines()[-1])
-    monkeypatch.setenv("P402_COLLECTOR_URL", collector.url)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(["budgets", *arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return command_at(collector, "budgets", monkeypatch, capsys)
 
 
 def test_a_file_is_tried_applied_and_applied_again(p402: Command, tmp_path: Path) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from p402.collector.cli import main
 from support.collector import RunningCollector, running_collector
-from support.databases import kept_in
+from support.commands import Command, command_at
 from support.otlp import ASpan, request_of
 
 pytestmark = pytest.mark.timeout(60)
@@ -25,7 +23,6 @@ departments:
   _default:
     strategy: cost-first
 """
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +33,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningColle
 
 @pytest.fixture
 def p402(collector: RunningCollector, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command as its caller would; gives the exit code, what it printed, and its errors."""
-    for name in [name for name in os.environ if name.startswith("P402_")]:
-        monkeypatch.delenv(name)
-    for name, value in collector_settings(collector).items():
-        monkeypatch.setenv(name, value)
-    assert main(["keys", "create", "cli", "--scope", "admin"]) == 0
-    monkeypatch.setenv("P402_API_KEY", capsys.readouterr().out.splitlines()[-1])
-    monkeypatch.setenv("P402_COLLECTOR_URL", collector.url)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(["policies", *arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
-def collector_settings(collector: RunningCollector) -> dict[str, str]:
-    kept = kept_in(collector.data_dir, migrated=False)
-    return {"P402_DATA_DIR": str(collector.data_dir), **kept.settings}
+    return command_at(collector, "policies", monkeypatch, capsys)
 
 
 def file_of(folder: Path, text: str, name: str = "policies.yaml") -> str:

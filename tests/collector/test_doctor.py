@@ -8,6 +8,7 @@ import pytest
 
 from p402.collector.cli import main
 from support.collector import running_collector
+from support.own_traces import traces_backend
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +71,19 @@ def test_a_chain_that_does_not_answer_is_found(
         monkeypatch.setenv(f"P402_SETTLEMENT_{name}", value)
     assert main(["doctor", "--url", "http://127.0.0.1:9"]) == 1
     assert "✗ The chain's node did not answer" in capfd.readouterr().out
+
+
+def test_it_says_where_the_collectors_own_traces_go(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with traces_backend() as backend:
+        main(["doctor", "--url", "http://127.0.0.1:9"])
+        assert "– The collector makes no traces of itself" in capfd.readouterr().out
+        monkeypatch.setenv("P402_OWN_TRACES_OTLP_URL", backend.url)
+        main(["doctor", "--url", "http://127.0.0.1:9"])
+        assert f"✓ {backend.url}/v1/traces takes the collector's own traces." in capfd.readouterr().out
+        backend.seen.statuses.append(401)
+        main(["doctor", "--url", "http://127.0.0.1:9"])
+        told = capfd.readouterr().out
+    assert f"✗ {backend.url}/v1/traces does not take the collector's own traces" in told
+    assert "code: 401, reason: Unauthorized" in told

@@ -26,6 +26,14 @@ def test_one_line_a_minute_says_that_storage_is_waited_for() -> None:
     assert limit(None, "warning", {"event": "sessions_wait_for_storage"})["kept_back"] == 4
 
 
+def test_another_ending_is_counted_apart() -> None:
+    limit = OnceAMinute(lambda: 0.0, ending="own_traces_problem")
+    assert limit(None, "warning", {"event": "own_traces_problem"})["kept_back"] == 0
+    assert limit(None, "warning", {"event": "spans_wait_for_storage"}) == {"event": "spans_wait_for_storage"}
+    with pytest.raises(structlog.DropEvent):
+        limit(None, "warning", {"event": "own_traces_problem"})
+
+
 def test_everything_else_passes() -> None:
     limit = OnceAMinute(lambda: 0.0)
     for _ in range(3):

@@ -79,6 +79,10 @@ def test_the_story_goes_from_calls_to_a_verified_proof(demo: RunningDemo) -> Non
     assert re.search(r"^verified$", demo.told, re.MULTILINE)
 
 
+def test_people_and_departments_have_names(demo: RunningDemo) -> None:
+    assert "The directory has names for 100 people in 8 departments" in demo.told
+
+
 def test_acmes_past_is_there_at_every_level_with_budgets_and_projections(demo: RunningDemo) -> None:
     assert re.search(r"^Acme Corp, the last 30 days: [\d,]+ calls, \$[\d,.]+$", demo.told, re.MULTILINE)
     for level in ("department", "project", "client", "employee", "session", "request"):
@@ -122,8 +126,9 @@ def test_the_page_shows_it(demo: RunningDemo) -> None:
         for size, theme in (("desktop", "light"), ("phone", "dark")):
             with opened(browser, demo.page, size, theme) as page:
                 text = page.locator("main").inner_text()
-                assert "engineering" in text
-                assert "marketing" in text
+                assert "Engineering" in text
+                assert "Marketing" in text
+                assert re.search(r"\b[A-Z][a-z]+ [A-Z][a-z]+ e-\d{4}\b", text), text
                 assert not is_wider_than_the_window(page)
                 picture(page, f"demo-{size}-{theme}")
 

@@ -42,7 +42,7 @@ async def llm() -> AsyncIterator[Llm]:
 
 
 @contextmanager
-def guarded_by(collector: RunningCollector, department: str, **environment: str) -> Iterator[Spans]:
+def guarded_by(collector: RunningCollector, department: str | None, **environment: str) -> Iterator[Spans]:
     """Meter calls of a department, with time enough for a busy machine."""
     settings = {
         "P402_COLLECTOR_URL": collector.url,
@@ -95,6 +95,32 @@ async def test_a_department_with_a_cheap_policy_is_answered_by_a_cheaper_model(
     assert answer.model == llm.providers.requests[0].model == told["gen_ai.request.model"] != "gpt-4o"
     assert told["p402.decision.original_model"] == "gpt-4o"
     assert "dept_policy=cost-first" in told["p402.decision.rationale"]
+
+
+async def test_people_of_several_departments_in_one_service_are_under_the_rules_and_caps_of_their_own(
+    collector: RunningCollector, control: Control, llm: Llm
+) -> None:
+    enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+    works_in, caps = {"bob": "thrifty", "ada": "rich", "cyd": "poor"}, {"thrifty": "5", "rich": "5", "poor": "0.001"}
+    control.put_directory(*({"userName": who, enterprise: {"department": where}} for who, where in works_in.items()))
+    for department, cap in caps.items():
+        control.put_budget(department, {**MONTH, "node": department, "cap": cap})
+    control.put_policy("thrifty", {"strategy": "cost-first", "max_tier": "economy"})
+    with guarded_by(collector, None):
+        for employee in ("bob", "ada", "bob", "ada"):  # the second time Ada's lease decides, beside the rules of Bob's
+            with attribution(employee=employee):
+                await chat(llm)
+            assert (llm.providers.requests[-1].model == "gpt-4o") is (employee == "ada")
+        with attribution(employee="cyd"), pytest.raises(openai.PermissionDeniedError, match="budget=poor"):
+            await chat(llm)
+    assert eventually(lambda: spent(control, "rich") == "0.01005")  # each costs $0.005025
+    assert eventually(lambda: float(spent(control, "thrifty")) > 0)
+    assert spent(control, "poor") == "0"
+    held = {
+        one["name"]: one["nodes"][0]["held"] for one in control.get("/v1/budgets")["budgets"] if one["name"] in caps
+    }
+    assert held == dict.fromkeys(caps, "0")
+    assert not [one for one in control.get("/v1/overruns")["overruns"] if one["budget"] in caps]
 
 
 async def test_a_call_is_cut_to_what_is_left(collector: RunningCollector, control: Control, llm: Llm) -> None:

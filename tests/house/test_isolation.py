@@ -35,6 +35,13 @@ def test_the_collector_does_not_load_the_instrumentation() -> None:
     assert not any(name.startswith("p402.instrumentation") for name in loaded_by("p402.collector.wiring"))
 
 
+def test_the_collector_loads_opentelemetrys_sdk_only_where_it_is_traced() -> None:
+    loaded = loaded_by("p402.collector.cli.serve")
+    assert not any(
+        name.startswith(("opentelemetry.sdk", "opentelemetry.trace", "p402.collector.tracing")) for name in loaded
+    )
+
+
 @pytest.mark.timeout(300)
 def test_the_receipts_pass_their_tests_in_an_environment_that_has_nothing_else_of_ours(tmp_path: Path) -> None:
     venv.create(tmp_path / "auditor", with_pip=True)

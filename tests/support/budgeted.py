@@ -21,8 +21,10 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.budgets import BudgetChange, apply_budgets
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
+from p402.collector.storage.employee_departments import EmployeeDepartments
 from p402.collector.storage.leases import GivenBack, Lease, LeaseKind, give_back, lease_by_id, open_lease
 from p402.collector.storage.ledger import SqlLedger
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.suppressions import Suppressions
 from p402.decisions import Measure
@@ -191,5 +193,8 @@ async def budgeted(folder: Path) -> AsyncIterator[Budgeted]:
         rules = BudgetRules()
         database.on_rollback(rules.forget)
         yield Budgeted(
-            kept_in(folder), database, rules, SqlLedger(database, Postings(rules), Suppressions(vault_keys(folder)))
+            kept_in(folder),
+            database,
+            rules,
+            SqlLedger(database, Postings(rules), Owners(Suppressions(vault_keys(folder)), EmployeeDepartments())),
         )

@@ -28,6 +28,10 @@ class Control:
     def put_policy(self, department: str, definition: Mapping[str, Any]) -> Any:
         return self._send("PUT", f"/v1/policies/{department}", definition)
 
+    def put_directory(self, *people: Mapping[str, Any]) -> Any:
+        """Import SCIM users."""
+        return self._send("PUT", "/v1/directory", {"Resources": people})
+
     def get(self, path: str, **query: Any) -> Any:
         return self._send("GET", path, None, **query)
 

@@ -91,6 +91,10 @@ class Feedback:
     cap: int | None = None
     """In nano-USD; None: no budget limits anything."""
     policy: Policy = field(default_factory=lambda: Policy(name="none"))
+    policies: dict[str, Policy] = field(default_factory=dict)
+    """Of departments that have one of their own."""
+    directory: dict[str, str] = field(default_factory=dict)
+    """Departments by employee."""
     ceilings: dict[Measure, int] = field(default_factory=dict)
     hard: bool = False
     levels: tuple[str, ...] = ("department",)
@@ -155,7 +159,8 @@ class Feedback:
             budget={Measure.COST: "legal"},
             hard=self.hard,
         )
-        decision = decide(question, Rules(self.policy, Catalogue(MODELS), self.card), funds, AT)
+        policy = self._policy(self._department(question))
+        decision = decide(question, Rules(policy, Catalogue(MODELS), self.card), funds, AT)
         lease = None
         if decision.goes_ahead and left:
             id_, amounts = f"lease_{len(self.leases)}", lease_amounts(decision.holds, left)
@@ -219,15 +224,24 @@ class Feedback:
         if self.cap is not None and self.held and self.spent + self.held > self.cap:
             self.problems.append(f"spent {self.spent} and held {self.held} pass the cap {self.cap}")
 
+    def _department(self, question: Question) -> str | None:
+        return question.attribution.department or self.directory.get(question.attribution.employee or "")
+
+    def _policy(self, department: str | None) -> Policy:
+        return self.policies.get(department or "", self.policy)
+
     def _rules(self, question: Question) -> dict[str, Any]:
+        department = self._department(question)
+        by_employee = bool(self.directory) and question.attribution.department is None
         tier = question.service_tier
         cards = [self._card(model.provider, model.model, tier) for model in MODELS]
         return {
             "organisation": question.attribution.organisation,
-            "department": question.attribution.department,
+            "department": department,
+            "by_employee": by_employee,
             "version": self.version,
-            "levels": list(self.levels),
-            "policy": policy_to_wire(self.policy),
+            "levels": [*self.levels, *(("employee",) if by_employee else ())],
+            "policy": policy_to_wire(self._policy(department)),
             "catalogue": [model.to_wire() for model in MODELS],
             "cards": [card for card in cards if card],
             "ceilings": _shown(self.ceilings),

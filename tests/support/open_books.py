@@ -22,7 +22,9 @@ from p402.collector.sessions.signing import LogSigners
 from p402.collector.sessions.track import SessionRules
 from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
+from p402.collector.storage.employee_departments import EmployeeDepartments
 from p402.collector.storage.ledger import SqlLedger
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.postings import Postings
 from p402.collector.storage.sessions import SqlSessions
 from p402.collector.storage.suppressions import Suppressions
@@ -117,8 +119,10 @@ async def open_books(
     keys = vault_keys(folder)
     async with open_database(folder) as database:
         vault, suppressions = Vault(keys), Suppressions(keys)
+        departments = EmployeeDepartments()
         database.on_rollback(suppressions.forget)
+        database.on_rollback(departments.forget)
         sealer = Sealer(SqlSessions(database, signers, vault, suppressions), rules, metrics, clock, new_id)
-        ledger = SqlLedger(database, Postings(BudgetRules()), suppressions)
+        ledger = SqlLedger(database, Postings(BudgetRules()), Owners(suppressions, departments))
         ingest = Ingest(DIALECTS, price_book(), ledger, metrics, clock, "default")
         yield OpenBooks(kept_in(folder), database, ledger, ingest, sealer, signers, vault, clock, metrics)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from p402.collector.observed_work import Observe, unobserved
 from p402.collector.settlement.mpp import MppPayee, MppPayer
 from p402.collector.settlement.mpp_client import MppClient
 from p402.collector.settlement.ports import KeptTransaction, Settlement
@@ -49,6 +50,8 @@ class Settling:
     triggers: Triggers = TRIGGERS
     payee: MppPayee = field(default_factory=MppClient)
     """What calls payees that speak MPP."""
+    observe: Observe = unobserved
+    """What sees the worker at work."""
     payments: Any = None
     """Where it is kept what they said."""
 
@@ -71,6 +74,7 @@ class Settling:
             books.metrics,
             books.clock,
             new_id,
+            observe=self.observe,
         )
 
     @property

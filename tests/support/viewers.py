@@ -15,7 +15,7 @@ import httpx
 import yaml  # type: ignore[import-untyped]
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from p402.collector.receiver.forwardable import message_of_json
+from p402.collector.receiver.message_of_json import message_of_json
 from support.collector import eventually
 from support.environments import MADE, environment
 from support.ports import steady_port
@@ -72,7 +72,7 @@ class Jaeger:
         """The spans of a trace by their ids."""
         answer = _CLIENT.get(f"{self.url}/api/v3/traces/{trace_id}")
         answer.raise_for_status()
-        found = message_of_json(json.dumps(answer.json()["result"]).encode())
+        found = message_of_json(answer.json()["result"])
         scopes = (scope for resource in found.resource_spans for scope in resource.scope_spans)
         return {span.span_id: span for scope in scopes for span in scope.spans}
 

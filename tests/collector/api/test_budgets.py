@@ -45,6 +45,19 @@ async def test_a_budget_is_made_seen_with_what_is_left_changed_and_taken_out_of_
     assert (await ask(server, "DELETE", "/v1/budgets/legal", admin)).status == 404
 
 
+async def test_a_budget_is_found_by_what_rationales_call_it(server: Server) -> None:
+    admin = await server.key("admin")
+    await apply(
+        server, admin, {**LEGAL, "name": "legal"}, {"name": "ada", "level": "employee", "node": "ada", "cap": "0"}
+    )
+    listed = (await server.get("/v1/budgets?organisation=acme")).json["budgets"]
+    called = {one["name"]: one["in_rationales"] for one in listed}
+    assert (called["legal"], called["ada"][0]) == ("legal", "#")
+    question = {"organisation": "acme", "provider": "anthropic", "model": "claude-opus-4-5", "employee": "ada"}
+    refused = await server.ask("POST", "/v1/decisions", json={"question": question})
+    assert f"budget={called['ada']}," in refused.json["rationale"]
+
+
 async def test_a_changed_cap_holds_for_the_very_next_decision(server: Server) -> None:
     admin = await server.key("admin")
     question = {"organisation": "acme", "department": "legal", "provider": "anthropic", "model": "claude-opus-4-5"}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support.budgets import LEGAL, ask, balance, put_budget
+from support.directory import people_csv
 from support.server import Answer, Server, bearer
 
 ONE_CALL = {**LEGAL, "cap": "0.30"}
@@ -94,6 +95,19 @@ async def test_a_key_stands_for_one_question(server: Server) -> None:
     await settle(server, first, outcome="not_billed")
     assert (await again(server, question={"output_tokens": 60_000})).status == 422
     assert await balance(server) == ("0", "0", "0")
+
+
+async def test_a_question_is_the_same_when_its_employee_has_moved(guarded: Server) -> None:
+    await put_budget(guarded, "legal", LEGAL)
+    key, admin = await guarded.key("feedback", organisation="acme"), await guarded.key("admin")
+    answers = []
+    for department in ("legal", "sales"):
+        body, headers = people_csv(f"e-7,Ada,{department}"), {"Content-Type": "text/csv", **bearer(admin)}
+        moved = await guarded.ask("PUT", "/v1/directory?organisation=acme", data=body.encode(), headers=headers)
+        assert moved.status == 200
+        answers.append(await again(guarded, key, question={"department": None, "employee": "e-7"}))
+    assert answers[0].json == answers[1].json
+    assert await balance(guarded) == ("0.264235", "0.264235", "0")
 
 
 async def test_two_api_keys_may_use_the_same_key(guarded: Server) -> None:

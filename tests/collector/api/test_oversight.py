@@ -110,6 +110,7 @@ async def test_the_tree_has_nodes_with_owners_spend_and_budgets_and_is_walked_do
     legal, sales = tree["levels"]["department"]["nodes"]
     assert legal == {
         "node": "legal",
+        "display_name": None,
         "owner": "Ada",
         "spend_usd": "0.264235",
         "charges": 1,

@@ -116,6 +116,24 @@ async def test_a_call_without_exactly_one_message_is_refused(server: Server, mes
     assert await charges(server) == 0
 
 
+async def test_a_second_message_ends_the_call_before_more_are_taken_in(server: Server) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield bytes(LIMIT)
+
+    async with grpc.aio.insecure_channel(server.grpc) as channel:
+        call: Any = channel.stream_unary(path("trace"))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(endless(), timeout=20)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details() == "Export takes one message; more came."
+    assert sent < 100  # what fits into buffers on the way
+
+
 async def test_other_signals_are_accepted_and_counted(server: Server) -> None:
     logs = ExportLogsServiceRequest()
     logs.resource_logs.add().scope_logs.add().log_records.add(event_name="gen_ai.evaluation.result")

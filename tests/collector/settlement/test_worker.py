@@ -6,10 +6,14 @@ import json
 from dataclasses import replace
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from p402.collector.settlement.ports import SettlementState
 from p402.collector.settlement.rules import SettlementRules
 from p402.collector.storage.receipts import receipts_page
+from p402.collector.tracing.spans import observer
 from p402.receipts import open_checkpoint, parse_checkpoint
 from p402.receipts.errors import ChainUnavailable
 from p402.receipts.settlement import MODERATO
@@ -39,6 +43,18 @@ async def test_a_receipt_is_anchored_and_the_anchor_is_in_the_log(at_work: Settl
     assert entry["statement_sha256"] == settlement.statement.memo().hex() == at_work.chain.landed[0].memo
     assert entry["tx_hash"] == settlement.anchor.tx_hash
     assert 'p402_settlements_total{state="final"} 1.0' in at_work.books.metrics.exposition().decode()
+
+
+async def test_a_step_that_moves_something_is_traced_and_an_idle_one_is_not(at_work: Settling) -> None:
+    provider, ended = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(ended))
+    at_work.observe = observer(provider.get_tracer("test"))
+    await at_work.settle()
+    await at_work.step(3)
+    assert [(span.name, dict(span.attributes or {})) for span in ended.get_finished_spans()] == [
+        ("settle", {"p402.work.planned": 1, "p402.work.transactions": 0}),
+        ("settle", {"p402.work.planned": 0, "p402.work.transactions": 1}),
+    ]
 
 
 async def test_the_statement_says_what_the_receipts_came_to_and_moves_nothing(at_work: Settling) -> None:

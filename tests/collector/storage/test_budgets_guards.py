@@ -113,6 +113,29 @@ async def test_the_budget_that_is_used_up_is_named_also_beside_a_ceiling_for_sin
     assert "budget=used-up, left=$0.001" in refused.decision.rationale
 
 
+@pytest.mark.parametrize(
+    "whose",
+    [
+        {"level": "employee", "node": "ada"},
+        {"level": "session", "node": "adas-review"},
+        {"level": "session", "node": "*", "within": {"employee": "ada"}},
+        {"level": "request", "node": "*", "within": {"employee": "ada"}},
+    ],
+)
+async def test_a_budget_of_one_person_has_its_number_where_no_erasure_reaches(
+    deciding: Deciding, whose: dict[str, Any]
+) -> None:
+    await deciding.books.put(a_budget("ada", cap="0.001", **whose))
+    refused = await deciding.ask(employee="ada", session="adas-review")
+    assert "ada" not in refused.decision.rationale
+    assert "budget=#1," in refused.decision.rationale
+
+
+async def test_a_budget_of_each_person_is_named(deciding: Deciding) -> None:
+    await deciding.books.put(a_budget("each", level="employee", node="*", cap="0.001"))
+    assert "budget=each," in (await deciding.ask(employee="ada")).decision.rationale
+
+
 async def test_each_session_has_a_budget_of_its_own(deciding: Deciding) -> None:
     await deciding.books.put(a_budget(level="session", node="*", period="total", cap="0.003"))
     one = await deciding.ask(session="s-1")  # $0.00255

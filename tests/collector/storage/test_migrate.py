@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 
 from p402.collector.storage import (  # noqa: F401 - their tables count too
     budget_tables,
+    directory_tables,
     evaluation_tables,
     event_tables,
     export_tables,

@@ -11,6 +11,7 @@ import pytest
 
 from p402.collector.storage.retention import RetentionRules, SqlRetention
 from support.clock import CountingIds
+from support.directory import import_csv, listed, people_csv
 from support.otlp import ASpan
 from support.personal import PersonalBooks, personal_books
 
@@ -151,3 +152,13 @@ async def test_many_rows_are_deleted_window_by_window(personal: PersonalBooks, m
     personal.books.clock.advance(days=91)
     await prune(personal)
     assert set(left(personal).values()) == {0}
+
+
+async def test_a_key_outlives_the_disclosures_under_it_while_the_directory_needs_it(personal: PersonalBooks) -> None:
+    books = personal.books
+    await import_csv(books, people_csv("e-1042,Ada Lovelace,legal"))
+    await personal.sealed(ASpan())
+    books.clock.advance(days=40)
+    await prune(personal)
+    assert books.value("SELECT COUNT(*) FROM vault") == 0
+    assert await listed(books) == {"e-1042": ("Ada Lovelace", "legal")}

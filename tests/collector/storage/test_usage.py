@@ -44,6 +44,7 @@ def some_calls(seed: int, count: int) -> list[ASpan]:
                 "p402.client": chance.choice(["globex", None]),
                 "p402.employee": chance.choice(["e-1", "e-2", "e-3", None]),
                 "p402.session": chance.choice(["s-1", "s-2"]),
+                "p402.decision.verdict": chance.choice(["allow", "downgrade", None]),
                 "p402.task_type": chance.choice(["summarise", None]),
                 "gen_ai.response.model": chance.choice(["claude-opus-4-5", "claude-haiku-4-5", "nobody-knows-it"]),
                 "gen_ai.usage.output_tokens": chance.randrange(10_000),
@@ -67,7 +68,7 @@ async def used(books: OpenBooks, of: Slice, *dimensions: Dimension) -> list[Usag
 def value(charge: Charge, dimension: Dimension) -> str | int:
     if dimension is Dimension.DAY:
         return day_of(charge.started_at)
-    of_call = dimension in (Dimension.PROVIDER, Dimension.MODEL, Dimension.TASK_TYPE)
+    of_call = dimension in (Dimension.PROVIDER, Dimension.MODEL, Dimension.TASK_TYPE, Dimension.VERDICT)
     return getattr(charge if of_call else charge.attribution, dimension.value) or ""
 
 

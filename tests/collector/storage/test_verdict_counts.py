@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from p402.collector.storage.driver import driver
-from p402.collector.storage.usage import day_of
+from p402.collector.storage.usage import SqlUsage, day_of
 from p402.collector.storage.verdict_counts import verdicts_by_day
 from p402.collector.usage.slices import Dimension, Period, Slice
 from support.open_books import OpenBooks, open_books
@@ -44,6 +44,7 @@ async def books(tmp_path: Path) -> AsyncIterator[OpenBooks]:
             ("d6", "acme", at - 40 * 86_400_000, '{"department": "legal"}', "block"),
         ]
         await opened.database.write(lambda connection: driver(connection).executemany(_DECIDED, rows).rowcount)
+        await SqlUsage(opened.database).follow(10)
         yield opened
 
 

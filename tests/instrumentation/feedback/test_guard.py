@@ -7,6 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -80,6 +81,35 @@ async def test_many_calls_share_a_lease_and_all_of_it_comes_back_at_the_end(llm:
     told = [dict(span.attributes or {}) for span in spans.calls]
     assert {one["p402.lease"] for one in told} == {"lease_0"}
     assert decisions(spans) == [("allow", "within_budget")] * 12
+
+
+async def test_calls_that_name_no_department_are_under_the_rules_of_their_employee_s(llm: Llm) -> None:
+    of_nobody = {"P402_DEPARTMENT": ""}
+    with guarded(
+        of_nobody,
+        cap=100 * DOLLAR,
+        directory={"ada": "legal", "bob": "sales", "cyd": "sales"},
+        policies={"legal": BLOCKED},
+    ) as (feedback, spans):
+        for employee in ("bob", "ada", "cyd", "bob", "ada", "cyd"):
+            with attribution(employee=employee), suppress(openai.PermissionDeniedError):
+                await call(llm)
+        asked = [ask["question"]["employee"] for ask in feedback.asked]
+        assert (asked.count("bob"), asked.count("cyd")) == (1, 1)  # who is refused asks again
+    verdicts = [verdict for verdict, _ in decisions(spans)]
+    assert verdicts == ["allow", "block", "allow", "allow", "block", "allow"]
+    assert (feedback.held, feedback.spent) == (0, 4 * 400_000)
+
+
+async def test_who_moves_to_another_department_is_under_its_rules_from_then_on(llm: Llm) -> None:
+    of_nobody, rules = {"P402_DEPARTMENT": ""}, {"directory": {"ada": "sales"}, "policies": {"legal": BLOCKED}}
+    with guarded(of_nobody, cap=100 * DOLLAR, **rules) as (feedback, _), attribution(employee="ada"):
+        await call(llm)
+        await until(lambda: bool(feedback.streams))
+        feedback.change(directory={"ada": "legal"})
+        await until(lambda: feedback.held == 0)  # what was held by the old department has come back
+        with pytest.raises(openai.PermissionDeniedError):
+            await call(llm)
 
 
 async def test_sessions_have_leases_of_their_own_where_sessions_have_budgets(llm: Llm) -> None:

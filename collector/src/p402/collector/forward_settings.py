@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-__all__ = ["PERSONAL", "ForwardSettings"]
+__all__ = ["PERSONAL", "BackendUrl", "ForwardSettings", "traces_endpoint"]
 
 PERSONAL = ("p402.employee", "enduser.*", "user.*", "client.address", "net.peer.ip", "http.client_ip")
 """Attributes that tell who a person is; `ForwardSettings.personal` lets them leave."""
@@ -22,13 +22,21 @@ def _address(url: str) -> str:
     return url
 
 
+BackendUrl = Annotated[str, AfterValidator(_address)]
+
+
+def traces_endpoint(url: str) -> str:
+    """Add ``/v1/traces`` to an address of OTLP/HTTP that has no path."""
+    return url if urlsplit(url).path not in ("", "/") else f"{url.rstrip('/')}/v1/traces"
+
+
 class ForwardSettings(BaseModel):
     """One OTLP backend."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = "default"
-    url: Annotated[str, AfterValidator(_address)]
+    url: BackendUrl
     """Over HTTP the traces endpoint; ``/v1/traces`` is added to an address without a path. Over gRPC host and port."""
     protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
     headers: dict[str, SecretStr] = {}
@@ -47,6 +55,4 @@ class ForwardSettings(BaseModel):
     @property
     def endpoint(self) -> str:
         """The address to send to."""
-        if self.protocol == "grpc" or urlsplit(self.url).path not in ("", "/"):
-            return self.url
-        return f"{self.url.rstrip('/')}/v1/traces"
+        return self.url if self.protocol == "grpc" else traces_endpoint(self.url)

@@ -25,7 +25,7 @@ from pydantic_settings import (
 )
 
 from p402.collector.channel_settings import ChannelSettings, WebhookSettings
-from p402.collector.forward_settings import ForwardSettings
+from p402.collector.forward_settings import BackendUrl, ForwardSettings, traces_endpoint
 from p402.collector.markup_settings import MarkupSettings
 from p402.collector.oidc_settings import OidcSettings
 from p402.collector.price_settings import NegotiatedPriceSettings
@@ -40,6 +40,8 @@ FILE_ONLY = frozenset({"webhooks", "channels", "prices", "settlement", "markup",
 ONE_TABLE = frozenset({"oidc"})
 """Those of which there is one."""
 
+_ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _MOST_USD = 9_000_000_000  # amounts of nano-USD have 64 bits
 _POSTGRESQL = ("postgresql://", "postgres://")
 _SEVEN_YEARS = 2557  # in days
@@ -78,6 +80,13 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    def reaches(self, listen: Address) -> bool:
+        """Tell whether who connects to this address reaches who listens on that one, as far as the addresses say."""
+        if self.port != listen.port:
+            return False
+        here = listen.is_loopback or listen.host in _ANY_HOST
+        return self.host == listen.host.lower() or (here and (self.is_loopback or self.host in _ANY_HOST))
 
 
 def _default_data_dir() -> Path:
@@ -374,6 +383,13 @@ class Settings(BaseSettings):
             description="Traces endpoint of a backend that priced spans are sent on to; more of them: `[[forward]]`."
         ),
     ] = None
+    own_traces_otlp_url: Annotated[
+        BackendUrl | None,
+        Field(
+            description="Traces endpoint, over HTTP, of a backend that is sent how long the collector's own requests, commits and "
+            "background work take. Unset: it makes no traces."
+        ),
+    ] = None
     forward_content: Annotated[
         bool, Field(description="Send prompts, answers and texts of exceptions on too, where spans have them.")
     ] = False
@@ -415,6 +431,7 @@ class Settings(BaseSettings):
         if self.demo and (self.require_key or not self._only_this_machine):
             raise ValueError("demo makes everybody an administrator, so listen and grpc_listen must be loopback")
         self._check_settlement()
+        self._check_own_traces()
         return self
 
     def _check_settlement(self) -> None:
@@ -426,6 +443,20 @@ class Settings(BaseSettings):
         if len(organisations) != len(set(organisations)):
             raise ValueError("each organisation may have one table [[settlement]]")
 
+    def _check_own_traces(self) -> None:
+        if self.own_traces_otlp_url is None:
+            return
+        parts = urlsplit(self.own_traces_otlp_url)
+        at = Address(parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme])
+        public = None if self.public_url is None else urlsplit(self.public_url)
+        if at.reaches(self.listen) or (
+            public is not None and (parts.scheme, parts.netloc) == (public.scheme, public.netloc)
+        ):
+            raise ValueError(
+                f"own_traces_otlp_url leads to this collector itself ({at}): it would trace the receiving of its traces, and "
+                "never come to an end. Name another backend, such as a Jaeger on another port"
+            )
+
     @property
     def settles(self) -> bool:
         """Whether any organisation is settled."""
@@ -436,6 +467,11 @@ class Settings(BaseSettings):
         """Everything that spans are sent on to."""
         one = () if self.forward_otlp_url is None else (ForwardSettings(url=self.forward_otlp_url),)
         return (*one, *self.forward)
+
+    @property
+    def own_traces_endpoint(self) -> str | None:
+        """Where the collector's own traces are sent; None: it makes none."""
+        return None if self.own_traces_otlp_url is None else traces_endpoint(self.own_traces_otlp_url)
 
     @property
     def key_required(self) -> bool:

@@ -32,7 +32,7 @@ class Funds(NamedTuple):
     ceiling: Mapping[Measure, int] = _NOTHING
     """The most that any one call may take."""
     budget: Mapping[Measure, str] = _NOTHING
-    """Names of the budgets that limit."""
+    """The budgets that limit, as rationales name them."""
     hard: bool = False
     """Whether some budget must hold for every call, so that one without a known price is refused."""
 

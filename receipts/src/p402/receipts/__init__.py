@@ -60,6 +60,7 @@ from p402.receipts._statement import (
     normalise_address,
 )
 from p402.receipts._transfer import TRANSFER_WITH_MEMO, ChainLog, MemoTransfer, TransactionReceipt
+from p402.receipts._trust import Trust
 from p402.receipts._upkeep_entries import (
     RotationReason,
     access_log_digest,
@@ -68,7 +69,7 @@ from p402.receipts._upkeep_entries import (
     key_rotation_entry,
     period_close_entry,
 )
-from p402.receipts._verify import Trust, verify
+from p402.receipts._verify import verify
 from p402.receipts.merkle import (
     EMPTY_ROOT,
     GetNode,

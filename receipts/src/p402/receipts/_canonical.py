@@ -19,6 +19,7 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _MAX_DEPTH = 64
 _MAX_INT = 2**53 - 1  # what every reader of JSON keeps exactly
+_MAX_DIGITS = 17  # of such a number with its sign
 
 
 def canonical(value: Any) -> bytes:
@@ -49,7 +50,7 @@ def parse_canonical(data: bytes) -> Any:
 
 
 def parse_json(data: bytes) -> Any:
-    """Decode JSON without what readers disagree about: floats, NaN, and names that occur twice in an object.
+    """Decode JSON without what readers disagree about: floats, NaN, whole numbers beyond 2⁵³-1, names twice in an object.
 
     Raises:
         NotCanonical: if there is any of these, or if it is no JSON in UTF-8 of at most 64 levels.
@@ -57,7 +58,13 @@ def parse_json(data: bytes) -> Any:
     if _depth(data) > _MAX_DEPTH:
         raise NotCanonical(f"This is nested more than {_MAX_DEPTH} deep, which nothing of receipts is.")
     try:
-        return json.loads(data.decode(), object_pairs_hook=_distinct, parse_float=_no_float, parse_constant=_no_float)
+        return json.loads(
+            data.decode(),
+            object_pairs_hook=_distinct,
+            parse_int=_exact,
+            parse_float=_no_float,
+            parse_constant=_no_float,
+        )
     except ValueError as error:
         raise NotCanonical(f"This is not JSON as receipts use it: {error}.") from error
 
@@ -92,8 +99,16 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def _exact(text: str) -> int:
+    if len(text) > _MAX_DIGITS or abs(number := int(text)) > _MAX_INT:
+        raise ValueError(
+            f"{text[:_MAX_DIGITS]} is or begins a whole number beyond 2⁵³-1, which not every reader keeps exactly"
+        )
+    return number
+
+
 def _no_float(text: str) -> Any:
-    raise ValueError(f"{text} is a number with a fraction or an exponent; amounts are decimal strings")
+    raise ValueError(f"{text[:80]} is a number with a fraction or an exponent; amounts are decimal strings")
 
 
 def _is_plain(value: Any) -> bool:

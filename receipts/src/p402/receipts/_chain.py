@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from p402.receipts._transfer import TransactionReceipt
+from p402.receipts._transfer import TransactionReceipt, parse_quantity
 from p402.receipts.errors import ChainUnavailable, Malformed
 
 __all__ = ["Block", "ChainReader", "kind_of_failure", "parse_block"]
@@ -36,8 +36,10 @@ class ChainReader:
 
     def __init__(self, url: str, timeout: float = 10.0) -> None:
         """Take the address of the node (http or https) and how many seconds to wait for each answer."""
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise Malformed("The address of a chain's node begins with https:// or http://.")
+        if not _is_address(url):
+            raise Malformed(
+                "The address of a chain's node is https:// or http://, a host, and at most a port and a path."
+            )
         self._url = url
         self._timeout = timeout
 
@@ -93,8 +95,17 @@ def kind_of_failure(error: Exception) -> str:
     return f"{kind} (HTTP {status})" if status else kind
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, or a port that is none
+        return False
+    return has_host and parts.scheme in ("http", "https") and url.isascii() and url.isprintable() and " " not in url
+
+
 def _number(value: object) -> int:
     try:
-        return int(str(value), 16)
+        return parse_quantity(str(value))
     except ValueError as error:
         raise ChainUnavailable(f"The node wrote {str(value)[:80]!r} where a hexadecimal number belongs.") from error

@@ -1,4 +1,4 @@
-"""What stands inside the members of an entry: the form of each value, at any depth, and that they add up (FORMAT.md §3).
+"""Which members an entry has, by its type: the form of each value, at any depth, and that they add up (FORMAT.md §3).
 
 What cannot be told from an entry alone is not looked at: whether the hashes in it are of what they are said to be
 (charges, price books, rows of the access log, the receipt that was reviewed), and what commitments commit to.
@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from p402.receipts import _shapes as form
+from p402.receipts._canonical import member
 from p402.receipts._entry import NO_PREVIOUS
 from p402.receipts._shapes import either, listed, matching, members, one_of
 from p402.receipts.errors import Malformed
 from p402.vocabulary import Level, Money
 
-__all__ = ["check_contents"]
+__all__ = ["check_contents", "knows"]
 
 _HASH_OF_CHAIN = matching("0x[0-9a-f]{64}", "a hash of the chain")
 _SUMMED = ("input", "output", "total")
@@ -23,6 +24,8 @@ _OF_MODEL = (*_SUMMED, "cache_read", "cache_write", "reasoning")
 _COMMITTED = {"_sd_alg": one_of({"sha-256"}), "_sd": form.DIGESTS}
 
 _COMMON = {
+    "type": form.ANY_TEXT,
+    "version": form.NUMBER,
     "organisation": form.ID,
     "seq": form.COUNT,
     "prev": form.HASH,
@@ -122,22 +125,46 @@ _FORMS: Mapping[str, Mapping[str, form.Shape]] = {
         **dict.fromkeys(("charges", "unpriced_charges", "through_seq"), form.COUNT),
         "cost_usd": form.AMOUNT,
     },
+    "heartbeat": {},
 }
 
 
 def check_contents(body: Mapping[str, Any]) -> None:
-    """Check what stands inside the members of an entry, which has those of its type; of another type only the common ones.
+    """Check that an entry has the members of its type, no others, and what stands inside them; of an unknown type the common ones.
 
     Raises:
         Malformed: naming the member and what is wrong with it.
     """
+    _check_kinds(body, _COMMON)
+    if body["version"] != 1:
+        raise Malformed(f"Entry {body['seq']} is of version {body['version']}; this release reads version 1.")
     kind = body["type"]
-    for name, shape in {**_COMMON, **_FORMS.get(kind, {})}.items():
+    forms = {**_COMMON, **_FORMS.get(kind, {})}
+    if knows(body):
+        _check_kinds(body, forms)
+        if more := body.keys() - forms.keys():
+            names = ", ".join(f"{name[:80]!a}" for name in sorted(more)[:3])
+            raise Malformed(f"A {kind} has {names}, which its type does not have.")
+    for name, shape in forms.items():
         shape(body[name], name)
     if (body["seq"] == 0) != (body["prev"] == NO_PREVIOUS.hex()):
         raise Malformed("prev is 64 zeros in entry 0, and in no other.")
     if kind in _SUMS:
         _SUMS[kind](body)
+
+
+def knows(body: Mapping[str, Any]) -> bool:
+    """Tell whether this release knows what the members of an entry's type mean."""
+    return body["type"] in _FORMS
+
+
+def _check_kinds(body: Mapping[str, Any], forms: Mapping[str, form.Shape]) -> None:
+    for name, shape in forms.items():
+        if shape.kind is bool:
+            if not isinstance(body.get(name), bool):
+                raise Malformed(f"{name!r} is missing or is not true or false.")
+        elif not (shape.nullable and name in body and body[name] is None):
+            member(body, name, shape.kind)
 
 
 def _check_receipt(body: Mapping[str, Any]) -> None:

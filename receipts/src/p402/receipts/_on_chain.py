@@ -45,9 +45,8 @@ def check_on_chain(
     _check_transfer(statement, memo, anchor, receipt)
     beside = _mpp_payment(statement, receipt)
     _check_block(anchor, chain)
-    when = rfc3339(datetime.fromtimestamp(anchor.block_timestamp, UTC))
     return (
-        f"Finalized in block {anchor.block_number} of chain {chain_id} at {when}: {statement.payer} paid "
+        f"Finalized in block {anchor.block_number} of chain {chain_id} at {_when(anchor)}: {statement.payer} paid "
         f"{statement.payee} {statement.amount_micro_usd} µUSD in {statement.token}, transaction {receipt.tx_hash}.{beside}"
     )
 
@@ -82,6 +81,13 @@ def _mpp_payment(statement: SettlementStatement, receipt: TransactionReceipt) ->
     raise AnchorRefuted(
         f"The transaction does not pay {payee} {amount} µUSD for a challenge of MPP, as the statement says."
     )
+
+
+def _when(anchor: Anchor) -> str:
+    try:
+        return rfc3339(datetime.fromtimestamp(anchor.block_timestamp, UTC))
+    except (ValueError, OverflowError, OSError) as error:
+        raise AnchorRefuted(f"Block {anchor.block_number} is of a time that no calendar has.") from error
 
 
 def _check_block(anchor: Anchor, chain: ChainReader) -> None:

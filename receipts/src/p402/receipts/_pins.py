@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from p402.receipts._note import Checkpoint, PinnedKey, VerifierKey, parse_checkp
 from p402.receipts.errors import Malformed, NotCanonical
 
 __all__ = ["read_checkpoint", "read_keys"]
+
+_SIZE = re.compile("[0-9]{1,19}")
 
 
 def read_keys(text: str) -> list[PinnedKey]:
@@ -61,7 +64,7 @@ def _is_key(text: str) -> bool:
 
 def _read_key(words: Sequence[str]) -> PinnedKey:
     match words:
-        case [vkey, *sizes] if len(sizes) <= 2 and all(size.isdecimal() for size in sizes):  # noqa: PLR2004 - from, to
+        case [vkey, *sizes] if len(sizes) <= 2 and all(map(_SIZE.fullmatch, sizes)):  # noqa: PLR2004 - from, to
             first, last = (*map(int, sizes), None, None)[:2]
             return PinnedKey(str(VerifierKey.parse(vkey)), 1 if first is None else first, last)
     raise Malformed(

@@ -1,12 +1,10 @@
-"""Forms of the values that entries are made of, as checks that can be put together (FORMAT.md §2).
-
-A check takes a value and the path at which it stands, and raises Malformed with that path if the value has another form.
-"""
+"""Forms of the values that entries are made of, which can be put together (FORMAT.md §2)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -17,6 +15,7 @@ from p402.vocabulary import Money, Permanent, is_valid_id
 
 __all__ = [
     "AMOUNT",
+    "ANY_TEXT",
     "COUNT",
     "DIGESTS",
     "FLAG",
@@ -34,7 +33,19 @@ __all__ = [
     "one_of",
 ]
 
-Shape = Callable[[object, str], None]
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The form of a value: called with one and the path at which it stands, it raises Malformed with the path if it has another."""
+
+    kind: type
+    """What JSON makes of it: a text, a number, a list, an object, true or false."""
+    check: Callable[[Any, str], None]
+    nullable: bool = False
+
+    def __call__(self, value: object, path: str) -> None:
+        if value is not None or not self.nullable:
+            self.check(value, path)
 
 
 def _texts(is_one: Callable[[str], bool], what: str) -> Shape:
@@ -42,28 +53,23 @@ def _texts(is_one: Callable[[str], bool], what: str) -> Shape:
         if not isinstance(value, str) or not is_one(value):
             raise Malformed(f"{path} is not {what}: {value!a:.80}.")
 
-    return check
+    return Shape(str, check)
 
 
 def matching(pattern: str, what: str) -> Shape:
-    """Make the check that a text matches a pattern as a whole."""
+    """Make the form of a text that matches a pattern as a whole."""
     compiled = re.compile(pattern)
     return _texts(lambda text: compiled.fullmatch(text) is not None, what)
 
 
 def one_of(values: Collection[str]) -> Shape:
-    """Make the check that a text is one of some."""
+    """Make the form of a text that is one of some."""
     return _texts(lambda text: text in values, "one of " + ", ".join(sorted(values)))
 
 
 def either(shape: Shape) -> Shape:
-    """Make the check that a value has a form, or is null."""
-
-    def check(value: object, path: str) -> None:
-        if value is not None:
-            shape(value, path)
-
-    return check
+    """Make the form of a value that has a form, or is null."""
+    return replace(shape, nullable=True)
 
 
 def _whole_from(least: int) -> Shape:
@@ -71,11 +77,11 @@ def _whole_from(least: int) -> Shape:
         if type(value) is not int or value < least:
             raise Malformed(f"{path} is not a whole number from {least}: {value!a:.80}.")
 
-    return check
+    return Shape(int, check)
 
 
 def members(shapes: Mapping[str, Shape]) -> Shape:
-    """Make the check that an object has exactly some members, each of its form."""
+    """Make the form of an object that has exactly some members, each of its form."""
 
     def check(value: object, path: str) -> None:
         if not isinstance(value, dict) or value.keys() != shapes.keys():
@@ -84,11 +90,11 @@ def members(shapes: Mapping[str, Shape]) -> Shape:
         for name, shape in shapes.items():
             shape(value[name], f"{path}.{name}")
 
-    return check
+    return Shape(dict, check)
 
 
 def listed(shape: Shape, key: Callable[[Any], Any] = lambda item: item, most: int | None = None) -> Shape:
-    """Make the check that a list's items have a form, are sorted by a key, and that each is there once."""
+    """Make the form of a list whose items have a form, are sorted by a key, and are there once each."""
 
     def check(value: object, path: str) -> None:
         if not isinstance(value, list) or (most is not None and len(value) > most):
@@ -99,7 +105,7 @@ def listed(shape: Shape, key: Callable[[Any], Any] = lambda item: item, most: in
         if any(left >= right for left, right in pairwise(keys)):
             raise Malformed(f"{path} is not sorted, or has something twice.")
 
-    return check
+    return Shape(list, check)
 
 
 def _is_time(text: str) -> bool:
@@ -131,6 +137,7 @@ def _flag(value: object, path: str) -> None:
         raise Malformed(f"{path} is not true or false: {value!a:.80}.")
 
 
+ANY_TEXT = _texts(lambda _: True, "a text")
 ID = _texts(is_valid_id, "an id")
 TEXT = _texts(lambda text: text != "", "a text")
 TIME = _texts(_is_time, "a time in UTC with three decimals")
@@ -138,5 +145,5 @@ AMOUNT = _texts(_is_amount, "an amount in its one spelling")
 HASH = matching("[0-9a-f]{64}", "a hash of 64 lower-case hex digits")
 KEY = _texts(_is_key, "the key of a log")
 COUNT, NUMBER = _whole_from(0), _whole_from(1)
-FLAG = _flag
+FLAG = Shape(bool, _flag)
 DIGESTS = listed(matching("[A-Za-z0-9_-]{43}", "the digest of a disclosure"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -211,7 +211,7 @@ class SettlementStatement:
         value = parse_canonical(data)
         try:
             statement = cls._from_json(value)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise Malformed(f"This is not a settlement statement: {error}") from error
         if statement.canonical() != data:  # other fields, other versions, other spellings of amounts and times
             raise Malformed(f"The statement says more or other things than version {statement.version} allows.")
@@ -253,7 +253,8 @@ def _paid_elsewhere(value: Any) -> PaidElsewhere:
 
 
 def _parse_time(text: object) -> datetime:
+    """Read a time, in UTC; raise ValueError or OverflowError if there is none such."""
     moment = datetime.fromisoformat(str(text))
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} is a time without a zone.")
-    return moment
+    return moment.astimezone(UTC)

@@ -13,12 +13,21 @@ from typing import Any, Self
 
 from p402.receipts.errors import ChainUnavailable
 
-__all__ = ["TRANSFER_WITH_MEMO", "ChainLog", "MemoTransfer", "TransactionReceipt", "address_topic", "parse_log"]
+__all__ = [
+    "TRANSFER_WITH_MEMO",
+    "ChainLog",
+    "MemoTransfer",
+    "TransactionReceipt",
+    "address_topic",
+    "parse_log",
+    "parse_quantity",
+]
 
 TRANSFER_WITH_MEMO = "0x57bc7354aa85aed339e000bccffabbc529466af35f0772c8f8ee1145927de7f0"
 """keccak-256 of ``TransferWithMemo(address,address,uint256,bytes32)``."""
 
 _TIP20_PREFIX = "0x20c000000000000000000000"
+_LONGEST_QUANTITY = 66  # characters: 0x, and 256 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +65,12 @@ class TransactionReceipt:
         try:
             return cls(
                 tx_hash=raw["transactionHash"].lower(),
-                succeeded=int(raw["status"], 16) == 1,
-                block_number=int(raw["blockNumber"], 16),
+                succeeded=parse_quantity(raw["status"]) == 1,
+                block_number=parse_quantity(raw["blockNumber"]),
                 block_hash=raw["blockHash"].lower(),
                 logs=tuple(map(parse_log, raw["logs"])),
-                gas_used=int(raw.get("gasUsed", "0x0"), 16),
-                gas_price=int(raw.get("effectiveGasPrice", "0x0"), 16),
+                gas_used=parse_quantity(raw.get("gasUsed", "0x0")),
+                gas_price=parse_quantity(raw.get("effectiveGasPrice", "0x0")),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ChainUnavailable(f"The node's receipt of the transaction is incomplete: {error!r}.") from error
@@ -98,8 +107,15 @@ def parse_log(raw: Mapping[str, Any]) -> ChainLog:
         address=raw["address"].lower(),
         topics=tuple(topic.lower() for topic in raw["topics"]),
         data=raw["data"].lower(),
-        index=int(raw["logIndex"], 16),
+        index=parse_quantity(raw["logIndex"]),
     )
+
+
+def parse_quantity(text: str) -> int:
+    """Read a number as JSON-RPC writes it, in hexadecimal; raise ValueError if it is none, or has over 256 bits."""
+    if len(text) > _LONGEST_QUANTITY:
+        raise ValueError("a number of over 256 bits")
+    return int(text, 16)
 
 
 def address_topic(address: str) -> str:

@@ -14,7 +14,8 @@ from p402.receipts._chain import ChainReader
 from p402.receipts._pins import read_checkpoint, read_keys
 from p402.receipts._report import Outcome, Report, Status
 from p402.receipts._statement import normalise_address
-from p402.receipts._verify import Trust, verify
+from p402.receipts._trust import Trust
+from p402.receipts._verify import verify
 from p402.receipts.errors import Malformed
 
 __all__ = ["main"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from p402.collector.demo.acme.history import DAYS, SEED
-from p402.collector.demo.acme.people import DEPARTMENTS, display_names, people
+from p402.collector.demo.acme.people import DEPARTMENTS, directory, people
 from p402.collector.demo.acme.tasks import TASKS
 from p402.collector.demo.acme.work import ZONE, is_working_day, work_of_day
+from p402.collector.directory.scim_document import read_scim
 from support.acme import cost_of, made_on, made_until
 
 MONDAY = date(2026, 11, 2)
@@ -21,7 +23,11 @@ USD = 1_000_000_000
 def test_a_hundred_people_work_at_acme() -> None:
     staff = people(SEED)
     assert len(staff) == len({person.id for person in staff}) == len({person.name for person in staff}) == 100
-    assert len(display_names(SEED)["employee"]) == 100
+    listed = read_scim(json.dumps(directory(SEED)).encode())
+    assert [(one.employee, one.display_name, one.department) for one in listed.people] == [
+        (person.id, person.name, person.department.id) for person in staff
+    ]
+    assert [one.department for one in listed.departments] == [department.id for department in DEPARTMENTS]
     assert all(task in TASKS for department in DEPARTMENTS for task in department.tasks)
 
 

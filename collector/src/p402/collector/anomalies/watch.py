@@ -8,6 +8,7 @@ import structlog
 
 from p402.collector.anomalies.detect import AnomalyRules
 from p402.collector.anomalies.ports import AnomalyStore
+from p402.collector.observed_work import Observe, unobserved
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, Transient
 
@@ -22,11 +23,19 @@ log = structlog.get_logger(__name__)
 class AnomalyWatch:
     """The follower that looks at what sessions cost."""
 
-    def __init__(self, store: AnomalyStore, rules: AnomalyRules, metrics: CollectorMetrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: AnomalyStore,
+        rules: AnomalyRules,
+        metrics: CollectorMetrics,
+        clock: Clock,
+        observe: Observe = unobserved,
+    ) -> None:
         self._store = store
         self._rules = rules
         self._metrics = metrics
         self._clock = clock
+        self._observe = observe
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -42,7 +51,10 @@ class AnomalyWatch:
         flagged = 0
         charges = _CHARGES_AT_ONCE
         while charges == _CHARGES_AT_ONCE:
-            charges, new = await self._store.follow(self._rules, self._clock.now(), _CHARGES_AT_ONCE)
+            with self._observe("look for anomalies") as work:
+                charges, new = await self._store.follow(self._rules, self._clock.now(), _CHARGES_AT_ONCE)
+                if charges:
+                    work.did(charges=charges, flagged=new)
             flagged += new
         if flagged:
             log.info("sessions_flagged", count=flagged)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from p402.collector.api.problem import BadRequest
 from p402.collector.routing.problems import problems_of
 
-__all__ = ["LARGEST_BODY", "form_body", "form_fields", "json_body"]
+__all__ = ["LARGEST_BODY", "form_body", "form_fields", "json_body", "whole_body"]
 
 Body = TypeVar("Body", bound=BaseModel)
 LARGEST_BODY = 64 * 1024  # bytes
@@ -27,7 +27,7 @@ async def json_body(request: web.Request, shape: type[Body], largest: int = LARG
     """
     if request.headers.get("Content-Type") != _JSON and request.content_type != _JSON:  # most say just that
         raise BadRequest("The body must be JSON, sent with Content-Type: application/json.")
-    body = await _read(request, largest)
+    body = await whole_body(request, largest)
     try:
         return shape.model_validate_json(body, strict=True)  # false is no number, and 0 no time
     except ValidationError as error:
@@ -51,14 +51,19 @@ async def form_fields(request: web.Request, largest: int = LARGEST_BODY) -> list
     """
     if request.content_type != "application/x-www-form-urlencoded":
         raise BadRequest("The body must be a form, sent with Content-Type: application/x-www-form-urlencoded.")
-    body = await _read(request, largest)
+    body = await whole_body(request, largest)
     try:
         return parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:
         raise BadRequest("The form cannot be decoded.") from error
 
 
-async def _read(request: web.Request, largest: int) -> bytes:
+async def whole_body(request: web.Request, largest: int) -> bytes:
+    """Read a body as it is, of so many bytes at most.
+
+    Raises:
+        BadRequest: if it is larger.
+    """
     content = request.content
     body = await content.read(largest + 1)
     while len(body) <= largest and not content.at_eof():

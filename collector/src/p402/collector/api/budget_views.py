@@ -123,6 +123,8 @@ class BudgetView(TypedDict):
     """A budget with the balances of nodes."""
 
     name: str
+    in_rationales: str
+    """How rationales name it: `#` and a number, if it is of one person or session."""
     level: Level
     node: Node
     within: dict[Level, Node]
@@ -269,6 +271,7 @@ def budget_view(stored: StoredBudget, budget: Budget, nodes: Sequence[tuple[str,
     rolls = budget.period.length
     view: Json = {
         **stored.definition.to_json(),
+        "in_rationales": budget.in_rationales,
         "cap_in_force": show_amount(measure, budget.cap_at(at)),
         "period_start": rfc3339(at - rolls if rolls else window.start),
         "period_end": None if window.end is None else rfc3339(window.end),

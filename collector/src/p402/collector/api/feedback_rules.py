@@ -32,13 +32,16 @@ class RulesView:
         """Write the rules for calls like the one that was asked about."""
         assert granted.budgets is not None
         assert granted.policy is not None
-        path = granted.budgets.on_path(question.attribution)
+        assert granted.attribution is not None
+        path = granted.budgets.on_path(granted.attribution)
+        levels = {*granted.budgets.levels(), Level.DEPARTMENT, *((Level.EMPLOYEE,) if granted.by_employee else ())}
         rules = json.dumps(
             {
-                "organisation": question.attribution.organisation,
-                "department": question.attribution.department,
+                "organisation": granted.attribution.organisation,
+                "department": granted.attribution.department,
                 "version": granted.budgets.version,
-                "levels": sorted({*granted.budgets.levels(), Level.DEPARTMENT}),
+                "by_employee": granted.by_employee,
+                "levels": sorted(levels),
                 "policy": policy_to_wire(granted.policy),
                 "ceilings": amounts_view(ceilings(path, at)),
                 "hard": any(on.budget.hard for on in path),

@@ -242,6 +242,8 @@ class RulesAnswer(TypedDict):
 
     organisation: Node
     department: Node | None
+    by_employee: bool
+    """Whether calls that name no department may be of several, by the employee that they name."""
     version: int
     levels: list[Level]
     policy: Json

@@ -95,6 +95,8 @@ class Wrong(TypedDict):
     """One place of a request that is not as it must be."""
 
     detail: str
+    place: NotRequired[str]
+    """In a document: line and column, or resource and attribute."""
     parameter: NotRequired[str]
     """Of the query."""
     pointer: NotRequired[str]

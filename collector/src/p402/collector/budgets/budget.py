@@ -15,6 +15,7 @@ from p402.vocabulary import Attribution, Level
 
 __all__ = ["Balance", "Budget", "BudgetSet", "OnPath", "Override"]
 
+_PERSONAL = (Level.EMPLOYEE, Level.SESSION)
 _MOST_REMEMBERED = 10_000  # attributions, which come from outside
 
 
@@ -52,6 +53,15 @@ class Budget:
     made_at: datetime
     """What was spent before counts too: it is looked up when an account is opened."""
     overrides: tuple[Override, ...] = ()
+
+    @property
+    def in_rationales(self) -> str:
+        """What rationales call it: by its number, if it is of one person or session, else by its name.
+
+        They are hashed into receipts, and no erasure reaches them; it does reach the name of the budget of that number.
+        """
+        of_one = self.level in _PERSONAL and self.node is not None
+        return f"#{self.id}" if of_one or any(getattr(self.within, level) for level in _PERSONAL) else self.name
 
     def cap_at(self, at: datetime) -> int:
         """Give the cap with the overrides that are in force."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from p402.collector.budgets.budget import Balance, OnPath
+from p402.collector.budgets.budget import Balance, Budget, OnPath
 from p402.decisions import Funds, Measure, Mode
 from p402.vocabulary import Level
 
@@ -35,7 +35,7 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
     left: dict[Measure, int] = {}
     coming: dict[Measure, int] = {}
     ceiling: dict[Measure, int] = {}
-    tightest: dict[Measure, tuple[int, str]] = {}
+    tightest: dict[Measure, tuple[int, Budget]] = {}
     hard = False
     for on, (spent, held, unreconciled) in positions:
         budget = on.budget
@@ -49,10 +49,10 @@ def funds(positions: Sequence[Position], at: datetime, *, observing: bool = Fals
             if (known := coming.get(measure)) is None or once_given_back < known:
                 coming[measure] = once_given_back
         if (least := tightest.get(measure)) is None or amount < least[0]:
-            tightest[measure] = amount, budget.name
+            tightest[measure] = amount, budget
         if (known := bounds.get(measure)) is None or amount < known:
             bounds[measure] = amount
-    names = {measure: name for measure, (_, name) in tightest.items()}
+    names = {measure: budget.in_rationales for measure, (_, budget) in tightest.items()}
     return Funds(left=left, coming=coming, ceiling=ceiling, budget=names, hard=hard)
 
 

@@ -14,6 +14,7 @@ from p402.collector.budgets.alerts import PROJECTED_PERCENT, AlertKind, Crossing
 from p402.collector.budgets.budget import OnPath
 from p402.collector.budgets.period import Window
 from p402.collector.forecast.service import Forecasts
+from p402.collector.observed_work import Observe, unobserved
 from p402.decisions import Measure
 from p402.exporters.prometheus import BudgetUse, CollectorMetrics
 from p402.vocabulary import Clock, Money, Transient
@@ -50,11 +51,19 @@ class WatchStore(Protocol):
 class BudgetWatch:
     """The task that looks ahead. Several collectors may run it: an alert is raised once."""
 
-    def __init__(self, store: WatchStore, forecasts: Forecasts, metrics: CollectorMetrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: WatchStore,
+        forecasts: Forecasts,
+        metrics: CollectorMetrics,
+        clock: Clock,
+        observe: Observe = unobserved,
+    ) -> None:
         self._store = store
         self._forecasts = forecasts
         self._metrics = metrics
         self._clock = clock
+        self._observe = observe
 
     async def run(self) -> None:
         """Look every few minutes until cancelled."""
@@ -69,13 +78,16 @@ class BudgetWatch:
         """Look at every account once."""
         now = self._clock.now()
         found: list[Crossing] = []
-        accounts = await self._store.accounts(now)
-        self._metrics.budgets(_uses(accounts, now))
-        for account in accounts:
-            found += _passed(account, now)
-            if (projected := await self._projected(account, now)) is not None:
-                found.append(projected)
-        await self._store.raise_all(found, now)
+        with self._observe("look at budgets") as work:
+            accounts = await self._store.accounts(now)
+            self._metrics.budgets(_uses(accounts, now))
+            for account in accounts:
+                found += _passed(account, now)
+                if (projected := await self._projected(account, now)) is not None:
+                    found.append(projected)
+            await self._store.raise_all(found, now)
+            if accounts:
+                work.did(accounts=len(accounts), crossings=len(found))
 
     async def _projected(self, account: Account, now: datetime) -> Crossing | None:
         budget, window = account.on.budget, account.window

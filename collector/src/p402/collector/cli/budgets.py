@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
@@ -20,13 +18,12 @@ from rich.text import Text
 from p402.collector.budgets.definition import BudgetInvalid, read_definition
 from p402.collector.cli.documents import DocumentInvalid, read_document
 from p402.collector.cli.remote import Remote, add_options, remote_of
+from p402.collector.cli.tables import print_table
 from p402.vocabulary import rfc3339
 
 __all__ = ["add_to"]
 
-_WIDE = 2_000  # columns, for another program that reads this
 _BAR = 20  # characters
-_PAGE = "1000"
 _KINDS = ("created", "changed", "retired", "unchanged")
 
 
@@ -71,7 +68,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _list(remote: Remote, node: str | None) -> int:
     narrowed = {"node": node} if node else {}
     table = Table(Column("budget", no_wrap=True), "period", "node", "used", "", "spent", "held", "cap", "mode")
-    for budget in _all(remote, "/v1/budgets", "budgets", **narrowed):
+    for budget in remote.pages("/v1/budgets", "budgets", **narrowed):
         period = " ".join(filter(None, (budget["period"], budget["length"])))
         cap = _amount(budget["measure"], budget["cap_in_force"])
         if not budget["nodes"]:
@@ -86,7 +83,7 @@ def _list(remote: Remote, node: str | None) -> int:
             amounts = (_amount(budget["measure"], at["spent"]), _amount(budget["measure"], pending), cap)
             cells = (f"{share:.0%}", *amounts, budget["mode"])
             table.add_row(*map(Text, (budget["name"], period, at["node"])), bar, *map(Text, cells))
-    _print(table)
+    print_table(table)
     return 0
 
 
@@ -106,7 +103,7 @@ def _apply(remote: Remote, parsed: argparse.Namespace) -> int:
             for number, row in enumerate(rows):
                 table.add_row(*map(Text, ((change["name"], kind) if number == 0 else ("", "")) + row))
     if table.row_count:
-        _print(table)
+        print_table(table)
     counts = ", ".join(f"{len(answer[kind])} {kind}" for kind in _KINDS)
     print(f"{'This would be: ' if parsed.dry_run else ''}{counts}")
     return 0
@@ -142,12 +139,12 @@ def _override(remote: Remote, parsed: argparse.Namespace) -> int:
 
 def _leases(remote: Remote, state: str | None) -> int:
     table = Table(Column("id", no_wrap=True), "state", "kind", "for", "holds", "calls", "expires")
-    for lease in _all(remote, "/v1/leases", "leases", **({"state": state} if state else {})):
+    for lease in remote.pages("/v1/leases", "leases", **({"state": state} if state else {})):
         who = " ".join(f"{level}={lease[level]}" for level in _LEVELS if lease[level])
         holds = ", ".join(f"{hold['budget']}: {hold['remaining']}" for hold in lease["holds"])
         cells = (lease["id"], lease["state"], lease["kind"], who, holds, str(lease["calls"]), lease["expires_at"])
         table.add_row(*map(Text, cells))
-    _print(table)
+    print_table(table)
     return 0
 
 
@@ -158,16 +155,6 @@ def _release(remote: Remote, lease_id: str, reason: str) -> int:
     released = remote.ask("POST", f"/v1/leases/{quote(lease_id, safe='')}/release", {"reason": reason})
     print(f"{released['id']} is {released['state']}")
     return 0
-
-
-def _all(remote: Remote, path: str, name: str, **query: str) -> Iterator[dict[str, Any]]:
-    after: dict[str, str] = {}
-    while True:
-        page = remote.get(path, limit=_PAGE, **query, **after)
-        yield from page[name]
-        if page["next_after"] is None:
-            return
-        after = {"after": page["next_after"]}
 
 
 def _rows(change: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -195,7 +182,3 @@ def _colour(budget: dict[str, Any], share: Decimal) -> str:
 
 def _path(name: str) -> str:
     return f"/v1/budgets/{quote(name, safe='')}"
-
-
-def _print(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)

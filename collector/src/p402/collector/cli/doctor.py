@@ -33,8 +33,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = subparsers.add_parser(
         "doctor",
         help="check this set-up",
-        description="Check the settings, the data, the running collector, the settlement's chain, and, where it is "
-        "installed beside, the instrumentation. Exit code 1 when something is wrong.",
+        description="Check the settings, the data, the running collector, the settlement's chain, the backend of the "
+        "collector's own traces, and, where it is installed beside, the instrumentation. Exit code 1 when something is wrong.",
     )
     parser.add_argument("--url", help="address of the running collector (default: where the settings say it listens)")
     parser.set_defaults(run=_run)
@@ -62,6 +62,7 @@ def examine(settings: Settings, url: str | None) -> Iterator[tuple[str, Iterator
     scheme = "http" if settings.tls_cert_file is None else "https"
     yield "Collector", _collector(url or f"{scheme}://{host}:{listen.port}")
     yield "Settlement", _settlement(settings)
+    yield "Own traces", _own_traces(settings.own_traces_endpoint)
 
 
 def _data(settings: Settings) -> Iterator[Line]:
@@ -106,6 +107,19 @@ def _collector(url: str) -> Iterator[Line]:
         yield "✗", f"{url} answers {error.code} at /readyz: its log says why it cannot record."
     except (OSError, ValueError) as error:
         yield "✗", f"{url} cannot be reached ({getattr(error, 'reason', error)}): is `p402 serve` running there?"
+
+
+def _own_traces(endpoint: str | None) -> Iterator[Line]:
+    if endpoint is None:
+        yield "–", "The collector makes no traces of itself; P402_OWN_TRACES_OTLP_URL says where they would go."
+        return
+    from p402.collector.tracing.own_traces import try_backend  # noqa: PLC0415 - loads OpenTelemetry's SDK
+
+    problem = try_backend(endpoint, _TIMEOUT)
+    if problem is None:
+        yield "✓", f"{endpoint} takes the collector's own traces."
+    else:
+        yield "✗", f"{endpoint} does not take the collector's own traces ({problem}): check P402_OWN_TRACES_OTLP_URL."
 
 
 def _settlement(settings: Settings) -> Iterator[Line]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 from urllib.parse import quote
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from p402.collector.cli.remote import Remote, add_options, remote_of
+from p402.collector.cli.tables import print_table
 
 __all__ = ["add_to"]
 
-_WIDE = 2_000  # columns, for another program that reads this
 _SCOPE = ("department", "project", "client", "employee", "session")
 
 
@@ -47,16 +45,10 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _list(remote: Remote, parsed: argparse.Namespace) -> int:
     table = Table(Column("id", no_wrap=True), "matter", "state", "scope", "from", "to", "placed")
-    after: dict[str, str] = {}
-    while True:
-        page = remote.get("/v1/holds", limit="1000", state="all" if parsed.all else "active", **after)
-        for hold in page["holds"]:
-            cells = (hold["hold_id"], hold["matter"], hold["state"], _scope(hold), hold["from"] or "", hold["to"] or "")
-            table.add_row(*map(Text, (*cells, hold["placed_at"])))
-        if page["next_after"] is None:
-            break
-        after = {"after": page["next_after"]}
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    for hold in remote.pages("/v1/holds", "holds", state="all" if parsed.all else "active"):
+        cells = (hold["hold_id"], hold["matter"], hold["state"], _scope(hold), hold["from"] or "", hold["to"] or "")
+        table.add_row(*map(Text, (*cells, hold["placed_at"])))
+    print_table(table)
     return 0
 
 

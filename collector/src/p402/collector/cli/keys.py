@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from p402.collector.cli.tables import print_table
 from p402.collector.settings import load_settings
 from p402.collector.storage.backend import open_backend
 from p402.collector.storage.database import Database
@@ -21,8 +20,6 @@ from p402.vocabulary import Attribution, Level, SystemClock, new_id, rfc3339
 __all__ = ["add_to"]
 
 _BOUND = (Level.ORGANISATION, Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)
-
-_WIDE = 2_000  # columns
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -71,5 +68,4 @@ async def _list(keys: Keys) -> None:
         revoked = rfc3339(key.revoked_at) if key.revoked_at else ""
         cells = (key.id, key.name, " ".join(sorted(key.scopes)), bound, rfc3339(key.created_at), revoked)
         table.add_row(*map(Text, cells))  # Text: brackets in a name are no markup
-    # Another program that reads this wants whole lines, not what fits a screen.
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    print_table(table)

@@ -1,4 +1,4 @@
-"""The log while storage is away: short, and never in the way.
+"""The log while something is away: short, and never in the way.
 
 Everything that waits for storage would say so every second, or at every request; and a disk that is full may be the one
 that the log is on.
@@ -17,23 +17,23 @@ import structlog
 __all__ = ["OnceAMinute", "Stderr"]
 
 _SECONDS = 60.0
-_WAITING = "_wait_for_storage"
 
 
 class OnceAMinute:
-    """A structlog processor: of all events named ``…_wait_for_storage``, one a minute passes, whoever it is that waits.
+    """A structlog processor: of all events with an ``ending``, one a minute passes, whoever it is that waits.
 
     It says how many were ``kept_back`` since the one before.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, ending: str = "_wait_for_storage") -> None:
         self._clock = clock
+        self._ending = ending
         self._passed_at: float | None = None
         self._kept_back = 0
 
     def __call__(self, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Let the event pass, or drop it."""
-        if not str(event.get("event")).endswith(_WAITING):
+        if not str(event.get("event")).endswith(self._ending):
             return event
         now = self._clock()
         if self._passed_at is not None and now - self._passed_at < _SECONDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from typing import Any
@@ -19,6 +19,7 @@ from p402.vocabulary.environment import DEFAULT_COLLECTOR_URL, P402_API_KEY, P40
 __all__ = ["CollectorUnreachable", "Refused", "Remote", "add_options", "remote_of"]
 
 _TIMEOUT = 60.0  # seconds; a dry run of a month takes some
+_PAGE = "1000"
 
 
 class Refused(Permanent):
@@ -41,6 +42,16 @@ class Remote:
         """Read something."""
         return self.ask("GET", path, query=query)
 
+    def pages(self, path: str, name: str, **query: str) -> Iterator[dict[str, Any]]:
+        """Read a list to its end, page by page; gives the items, which are the member ``name`` of a page."""
+        after: dict[str, str] = {}
+        while True:
+            page = self.get(path, limit=_PAGE, **query, **after)
+            yield from page[name]
+            if page["next_after"] is None:
+                return
+            after = {"after": page["next_after"]}
+
     def ask(
         self,
         method: str,
@@ -50,7 +61,7 @@ class Remote:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Send a request; gives the JSON that comes back.
+        """Send a request, with bytes as its body or what is to be JSON; gives the JSON that comes back.
 
         Raises:
             Refused: with what the collector says is wrong.
@@ -79,9 +90,9 @@ class Remote:
         """
         asked = {**({"organisation": self.organisation} if self.organisation else {}), **(query or {})}
         url = f"{self.url}{path}" + (f"?{urlencode(asked)}" if asked else "")
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = Request(url, data=data, method=method, headers={"Accept": "application/json", **(headers or {})})  # noqa: S310 - http or https: `remote_of` looks
-        if data is not None:
+        if data is not None and not request.has_header("Content-type"):
             request.add_header("Content-Type", "application/json")
         if self.key:
             request.add_header("Authorization", f"Bearer {self.key}")

@@ -10,6 +10,7 @@ import signal
 import sys
 
 import structlog
+from structlog.typing import Processor
 
 from p402.collector.app import Listening, serve
 from p402.collector.cli.logs import OnceAMinute, Stderr
@@ -40,7 +41,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _run(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in ("listen", "data_dir") if getattr(arguments, name)}
     settings = load_settings(**given)
-    _configure_logging()
+    _configure_logging(settings)
     collector = build(settings)
     asyncio.run(_serve(settings, collector))
     return 0
@@ -77,10 +78,17 @@ async def _print_first_key(collector: Collector) -> None:
         print(f"First start. This admin key is shown only now; keep it: {secret}", file=sys.stderr, flush=True)
 
 
-def _configure_logging() -> None:
+def _configure_logging(settings: Settings) -> None:
+    of_traces: list[Processor] = []
+    if settings.own_traces_endpoint is not None:
+        from p402.collector.tracing.log_lines import SdkLog, name_span  # noqa: PLC0415 - only where traces are on
+
+        SdkLog()
+        of_traces += [OnceAMinute(ending="own_traces_problem"), name_span]
     structlog.configure(
         processors=[
             OnceAMinute(),
+            *of_traces,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

@@ -92,13 +92,13 @@ def budget_detail(
         lines=[BudgetLine(budget, node, balance, budget.cap_at(now)) for node, balance in shown],
         after=f"{shown[-1][1].taken}~{shown[-1][0]}" if len(balances) > _NODES else None,
         alerts=newest_alerts(sql, organisation, _FOREVER, _SHOWN, budgets=[name]),
-        refused=_refused(sql, organisation, name),
+        refused=_refused(sql, organisation, budget),
         overruns=overruns_page(sql, organisation, _FOREVER, _SHOWN, stored.id),
         history=audit_about(sql, organisation, "budget", name, _SHOWN),
     )
 
 
-def _refused(sql: Driver, organisation: str, name: str) -> list[Decided]:
+def _refused(sql: Driver, organisation: str, budget: Budget) -> list[Decided]:
     newest = decisions_page(sql, organisation, Verdict.BLOCK.value, (_FOREVER, ""), REFUSALS_LOOKED_AT)
-    named = f"budget={name},"
+    named = f"budget={budget.in_rationales},"
     return [decided for decided in newest if named in f"{decided.decision.rationale},"][:_SHOWN]

@@ -18,6 +18,7 @@ from p402.collector.budgets.budget import Budget
 from p402.collector.dashboard.budget_lines import BudgetLine, project_lines
 from p402.collector.dashboard.budget_words import amount_in_words, nodes_in_words, period_in_words
 from p402.collector.dashboard.forms import WRITES_RULES, Told
+from p402.collector.dashboard.names import Names, Naming
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.budgets import budgets_in_force
@@ -56,16 +57,24 @@ class BudgetRows:
 class BudgetsPage(Pages):
     """The handler."""
 
-    def __init__(self, shell: Shell, database: Database, forecasts: Forecasts) -> None:
+    def __init__(self, shell: Shell, database: Database, naming: Naming, forecasts: Forecasts) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
         self._forecasts = forecasts
 
     @endpoint("GET /budgets", scope="spend:read", answers={200: HTML})
     async def budgets(self, request: web.Request, caller: Caller, query: BudgetsView) -> web.Response:
         """Show all budgets with what their nodes have taken, by level, the fullest first."""
         now, organisation, principal = self._shell.clock.now(), caller.organisation, caller.principal
-        found = await self._database.read(lambda connection: _read(connection, organisation, principal, now))
+
+        def read(connection: Connection) -> tuple[list[BudgetRows], Names]:
+            found = _read(connection, organisation, principal, now)
+            nodes = [(line.level.value, line.node) for rows in found for line in rows.lines]
+            return found, self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
+
+        found, names = await self._database.read(read)
+        await self._naming.note(caller, "GET /budgets", names)
         shown = [rows for rows in found if query.level in (None, rows.budget.level)]
         projected = [
             replace(rows, lines=await project_lines(self._forecasts, organisation, rows.lines, now)) for rows in shown
@@ -82,6 +91,7 @@ class BudgetsPage(Pages):
             query,
             "budgets.html",
             groups=groups,
+            names=names,
             levels=levels,
             all=len(found),
             writes=principal.may(WRITES_RULES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from p402.collector.budgets.period import PeriodKind
 from p402.collector.dashboard.budget_lines import BudgetLine, project_lines, read_lines
 from p402.collector.dashboard.charts import Lines, Stack, burn_down, stack_by_day
 from p402.collector.dashboard.format import total
+from p402.collector.dashboard.names import Names, Naming
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.forecast.project import Projection
@@ -71,9 +72,10 @@ class Overview:
 class OverviewPage(Pages):
     """The handler."""
 
-    def __init__(self, shell: Shell, database: Database, forecasts: Forecasts) -> None:
+    def __init__(self, shell: Shell, database: Database, naming: Naming, forecasts: Forecasts) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
         self._forecasts = forecasts
 
     @endpoint("GET /", scope="spend:read", answers={200: HTML})
@@ -83,15 +85,32 @@ class OverviewPage(Pages):
         organisation, principal = caller.organisation, caller.principal
         asked = query.slice(organisation, principal.within(organisation), now)
 
-        def read(connection: Connection) -> Overview:
-            return _read(connection, asked, principal, now)
+        def read(connection: Connection) -> tuple[Overview, Names]:
+            page = _read(connection, asked, principal, now)
+            nodes = [
+                *((Level.DEPARTMENT.value, str(one.by[0])) for one in page.departments),
+                *((Level.EMPLOYEE.value, str(one.by[0])) for one in page.employees),
+                *((line.level.value, line.node) for line in page.budgets),
+            ]
+            names = self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
+            by_day = replace(page.by_day, names=[names.of(Level.DEPARTMENT, name) for name in page.by_day.names])
+            return replace(page, by_day=by_day), names
 
-        page = await self._database.read(read)
+        page, names = await self._database.read(read)
+        await self._naming.note(caller, "GET /", names)
         lines = await project_lines(self._forecasts, organisation, page.budgets, now)
         projection = await self._project(organisation, principal, lines) if query.period == "month" else None
         chart: Lines | None = burn_down("burn", "Spent by the end of each day", projection) if projection else None
         return self._shell.page(
-            request, caller, query, "overview.html", page=page, budgets=lines, projection=projection, burn=chart
+            request,
+            caller,
+            query,
+            "overview.html",
+            page=page,
+            names=names,
+            budgets=lines,
+            projection=projection,
+            burn=chart,
         )
 
     async def _project(self, organisation: str, principal: Principal, lines: Sequence[BudgetLine]) -> Projection | None:
@@ -157,9 +176,10 @@ def _receipts(connection: Connection, asked: Slice, within: Attribution) -> tupl
     begin, end = to_millis(asked.period.begin), to_millis(asked.period.end)
     query = (
         select(func.count(), func.count(receipts.c.settlement_id))
-        .join(scopes, receipts.c.scope_id == scopes.c.id)
         .where(receipts.c.organisation == asked.organisation)
-        .where(receipts.c.issued_at >= begin, receipts.c.issued_at < end, *within_scope(within))
+        .where(receipts.c.issued_at >= begin, receipts.c.issued_at < end)
     )
+    if within != Attribution(organisation=asked.organisation):
+        query = query.join(scopes, receipts.c.scope_id == scopes.c.id).where(*within_scope(within))
     issued, anchored = connection.execute(query).one()
     return int(issued), int(anchored)

@@ -20,6 +20,7 @@ from p402.collector.dashboard.exports import ExportsPage
 from p402.collector.dashboard.health import HealthPages, Installed
 from p402.collector.dashboard.keys import KeyPages
 from p402.collector.dashboard.live import LiveStream
+from p402.collector.dashboard.names import Naming
 from p402.collector.dashboard.overview import OverviewPage
 from p402.collector.dashboard.policies import PoliciesPage
 from p402.collector.dashboard.policy import PolicyPage
@@ -70,20 +71,21 @@ class Dashboard:
         health: WhatIsBehind,
         installed: Installed,
     ) -> None:
+        naming = Naming(disclosures, shell.clock)
         self._live = LiveStream(database, shell.authenticator, shell.default_organisation)
         self._pages = (
             shell,
-            OverviewPage(shell, database, forecasts),
-            SpendPages(shell, database),
+            OverviewPage(shell, database, naming, forecasts),
+            SpendPages(shell, database, naming),
             SetAsidePage(shell, database),
-            BudgetsPage(shell, database, forecasts),
+            BudgetsPage(shell, database, naming, forecasts),
             BudgetPages(shell, database, forecasts, new_id),
             PoliciesPage(shell, database),
             PolicyPage(shell, database, catalogue, prices),
             RoutingPage(shell, database, catalogue, prices),
             AlertsPage(shell, database),
-            SessionsPage(shell, database),
-            SessionPage(shell, database, sessions, trace_url),
+            SessionsPage(shell, database, naming),
+            SessionPage(shell, database, naming, sessions, trace_url),
             ReceiptsPage(shell, database, network, disclosures),
             ReceiptPage(shell, database, network, disclosures, reviews, signers),
             ExportsPage(shell, database, exports),

@@ -16,6 +16,7 @@ from p402.collector.api.problem import NotFound
 from p402.collector.api.query import DIGITS
 from p402.collector.api.sessions import SessionsApi
 from p402.collector.dashboard.format import in_path
+from p402.collector.dashboard.names import Names, Naming, nodes_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.storage.database import Database
@@ -81,9 +82,12 @@ class _Shown:
 class SessionPage(Pages):
     """The handlers."""
 
-    def __init__(self, shell: Shell, database: Database, api: SessionsApi, trace_url: str | None) -> None:
+    def __init__(
+        self, shell: Shell, database: Database, naming: Naming, api: SessionsApi, trace_url: str | None
+    ) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
         self._api = api
         self._trace_url = trace_url
 
@@ -92,11 +96,19 @@ class SessionPage(Pages):
         """Show a session: its owner, what it cost, its requests in order with the refused ones, its receipts."""
         within = caller.principal.within(caller.organisation)
         name = _NO_PATHS.get(session, session)
-        shown = await self._database.read(
-            lambda connection: _read(connection, within, name, query.owner, query.after or 0)
-        )
-        if shown is None:
+
+        def read(connection: Connection) -> tuple[_Shown, Names] | None:
+            shown = _read(connection, within, name, query.owner, query.after or 0)
+            if shown is None:
+                return None
+            nodes = nodes_of(*(one.owner for one in (shown.session, *shown.others)))
+            return shown, self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
+
+        found = await self._database.read(read)
+        if found is None:
             raise NotFound(f"There is no session {name[:64]!r} with calls that you may see; sessions lists them.")
+        shown, names = found
+        await self._naming.note(caller, "GET /sessions/{session}", names)
         is_all = query.after is None and shown.next_after is None
         return self._shell.page(
             request,
@@ -106,6 +118,7 @@ class SessionPage(Pages):
             live=is_all,
             shown=shown,
             session=shown.session,
+            names=names,
             name=name,
             trace_url=self._trace_url,
             now=self._shell.clock.now(),

@@ -6,13 +6,16 @@ from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import Field
+from sqlalchemy import Connection
 
 from p402.collector.api.endpoint import Caller, endpoint
+from p402.collector.dashboard.names import Names, Naming, nodes_of
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
+from p402.collector.storage.calls import Place
 from p402.collector.storage.database import Database
-from p402.collector.storage.session_log import SessionFilter, session_log
+from p402.collector.storage.session_log import LoggedSession, SessionFilter, session_log
 
 __all__ = ["SessionsPage"]
 
@@ -38,9 +41,10 @@ class SessionsView(Pageful):
 class SessionsPage(Pages):
     """The handler."""
 
-    def __init__(self, shell: Shell, database: Database) -> None:
+    def __init__(self, shell: Shell, database: Database, naming: Naming) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
 
     @endpoint("GET /sessions", scope="spend:read", answers={200: HTML, 303: None})
     async def sessions(self, request: web.Request, caller: Caller, query: SessionsView) -> web.Response:
@@ -56,7 +60,15 @@ class SessionsPage(Pages):
             open_=None if query.state is None else query.state == "open",
             dearest=query.order == "dearest",
         )
-        found = await self._database.read(lambda connection: session_log(connection, asked, place, _AT_ONCE))
+
+        def read(connection: Connection) -> tuple[list[tuple[Place, LoggedSession]], Names]:
+            found = session_log(connection, asked, place, _AT_ONCE)
+            only = [(dimension.value, value) for dimension, value in query.only.items()]
+            nodes = [*nodes_of(*(session.owner for _, session in found)), *only]
+            return found, self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
+
+        found, names = await self._database.read(read)
+        await self._naming.note(caller, "GET /sessions", names)
         more = str(found[-1][0]) if len(found) == _AT_ONCE else None
         sessions = [session for _, session in found]
         is_narrowed = bool(query.only or query.begins or query.state)
@@ -67,6 +79,7 @@ class SessionsPage(Pages):
             "sessions.html",
             live=place is None,
             sessions=sessions,
+            names=names,
             more=more,
             only=query.only,
             is_narrowed=is_narrowed,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -13,6 +14,7 @@ from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.dashboard.charts import MOST_NAMES, OTHERS, Stack, stack_by_day
 from p402.collector.dashboard.format import someone, total
+from p402.collector.dashboard.names import Names, Naming
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import FILTERS, Pageful, View
@@ -68,9 +70,10 @@ class Breakdown:
 class SpendPages(Pages):
     """The handlers."""
 
-    def __init__(self, shell: Shell, database: Database) -> None:
+    def __init__(self, shell: Shell, database: Database, naming: Naming) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
 
     @endpoint("GET /spend/{dimension}", scope="spend:read", answers={200: HTML})
     async def spend(self, request: web.Request, caller: Caller, query: View, dimension: str) -> web.Response:
@@ -80,9 +83,20 @@ class SpendPages(Pages):
         by, now = Dimension(dimension), self._shell.clock.now()
         asked = query.slice(caller.organisation, caller.principal.within(caller.organisation), now)
         hidden = by is Dimension.EMPLOYEE and query.people == "hidden"
-        page = await self._database.read(lambda connection: _read(connection, asked, by, now, hidden=hidden))
+
+        def read(connection: Connection) -> tuple[Breakdown, Names]:
+            rows = usage_by(connection, asked, [by])
+            nodes = [*((by.value, str(one.by[0])) for one in rows[:_MOST_ROWS]), *asked_for]
+            names = self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
+            return _read(connection, asked, by, rows, now, someone if hidden else partial(names.of, by.value)), names
+
+        asked_for = [(dimension.value, value) for dimension, value in query.only.items()]
+        page, names = await self._database.read(read)
+        await self._naming.note(caller, "GET /spend/{dimension}", names)
         tabs = [one for one in FILTERS if one is by or one not in query.only]
-        return self._shell.page(request, caller, query, "spend.html", page=page, only=query.only, tabs=tabs)
+        return self._shell.page(
+            request, caller, query, "spend.html", page=page, names=names, only=query.only, tabs=tabs
+        )
 
     @endpoint("GET /calls", scope="spend:read", answers={200: HTML})
     async def calls(self, request: web.Request, caller: Caller, query: Pageful) -> web.Response:
@@ -110,11 +124,17 @@ class SpendPages(Pages):
         )
 
 
-def _read(connection: Connection, asked: Slice, by: Dimension, now: datetime, *, hidden: bool) -> Breakdown:
+def _read(
+    connection: Connection,
+    asked: Slice,
+    by: Dimension,
+    rows: Sequence[UsageSum],
+    now: datetime,
+    called: Callable[[str], str],
+) -> Breakdown:
     today = now.astimezone(UTC).date()
     before = usage_before(connection, asked, [by], today)
-    rows = usage_by(connection, asked, [by])
-    named = {str(one.by[0]): someone(str(one.by[0])) for one in rows if one.by[0]} if hidden else None
+    named = {str(one.by[0]): called(str(one.by[0])) for one in rows[:MOST_NAMES] if one.by[0]}
     title = f"Spend by day and {by.value.replace('_', ' ')}"
     return Breakdown(
         dimension=by,

@@ -15,7 +15,8 @@ from p402.vocabulary import Attribution, Level
 
 __all__ = ["FILTERS", "Pageful", "View"]
 
-FILTERS = tuple(dimension for dimension in Dimension if dimension is not Dimension.DAY)
+FILTERS = tuple(one for one in Dimension if one not in (Dimension.DAY, Dimension.VERDICT))
+"""What pages are narrowed to, and what they show spend by."""
 _DAYS = {"7d": 7, "30d": 30, "90d": 90}
 _MONTHS_OFFERED = 6
 

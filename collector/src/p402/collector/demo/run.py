@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rich.status import Status
 
 from p402.collector.demo.acme import live
 from p402.collector.demo.acme.history import History
-from p402.collector.demo.acme.people import ORGANISATION
+from p402.collector.demo.acme.people import ORGANISATION, directory
 from p402.collector.demo.processes import (
     DEV_KEY,
     DemoImpossible,
@@ -72,6 +73,7 @@ class Demo:
                 say(f"[b]Running[/b]   collector {url} · Tempo node {rpc_url} · mock providers {providers_url}\n")
                 story, history = Story(api, self.console), History.of(self.data_dir)
                 assert history is not None, "it was fed before the collector started"
+                await self._import_directory(api)
                 await story.tell_past()
                 say("\n[b]An application works[/b], started with opentelemetry-instrument and not changed:")
                 since = datetime.now(UTC)
@@ -120,6 +122,19 @@ class Demo:
             "P402_SETTLEMENT_KEY_FILE": str(key_file),
             "P402_SETTLEMENT_INTERVAL_SECONDS": "3",
         }
+
+    async def _import_directory(self, api: aiohttp.ClientSession) -> None:
+        """Say who works at Acme, and what people and departments are called."""
+        document = json.dumps(directory(self.seed)).encode()
+        async with api.put(
+            "/v1/directory",
+            params={"organisation": ORGANISATION},
+            data=document,
+            headers={"Content-Type": "application/scim+json"},
+        ) as response:
+            imported = await response.json()
+        people, departments = (sum(imported[kind].values()) for kind in ("people", "departments"))
+        self.console.print(f"[b]The directory[/b] has names for {people} people in {departments} departments\n")
 
     async def _agents_charges(self, api: aiohttp.ClientSession, after: int) -> list[dict[str, Any]]:
         """Give the charges of the application, and say that its sessions are over."""

@@ -15,6 +15,7 @@ from p402.collector.exports.folder import ExportFolder, FilesGone
 from p402.collector.exports.ports import Export, ExportFormat, ExportStore, Leadership, Progress
 from p402.collector.exports.requests import request_value
 from p402.collector.exports.sections import PDFS_NAME, is_complete, next_part
+from p402.collector.observed_work import Observe, unobserved
 from p402.exporters.documents.manifest import MANIFEST_NAME, ManifestFile, make_manifest
 from p402.exporters.documents.pdf import EvidencePack, render_evidence
 from p402.vocabulary import Clock, Money, Permanent, Transient
@@ -47,6 +48,7 @@ class ExportWorker:
         keep: timedelta,
         most_bytes: int,
         version: str,
+        observe: Observe = unobserved,
     ) -> None:
         self._store = store
         self._folder = folder
@@ -55,6 +57,7 @@ class ExportWorker:
         self._keep = keep
         self._most_bytes = most_bytes
         self._version = version
+        self._observe = observe
         self._wake = asyncio.Event()
         self._tidy_at = 0.0
 
@@ -90,9 +93,11 @@ class ExportWorker:
         with self._folder.alone() as alone:
             if not alone:
                 return False
-            export = await self._store.next(self._clock.now())
-            if export is not None:
-                await self._work_on(export)
+            with self._observe("make export") as work:
+                export = await self._store.next(self._clock.now())
+                if export is not None:
+                    work.did(format=export.request.format.value)
+                    await self._work_on(export)
             return export is not None
 
     async def _work_on(self, export: Export) -> None:

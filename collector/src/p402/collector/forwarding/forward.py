@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from p402.collector.forwarding.ports import Batch, ForwardQueue, SpanPlace
+from p402.collector.observed_work import Observe, Work, unobserved
 from p402.exporters.otlp import Answer, Backend, Facts, Sender, Verdict, asked_for, enrich
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, Transient, attributes
@@ -59,6 +60,7 @@ class Forwarder:
         metrics: CollectorMetrics,
         clock: Clock,
         random: Callable[[], float],
+        observe: Observe = unobserved,
     ) -> None:
         self._queue = queue
         self._routes = routes
@@ -67,6 +69,7 @@ class Forwarder:
         self._metrics = metrics
         self._clock = clock
         self._random = random
+        self._observe = observe
         self._largest = dict.fromkeys(self._names, _LARGEST)
         for name in self._names:  # alerts see an increase only in a series that is there
             metrics.forwarded(name, "lost", 0)
@@ -96,14 +99,21 @@ class Forwarder:
         if not await route.leader.take():
             return _PAUSE_SECONDS
         name = route.backend.name
-        batches = await self._queue.next(name, self._largest[name])
-        if not batches:
-            return _PAUSE_SECONDS
+        with self._observe("forward spans") as work:
+            batches = await self._queue.next(name, self._largest[name])
+            if not batches:
+                return _PAUSE_SECONDS
+            return await self._send(route, batches, work)
+
+    async def _send(self, route: Route, batches: Sequence[Batch], work: Work) -> float | None:
+        name = route.backend.name
         request = await asyncio.to_thread(_merged, batches)
         facts = await self._queue.facts(await asyncio.to_thread(_places, request))
         body = await asyncio.to_thread(_written, request, facts, route.backend)
         spans = _count(request)
+        work.did(backend=name, spans=spans)
         answer = await route.sender.send(body)
+        work.did(verdict=answer.verdict.name.lower())
         if answer.verdict is Verdict.SPLIT and len(batches) > 1:
             self._largest[name] = len(body) // 2
             return None

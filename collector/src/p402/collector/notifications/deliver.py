@@ -14,6 +14,7 @@ import structlog
 
 from p402.collector.notifications.ports import Channel, Claim, DeliveryStore
 from p402.collector.notifications.retry import TRIES, pause_before_retry
+from p402.collector.observed_work import Observe, unobserved
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, Transient
 
@@ -35,6 +36,7 @@ class Courier:
         metrics: CollectorMetrics,
         clock: Clock,
         random: Callable[[], float],
+        observe: Observe = unobserved,
     ) -> None:
         self._store = store
         self._channels = channels
@@ -42,6 +44,7 @@ class Courier:
         self._metrics = metrics
         self._clock = clock
         self._random = random
+        self._observe = observe
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -70,9 +73,11 @@ class Courier:
     def _deliveries(self, channel: Channel) -> Callable[[], Awaitable[int]]:
         async def deliver_due() -> int:
             tries = 0
-            while claims := await self._store.claim(channel.name, self._clock.now(), _LEASE, channel.at_once):
-                await asyncio.gather(*(self._try(channel, claim) for claim in claims))
-                tries += len(claims)
+            with self._observe("deliver events") as work:
+                while claims := await self._store.claim(channel.name, self._clock.now(), _LEASE, channel.at_once):
+                    await asyncio.gather(*(self._try(channel, claim) for claim in claims))
+                    tries += len(claims)
+                    work.did(channel=channel.name, tries=tries)
             return tries
 
         return deliver_due

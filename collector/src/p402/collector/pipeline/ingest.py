@@ -91,9 +91,9 @@ class Ingest:
             else:
                 calls.append(charge(read, owner, self._prices, key_id, now))
         if calls or without_usage or others or refused:
-            outcomes = await self._ledger.record(calls, without_usage, now, others, refused, forwarded)
+            outcomes, recorded = await self._ledger.record(calls, without_usage, now, others, refused, forwarded)
             counts.update(outcomes)
-            pairs = zip(calls, outcomes, strict=False)
+            pairs = zip(recorded, outcomes, strict=False)
             self._count([call for call, outcome in pairs if outcome is Outcome.CHARGED], now)
         self._metrics.spans(counts)
         return counts

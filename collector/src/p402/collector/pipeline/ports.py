@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from p402.collector.pipeline.records import Forwarded, OtherSpan, Recordable, Refused, WithoutUsage
 from p402.collector.pricing import Priced, Unpriced
 from p402.vocabulary import Usage
 
-__all__ = ["Ledger", "Outcome", "Prices"]
+__all__ = ["Ledger", "Outcome", "Prices", "Recorded"]
 
 
 class Prices(Protocol):
@@ -38,6 +38,15 @@ class Outcome(StrEnum):
     """A model call without usage: kept apart, not priced."""
 
 
+class Recorded(NamedTuple):
+    """What became of a batch."""
+
+    outcomes: Sequence[Outcome]
+    """Of each call, then of each span without usage."""
+    calls: Sequence[Recordable]
+    """As they were recorded, each by the owner that it has in the books."""
+
+
 class Ledger(Protocol):
     """The books. Charges and counters change together, once per call, and are on disk when ``record`` returns."""
 
@@ -49,8 +58,8 @@ class Ledger(Protocol):
         others: Sequence[OtherSpan] = (),
         refused: Sequence[Refused] = (),
         forwarded: Forwarded | None = None,
-    ) -> list[Outcome]:
-        """Record a batch; returns what became of each span, first of ``calls``, then of ``without_usage``.
+    ) -> Recorded:
+        """Record a batch; returns what became of each span, and the calls as they were recorded.
 
         ``others`` only help to see which calls are the same; ``refused`` are kept among the decisions,
         and ``forwarded`` waits from then on to be sent to viewers.

@@ -6,7 +6,10 @@ be read at all, or that holds more than the collector takes, is refused whole.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from p402.collector.pipeline.records import SpanRecord
 from p402.vocabulary import Permanent
@@ -44,6 +47,8 @@ class TooLarge(Permanent):
 class Decoded:
     """The spans of one request, and a sentence for each that was rejected."""
 
+    message: Callable[[], ExportTraceServiceRequest]
+    """Gives the whole request in protobuf, less the spans that have no form there."""
     spans: list[SpanRecord] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
 

@@ -1,36 +1,33 @@
-"""A request as it is sent on: without content, without spans that were rejected, and not in circles (pure)."""
+"""A request as it is sent on: without content, without what a backend would refuse it for, and not in circles (pure)."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from p402.collector.pipeline.records import Forwarded
-from p402.collector.receiver.decoded import SPAN_ID_BYTES, TRACE_ID_BYTES, MalformedOtlp
+from p402.collector.receiver.decoded import TRACE_ID_BYTES, parent_or_none
 from p402.exporters.otlp import strip
 
-__all__ = ["HOPS", "Forwarding", "message_of_json"]
+__all__ = ["HOPS", "Forwarding"]
 
 HOPS = "p402.forwarded.hops"
 """Attribute of a resource: how many collectors have sent its spans on."""
 
 _MOST_HOPS = 4
-_IDS = frozenset({"traceId", "spanId", "parentSpanId"})
 
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What is sent on."""
+    """What is sent on, and where to."""
 
     content: bool
     """Whether prompts, answers and texts of exceptions may leave."""
+    backends: tuple[str, ...]
+    """Names of those that it is for."""
 
     def of(self, request: ExportTraceServiceRequest) -> Forwarded | None:
         """Make what is kept for forwarding; changes the request. None if nothing of it is to be sent on."""
@@ -38,7 +35,9 @@ class Forwarding:
             for scope_spans in resource_spans.scope_spans:
                 for place in reversed(range(len(scope_spans.spans))):
                     span = scope_spans.spans[place]
-                    if len(span.trace_id) != TRACE_ID_BYTES or len(span.span_id) != SPAN_ID_BYTES:
+                    if _has_ids(span):
+                        _drop_wrong_references(span)
+                    else:
                         del scope_spans.spans[place]
         for place in reversed(range(len(request.resource_spans))):
             if _count_hop(request.resource_spans[place].resource) > _MOST_HOPS:
@@ -51,27 +50,18 @@ class Forwarding:
         return Forwarded(request.SerializeToString(), spans)
 
 
-def message_of_json(body: bytes) -> ExportTraceServiceRequest:
-    """Read a request in OTLP's JSON, whose ids are in hexadecimal, where protobuf's own JSON has base64.
-
-    Raises:
-        MalformedOtlp: if a part that charging does not look at is not as it must be.
-    """
-    try:
-        return ParseDict(_with_base64(json.loads(body)), ExportTraceServiceRequest(), ignore_unknown_fields=True)
-    except (ParseError, ValueError, TypeError, RecursionError) as error:
-        raise MalformedOtlp(f"The JSON is not an ExportTraceServiceRequest: {str(error)[:200]}.") from error
+def _has_ids(named: Span | Span.Link) -> bool:
+    trace_id = named.trace_id
+    return len(trace_id) == TRACE_ID_BYTES and any(trace_id) and parent_or_none(named.span_id) is not None
 
 
-def _with_base64(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            key: base64.b64encode(bytes.fromhex(item)).decode()
-            if key in _IDS and isinstance(item, str)
-            else _with_base64(item)
-            for key, item in value.items()
-        }
-    return [_with_base64(item) for item in value] if isinstance(value, list) else value
+def _drop_wrong_references(span: Span) -> None:
+    """Drop the ids of other spans that cannot be any: a backend would refuse the whole batch for one."""
+    if span.parent_span_id and parent_or_none(span.parent_span_id) is None:
+        span.ClearField("parent_span_id")
+    for place in reversed(range(len(span.links))):
+        if not _has_ids(span.links[place]):
+            del span.links[place]
 
 
 def _count_hop(resource: Resource) -> int:

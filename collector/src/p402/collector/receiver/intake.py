@@ -11,17 +11,14 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from p402.collector.api.auth import Principal
 from p402.collector.pipeline.evaluate import EVALUATION, EvaluationIngest
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pipeline.records import EventRecord
 from p402.collector.receiver.decoded import Decoded
-from p402.collector.receiver.forwardable import Forwarding, message_of_json
+from p402.collector.receiver.forwardable import Forwarding
 from p402.collector.receiver.otlp_decode import decode_events, decode_traces
 from p402.collector.receiver.otlp_json import decode_events_json, decode_traces_json
 from p402.exporters.prometheus import CollectorMetrics
@@ -41,8 +38,6 @@ class Encoding:
     media_type: str
     traces: Callable[[bytes], Decoded]
     events: Callable[[bytes], list[EventRecord]]
-    message: Callable[[bytes], ExportTraceServiceRequest]
-    """Reads all of a request that was decoded before, for sending it on."""
     write: Callable[[Message], bytes]
 
 
@@ -50,14 +45,12 @@ PROTOBUF = Encoding(
     "application/x-protobuf",
     decode_traces,
     decode_events,
-    ExportTraceServiceRequest.FromString,
     lambda message: message.SerializeToString(),  # which each kind of message has of its own
 )
 JSON = Encoding(
     "application/json",
     decode_traces_json,
     decode_events_json,
-    message_of_json,
     lambda message: MessageToJson(message, indent=None).encode(),
 )
 
@@ -85,13 +78,17 @@ class Intake:
             Transient: nothing was recorded; the sender should try again.
         """
         decoded = encoding.traces(body)
-        forwarded = None if self._forwarding is None else self._forwarding.of(encoding.message(body))
+        forwarded = None if self._forwarding is None else self._forwarding.of(decoded.message())
         try:
             await self._ingest.ingest(decoded.spans, principal.bound_to, principal.key_id, forwarded)
         except Transient as error:
             log.warning("spans_wait_for_storage", problem=str(error))
             raise
         self._metrics.spans(Counter(rejected=len(decoded.rejected)))
+        if self._forwarding is not None:
+            left_out = len(decoded.spans) + len(decoded.rejected) - (0 if forwarded is None else forwarded.spans)
+            for backend in self._forwarding.backends:
+                self._metrics.forwarded(backend, "left_out", left_out)
         response = ExportTraceServiceResponse()
         if decoded.rejected:
             response.partial_success.rejected_spans = len(decoded.rejected)

@@ -28,7 +28,7 @@ def decode_traces(body: bytes) -> Decoded:
         request = ExportTraceServiceRequest.FromString(body)
     except DecodeError as error:
         raise _malformed(body, "ExportTraceServiceRequest") from error
-    decoded = Decoded()
+    decoded = Decoded(lambda: request)
     for resource_spans in request.resource_spans:
         resource = _attributes(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:

@@ -7,7 +7,7 @@ be decoded gets an answer of ours. Source: opentelemetry-proto ``docs/specificat
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeAlias
@@ -60,6 +60,7 @@ class OtlpGrpc:
         *,
         required: bool,
         tls: Tls | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self._signals: dict[str, _Take] = {"trace": intake.traces, "metrics": intake.metrics, "logs": intake.logs}
         self._authenticator = authenticator
@@ -68,6 +69,7 @@ class OtlpGrpc:
         self._max_bytes = max_bytes
         self._required = required
         self._tls = tls
+        self._interceptors = interceptors
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Address | None]:
@@ -82,7 +84,8 @@ class OtlpGrpc:
             ("grpc.max_receive_message_length", self._max_bytes),
             ("grpc.so_reuseport", 0),  # else two collectors would silently share one port
         )
-        server = grpc.aio.server(handlers=[self._service(signal) for signal in self._signals], options=options)
+        handlers = [self._service(signal) for signal in self._signals]
+        server = grpc.aio.server(handlers=handlers, interceptors=self._interceptors, options=options)
         try:
             if self._tls is None:
                 port = server.add_insecure_port(str(self._listen))
@@ -140,10 +143,13 @@ def _authorization(context: _Context) -> str | None:
 
 
 async def _only(messages: AsyncIterator[bytes]) -> bytes:
-    found = [message async for message in messages]
-    if len(found) != 1:
-        raise MalformedOtlp(f"Export takes one message; {len(found)} came.")
-    return found[0]
+    """Give the one message of a call, once it is sure that no other follows; of a stream no more than two are taken in."""
+    only = await anext(messages, None)
+    if only is None:
+        raise MalformedOtlp("Export takes one message; none came.")
+    if await anext(messages, None) is not None:
+        raise MalformedOtlp("Export takes one message; more came.")
+    return only
 
 
 async def _refuse(context: _Context, error: P402Error) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from p402.collector.pipeline.records import EventRecord, SpanRecord
 from p402.collector.receiver.decoded import MAX_DEPTH, Decoded, MalformedOtlp, parent_or_none
+from p402.collector.receiver.message_of_json import message_of_json
 
 __all__ = ["decode_events_json", "decode_traces_json"]
 
@@ -25,9 +26,8 @@ _INT64, _UINT64 = (-(2**63), 2**63 - 1), (0, 2**64 - 1)
 _LONGEST_NUMBER = 32  # characters; 64 bits need 20
 _INTEGER = re.compile(r"-?[0-9]+")
 _ERRORS = (2, "2", "STATUS_CODE_ERROR")  # enums are numbers; some senders write names
-_SURROGATE = re.compile(
-    r"\\u[dD][89abcdefABCDEF]"
-)  # half of a character, as where JavaScript cut a text inside an emoji
+_ESCAPED_HALF = re.compile(r"\\u[dD][89abcdefABCDEF]")  # of a character, as where JavaScript cut a text inside an emoji
+_HALF = re.compile("[\ud800-\udfff]")
 _NO_OBJECT: Object = {}
 
 
@@ -43,7 +43,7 @@ def decode_traces_json(body: bytes) -> Decoded:
         TooLarge: if it has too many spans.
     """
     request = _parse(body)
-    decoded = Decoded()
+    decoded = Decoded(lambda: message_of_json(request))
     try:
         for resource_spans in _objects(request, "resourceSpans"):
             resource = _attributes(_object(resource_spans, "resource"))
@@ -88,8 +88,10 @@ def _parse(body: bytes) -> Object:
     try:
         text = body.decode()
         parsed = json.loads(text)
-        if _SURROGATE.search(text):  # halves that found no partner cannot be stored as UTF-8; "?" stands in for them
-            parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
+        if _ESCAPED_HALF.search(
+            text
+        ):  # halves that found no partner have no UTF-8; U+FFFD stands for them, as elsewhere
+            parsed = json.loads(_HALF.sub("\ufffd", json.dumps(parsed, ensure_ascii=False)))
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise MalformedOtlp(f"The body ({len(body)} bytes) is not JSON in UTF-8: {reason[:200]}.") from error

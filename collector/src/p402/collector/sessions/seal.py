@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import structlog
 
+from p402.collector.observed_work import Observe, unobserved
 from p402.collector.sessions.ports import OpenPart, SessionStore
 from p402.collector.sessions.track import SessionRules
 from p402.exporters.prometheus import CollectorMetrics
@@ -27,13 +28,20 @@ class Sealer:
     """The follower that turns sessions into receipts. A crash repeats its work, and repeating it changes nothing."""
 
     def __init__(
-        self, store: SessionStore, rules: SessionRules, metrics: CollectorMetrics, clock: Clock, new_id: IdFactory
+        self,
+        store: SessionStore,
+        rules: SessionRules,
+        metrics: CollectorMetrics,
+        clock: Clock,
+        new_id: IdFactory,
+        observe: Observe = unobserved,
     ) -> None:
         self._store = store
         self._rules = rules
         self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
+        self._observe = observe
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -58,10 +66,13 @@ class Sealer:
         """Follow all recorded charges, then seal what is due; returns the new receipts."""
         while await self._store.follow(self._rules, _CHARGES_AT_ONCE) == _CHARGES_AT_ONCE:
             pass
-        sealed = await self._seal(await self._store.due(self._clock.now(), _SESSIONS_AT_ONCE))
-        for receipt in sealed:
-            self._metrics.sealed()
-            log.info("receipt_sealed", receipt=receipt.receipt_id, seq=receipt.seq)
+        with self._observe("seal receipts") as work:
+            sealed = await self._seal(await self._store.due(self._clock.now(), _SESSIONS_AT_ONCE))
+            if sealed:
+                work.did(receipts=len(sealed))
+            for receipt in sealed:
+                self._metrics.sealed()
+                log.info("receipt_sealed", receipt=receipt.receipt_id, seq=receipt.seq)
         self._metrics.sessions_open(await self._store.count_open())
         return sealed
 

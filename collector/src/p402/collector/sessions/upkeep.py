@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from p402.collector.observed_work import Observe, unobserved
 from p402.vocabulary import Clock, Transient
 
 __all__ = ["LogKeeper", "LogStore"]
@@ -33,11 +34,12 @@ class LogStore(Protocol):
 class LogKeeper:
     """The task that looks for idle logs. Several collectors may do it; each log gets one heartbeat."""
 
-    def __init__(self, store: LogStore, longest: timedelta, clock: Clock) -> None:
+    def __init__(self, store: LogStore, longest: timedelta, clock: Clock, observe: Observe = unobserved) -> None:
         """Take how long a log may be idle."""
         self._store = store
         self._longest = longest
         self._clock = clock
+        self._observe = observe
 
     async def run(self) -> None:
         """Look and append until cancelled."""
@@ -53,11 +55,14 @@ class LogKeeper:
         now = self._clock.now()
         since = now - self._longest
         beaten = 0
-        for organisation in await self._store.idle(since, 1000):
-            try:
-                beaten += await self._store.beat(organisation, since, now)
-            except Transient:
-                raise
-            except Exception:  # such as a log of another key; the others are kept all the same
-                log.exception("heartbeat_cannot_be_appended", organisation=organisation)
+        with self._observe("sign checkpoints") as work:
+            for organisation in await self._store.idle(since, 1000):
+                try:
+                    beaten += await self._store.beat(organisation, since, now)
+                except Transient:
+                    raise
+                except Exception:  # such as a log of another key; the others are kept all the same
+                    log.exception("heartbeat_cannot_be_appended", organisation=organisation)
+            if beaten:
+                work.did(checkpoints=beaten)
         return beaten

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import structlog
 
+from p402.collector.observed_work import Observe, unobserved
 from p402.collector.settlement.batches import batches
 from p402.collector.settlement.mpp import ENOUGH_SECONDS, MppPayer, pay_before
 from p402.collector.settlement.ports import (
@@ -78,6 +79,7 @@ class SettlementWorker:
         clock: Clock,
         new_id: IdFactory,
         max_fee_per_gas: int | None = None,
+        observe: Observe = unobserved,
     ) -> None:
         """Take what it works with; `max_fee_per_gas` is the most that is ever paid, by default four times the usual."""
         self._store = store
@@ -90,6 +92,7 @@ class SettlementWorker:
         self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
+        self._observe = observe
         self._max_fee_per_gas = max_fee_per_gas or 4 * settler.network.max_fee_per_gas
         self._lanes_are_known = False
         self._compare_through: int | None = None
@@ -120,16 +123,20 @@ class SettlementWorker:
         Raises:
             Transient: when the chain or the database is away; nothing is lost, the next step goes on.
         """
-        for planned in await self._store.plan(self._is_due, self._make_statement, self._clock.now()):
-            log.info("settlement_planned", settlement=planned.settlement_id, size=planned.checkpoint_size)
-        planned_before = await self._store.planned()
-        try:
-            for transaction in await self._store.transactions():
-                await self._move_on(transaction)
-            await self._sign_what_may_be(await self._ours(planned_before))
-            await self._payees.show()
-        except WrongChain as error:
-            await self._on_wrong_chain(str(error))
+        with self._observe("settle") as work:
+            for planned in await self._store.plan(self._is_due, self._make_statement, self._clock.now()):
+                log.info("settlement_planned", settlement=planned.settlement_id, size=planned.checkpoint_size)
+            planned_before = await self._store.planned()
+            try:
+                transactions = await self._store.transactions()
+                if planned_before or transactions:
+                    work.did(planned=len(planned_before), transactions=len(transactions))
+                for transaction in transactions:
+                    await self._move_on(transaction)
+                await self._sign_what_may_be(await self._ours(planned_before))
+                await self._payees.show()
+            except WrongChain as error:
+                await self._on_wrong_chain(str(error))
 
     # --- planning
 

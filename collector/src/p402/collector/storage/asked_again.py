@@ -8,6 +8,7 @@ was charged, since whoever asks again is about to make another.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -32,14 +33,28 @@ class StillHeld(NamedTuple):
     expires_at: datetime
 
 
-def asked_before(sql: Driver, key_id: str, idempotency_key: str, question: Question) -> Decided | None:
+def asked_before(
+    sql: Driver, key_id: str, idempotency_key: str, question: Question, *, department_is_given: bool
+) -> Decided | None:
     """Find what was decided when the same was asked before.
+
+    Args:
+        sql: of the change this is part of.
+        key_id: of who asks.
+        idempotency_key: theirs.
+        question: as it is recorded.
+        department_is_given: whether nobody said its department, so that it may have been another.
 
     Raises:
         IdempotencyKeyReused: if it was not the same.
     """
     found = decision_by_idempotency_key(sql, key_id, idempotency_key)
-    if found is not None and Question.from_wire(found.question) != question:
+    if found is None:
+        return None
+    was = Question.from_wire(found.question)
+    if department_is_given:
+        was = replace(was, attribution=replace(was.attribution, department=question.attribution.department))
+    if was != question:
         raise IdempotencyKeyReused(
             f"This Idempotency-Key was sent with another question, which {found.id} decides. Send the same question, or"
             " another key."

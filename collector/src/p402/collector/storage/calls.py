@@ -24,6 +24,7 @@ _COLUMNS: dict[Dimension, ColumnElement[str]] = {
     Dimension.PROVIDER: models.c.provider,
     Dimension.MODEL: _MODEL,
     Dimension.TASK_TYPE: func.coalesce(charges.c.task_type, ""),
+    Dimension.VERDICT: func.coalesce(charges.c.verdict, ""),
 }
 
 

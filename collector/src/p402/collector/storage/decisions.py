@@ -18,8 +18,8 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.decision_rows import Decided, record_decision
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.leases import LeaseKind, open_lease
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.rule_changes import recall
-from p402.collector.storage.suppressions import Suppressions
 from p402.decisions import (
     DEFAULT_POLICY,
     Catalogue,
@@ -75,6 +75,10 @@ class Granted:
     expires_at: datetime | None = None
     budgets: BudgetSet | None = None
     policy: Policy | None = None
+    attribution: Attribution | None = None
+    """Whose the call is, as it is recorded."""
+    by_employee: bool = False
+    """Whether calls that name no department may be of several, each by its employee."""
 
 
 class Decisions:
@@ -87,10 +91,10 @@ class Decisions:
         catalogue: Catalogue,
         prices: PriceBook,
         new_id: IdFactory,
-        suppressions: Suppressions | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self._rules = rules
-        self._suppressions = suppressions
+        self._owners = owners
         self._policy_of = policy_of
         self._catalogue = catalogue
         self._prices = prices
@@ -111,13 +115,16 @@ class Decisions:
             IdempotencyKeyReused: if something else was asked with it before.
         """
         sql = driver(connection)
-        asked = self._without_erased_names(sql, asked, at)
+        said = asked.question.attribution
+        by_employee = self._goes_by_employee(sql, said)
+        asked = self._as_recorded(sql, asked, at)
         question = asked.question
         organisation = question.attribution.organisation or ""
         budgets = self._rules.of(sql, organisation, at)
         before: Decided | None = None
         if asked.idempotency_key is not None:
-            before = asked_before(sql, asked.key_id, asked.idempotency_key, question)
+            given = said.department is None
+            before = asked_before(sql, asked.key_id, asked.idempotency_key, question, department_is_given=given)
             if before is not None and (held := still_held(sql, before, budgets, at)) is not None:
                 return self._again(before, question, held, at)
         path = budgets.on_path(question.attribution)
@@ -141,6 +148,8 @@ class Decisions:
             expires_at=expires_at,
             budgets=budgets,
             policy=policy,
+            attribution=question.attribution,
+            by_employee=by_employee,
         )
         if decision.verdict is not Verdict.WAIT:  # who waits asks again
             if before is not None:
@@ -172,8 +181,8 @@ class Decisions:
         """
         sql = driver(connection)
         organisation = attribution.organisation or ""
-        if self._suppressions is not None:
-            attribution = self._suppressions.apply(sql, attribution, at)
+        if self._owners is not None:
+            attribution = self._owners.apply(sql, attribution, at)
         path = self._rules.of(sql, organisation, at).on_path(attribution)
         positions = list(map(Position, path, balances_of(sql, path, at)))
         needed = {Measure.COST: amount.nano_usd, Measure.REQUESTS: 1, Measure.CONCURRENCY: 0, Measure.TOKENS: 0}
@@ -215,9 +224,14 @@ class Decisions:
             self._rules_of[id(policy)] = known
         return known[1]
 
-    def _without_erased_names(self, sql: Driver, asked: Asked, at: datetime) -> Asked:
+    def _goes_by_employee(self, sql: Driver, said: Attribution) -> bool:
+        if self._owners is None or said.department is not None:
+            return False
+        return self._owners.are_listed(sql, said.organisation or "")
+
+    def _as_recorded(self, sql: Driver, asked: Asked, at: datetime) -> Asked:
         said = asked.question.attribution
-        whose = said if self._suppressions is None else self._suppressions.apply(sql, said, at)
+        whose = said if self._owners is None else self._owners.apply(sql, said, at)
         return asked if whose is said else replace(asked, question=replace(asked.question, attribution=whose))
 
     def _again(self, before: Decided, question: Question, held: StillHeld, at: datetime) -> Granted:

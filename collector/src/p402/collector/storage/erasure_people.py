@@ -16,6 +16,7 @@ _COLUMNS = (
     "SELECT DISTINCT employee FROM scopes WHERE organisation = ? AND employee <> ''",
     "SELECT DISTINCT node FROM spend_hourly WHERE organisation = ? AND level = 'employee' AND node <> ''",
     "SELECT DISTINCT employee FROM employee_days WHERE organisation = ?",
+    "SELECT employee FROM people WHERE organisation = ?",
     "SELECT DISTINCT employee FROM api_keys WHERE (organisation = ? OR organisation IS NULL) AND employee IS NOT NULL",
     "SELECT DISTINCT known_as FROM web_sessions WHERE organisation = ? AND known_as IS NOT NULL",
     "SELECT DISTINCT subject FROM web_sessions WHERE organisation = ? AND subject IS NOT NULL",

@@ -11,7 +11,7 @@ from p402.collector.privacy.vault_keys import SESSION
 from p402.collector.storage.driver import driver
 from p402.collector.storage.erasure_extent import Extent, times_of
 from p402.collector.storage.holds import active_holds
-from p402.collector.storage.vault import Subject, Vault
+from p402.collector.storage.vault import Subject, Vault, forget_unused_keys
 from p402.vocabulary import Attribution
 
 __all__ = ["empty_vault"]
@@ -61,8 +61,7 @@ def empty_vault(
                 gone.append(vault_id)
                 digests.append(digest)
         sql.executemany("DELETE FROM vault WHERE id = ?", [(vault_id,) for vault_id in gone])
-        if len(gone) == len(rows):
-            sql.execute("DELETE FROM subjects WHERE id = ?", (found[0],))
+        forget_unused_keys(sql, [int(found[0])])
     return digests, kept, sorted(matters)
 
 

@@ -20,6 +20,7 @@ from p402.collector.privacy.suppression_file import SuppressedName, SuppressionF
 from p402.collector.privacy.vault_keys import PERSON, SESSION
 from p402.collector.storage.audit import record_audit
 from p402.collector.storage.charge_rows import from_millis, to_millis
+from p402.collector.storage.directory import forget_listed
 from p402.collector.storage.driver import driver
 from p402.collector.storage.erasure_entries import record_erased
 from p402.collector.storage.erasure_extent import Extent, extent_of
@@ -217,6 +218,8 @@ class Erasures:
             sessions[session] = new_pseudonym() if found is None else found[0]
             if session not in extent.shared:  # a name that others go on using is suppressed for nobody else
                 lines.append((SESSION, place, sessions[session]))
+        if employee is not None:
+            forget_listed(sql, organisation, employee)  # before the vault is asked whether the key is needed
         digests, held_back, matters = empty_vault(connection, self._vault, organisation, row.place, extent)
         for kind, place, pseudonym in lines:
             suppress_name(sql, organisation, kind, place, pseudonym, erasure_id, at)

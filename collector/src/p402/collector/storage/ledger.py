@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from p402.collector.pipeline.ports import Outcome
+from p402.collector.pipeline.ports import Outcome, Recorded
 from p402.collector.pipeline.records import Forwarded, OtherSpan, Recordable, Refused, SpanRecord, WithoutUsage
 from p402.collector.privacy.pseudonyms import Names
 from p402.collector.privacy.queued_spans import without_names
@@ -28,9 +28,9 @@ from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.forwards import keep_for_forwarding
 from p402.collector.storage.interned import Interned
 from p402.collector.storage.lineage import depths, has_links, knows_trace, remember
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.postings import LateReport, Postings
 from p402.collector.storage.same_call import Known, charge_of_same_call, charge_of_span, free_answer_key
-from p402.collector.storage.suppressions import Suppressions
 from p402.vocabulary import MAX_ID_LENGTH, Attribution, UsageSource
 from p402.vocabulary.attributes import GEN_AI_REQUEST_MODEL
 
@@ -51,12 +51,12 @@ Row = tuple[Any, ...]
 class SqlLedger:
     """Implements `pipeline.ports.Ledger`."""
 
-    def __init__(self, database: Database, postings: Postings, suppressions: Suppressions) -> None:
+    def __init__(self, database: Database, postings: Postings, owners: Owners) -> None:
         self._database = database
         self._postings = postings
-        self._suppressions = suppressions
+        self._owners = owners
         self._interned = Interned()
-        suppressions.on_change(self._interned.forget)
+        owners.on_erasure(self._interned.forget)
         database.on_rollback(self._interned.forget)
 
     async def record(
@@ -67,25 +67,26 @@ class SqlLedger:
         others: Sequence[OtherSpan] = (),
         refused: Sequence[Refused] = (),
         forwarded: Forwarded | None = None,
-    ) -> list[Outcome]:
+    ) -> Recorded:
         """Record a batch, see `pipeline.ports.Ledger`."""
 
-        def change(connection: Connection) -> list[Outcome]:
+        def change(connection: Connection) -> Recorded:
             sql = driver(connection)
             owners = [*(call.charge.attribution for call in calls), *(call.attribution for call in refused)]
             if forwarded is not None:  # what is not recorded is sent on all the same
                 around: list[OtherSpan | WithoutUsage] = [*others, *without_usage]
                 owners += (span.attribution for span in around if span.attribution is not None)
-            erased = self._suppressions.among(sql, owners, at)
-            if erased:  # as nearly never
-                record_refusals(sql, [_refused(call, erased) for call in refused], at)
-                known = [_recordable(call, erased) for call in calls]
+            erased = self._owners.erased(sql, owners, at)
+            known_as = self._owners.among(sql, owners, erased)
+            if known_as:
+                record_refusals(sql, [_refused(call, known_as) for call in refused], at)
+                known = [_recordable(call, known_as) for call in calls]
             else:
                 record_refusals(sql, refused, at)
                 known = list(calls)
             if forwarded is not None:
                 keep_for_forwarding(sql, _forwarded(forwarded, erased, owners), at)
-            return self._record(connection, known, without_usage, others, at)
+            return Recorded(self._record(connection, known, without_usage, others, at), known)
 
         return await self._database.write(change)
 
@@ -176,13 +177,13 @@ class SqlLedger:
         return outcome, known
 
 
-def _recordable(call: Recordable, erased: Mapping[Attribution, Attribution]) -> Recordable:
-    whose = erased.get(call.charge.attribution)
+def _recordable(call: Recordable, known_as: Mapping[Attribution, Attribution]) -> Recordable:
+    whose = known_as.get(call.charge.attribution)
     return call if whose is None else replace(call, charge=replace(call.charge, attribution=whose))
 
 
-def _refused(call: Refused, erased: Mapping[Attribution, Attribution]) -> Refused:
-    whose = erased.get(call.attribution)
+def _refused(call: Refused, known_as: Mapping[Attribution, Attribution]) -> Refused:
+    whose = known_as.get(call.attribution)
     return call if whose is None else replace(call, attribution=whose)
 
 

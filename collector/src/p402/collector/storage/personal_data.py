@@ -19,11 +19,13 @@ from p402.collector.storage.backend import Backend
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
 from p402.collector.storage.driver import TRANSACTION
+from p402.collector.storage.employee_departments import EmployeeDepartments
 from p402.collector.storage.erasure_runs import ErasureRuns
 from p402.collector.storage.erasures import Erasures
 from p402.collector.storage.holds import Holds
 from p402.collector.storage.leaders import Leadership
 from p402.collector.storage.log import Signers
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.receipt_reviews import ReceiptReviews
 from p402.collector.storage.retention import RetentionRules, SqlRetention
 from p402.collector.storage.suppressions import Suppressions
@@ -45,6 +47,7 @@ class PersonalData:
 
     vault: Vault
     suppressions: Suppressions
+    owners: Owners
     disclosures: Disclosures
     access_log: AccessLog
     holds: Holds
@@ -66,8 +69,9 @@ def build_privacy(
     vault = Vault(keys)
     erasures = Erasures(vault, signers, SuppressionFile(settings.erasures_folder), ids)
     make_good(backend, vault, erasures, clock)
-    suppressions = Suppressions(keys)
-    database.on_rollback(suppressions.forget)
+    suppressions, departments = Suppressions(keys), EmployeeDepartments()
+    for memory in (suppressions, departments):
+        database.on_rollback(memory.forget)
     access_log = AccessLog(vault, signers)
     runs = ErasureRuns(database, erasures, backend, clock)
     keeper = PrivacyKeeper(
@@ -81,6 +85,7 @@ def build_privacy(
     return PersonalData(
         vault,
         suppressions,
+        Owners(suppressions, departments),
         Disclosures(database, vault, access_log, clock),
         access_log,
         Holds(vault, signers),

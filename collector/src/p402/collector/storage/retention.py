@@ -21,7 +21,7 @@ from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.erasure_entries import record_erased
 from p402.collector.storage.holds import active_holds
 from p402.collector.storage.log import Signers
-from p402.collector.storage.vault import Vault
+from p402.collector.storage.vault import Vault, forget_unused_keys
 from p402.vocabulary import Attribution, IdFactory, Level
 
 __all__ = ["RetentionRules", "SqlRetention"]
@@ -186,11 +186,7 @@ class SqlRetention:
                 (organisation, seq, receipt_id),
             ).fetchall()
             sql.executemany("DELETE FROM vault WHERE id = ?", [(vault_id,) for vault_id, _, _ in rows])
-            for subject_id in {subject_id for _, _, subject_id in rows}:
-                sql.execute(
-                    "DELETE FROM subjects WHERE id = ? AND NOT EXISTS (SELECT 1 FROM vault WHERE subject_id = ?)",
-                    (subject_id, subject_id),
-                )
+            forget_unused_keys(sql, {subject_id for _, _, subject_id in rows})
             if rows:
                 digests.setdefault(organisation, []).extend(digest for _, digest, _ in rows)
         for organisation, gone in digests.items():

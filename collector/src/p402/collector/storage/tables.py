@@ -133,6 +133,9 @@ charges = Table(
 _INSIDE = charges.c.parent_span_id.is_not(None)
 Index("charges_inside", charges.c.parent_span_id, sqlite_where=_INSIDE, postgresql_where=_INSIDE)
 
+_MOVED = charges.c.original_model.is_not(None)
+Index("charges_moved", charges.c.started_at, sqlite_where=_MOVED, postgresql_where=_MOVED)
+
 _UNDER_LEASE = charges.c.lease_id.is_not(None)
 Index("charges_of_lease", charges.c.lease_id, sqlite_where=_UNDER_LEASE, postgresql_where=_UNDER_LEASE)
 

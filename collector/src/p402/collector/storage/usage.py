@@ -46,6 +46,7 @@ _VALUE = {  # of a charge (c), its scope (s) and its model (m), under the names 
     "provider": "m.provider",
     "model": "COALESCE(NULLIF(m.response_model, ''), NULLIF(m.request_model, ''), 'unknown')",
     "task_type": "COALESCE(c.task_type, '')",
+    "verdict": "COALESCE(c.verdict, '')",
     "cost_nano_usd": "SUM(COALESCE(c.cost_nano_usd, 0))",
     "charges": "COUNT(*)",
     "unpriced_charges": "SUM(CASE WHEN c.cost_nano_usd IS NULL THEN 1 ELSE 0 END)",

@@ -21,14 +21,16 @@ def _days_by(name: str, *keys: str) -> Table:
         metadata,
         Column("organisation", String, primary_key=True),
         Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970, UTC, on which the call began
-        *(Column(key, String, primary_key=True) for key in keys),  # "" is the unattributed or unknown one
+        *(Column(key, String, primary_key=True) for key in keys),  # "" is the unattributed, unknown or unasked one
         *(Column(name, BigInteger, nullable=False) for name in SUMS),
     )
 
 
-usage_daily = _days_by("usage_daily", "department", "project", "client", "employee", "provider", "model", "task_type")
+usage_daily = _days_by(
+    "usage_daily", "department", "project", "client", "employee", "provider", "model", "task_type", "verdict"
+)
 DAYS = (
-    _days_by("usage_work_daily", "department", "provider", "model", "task_type"),
+    _days_by("usage_work_daily", "department", "provider", "model", "task_type", "verdict"),
     _days_by("usage_people_daily", "department", "employee"),
     usage_daily,
 )

@@ -18,7 +18,7 @@ from p402.collector.privacy.vault_keys import PERSON, SESSION, VaultKeys, new_da
 from p402.collector.storage.driver import Driver, driver
 from p402.receipts import open_disclosure
 
-__all__ = ["Kept", "Subject", "Vault", "digest_of", "person", "subject_of_session"]
+__all__ = ["Kept", "Subject", "Vault", "digest_of", "forget_unused_keys", "person", "subject_of_session"]
 
 _AT_ONCE = 500  # places in one query
 _INSERT = "INSERT INTO vault (organisation, seq, digest, name, subject_id, sealed) VALUES (?, ?, ?, ?, ?, ?)"
@@ -84,6 +84,17 @@ class Vault:
         if rows:
             sql.executemany(_INSERT, rows)
         return [digest for _, _, digest, *_ in rows]
+
+    def keys_at(self, connection: Connection, places: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
+        """Give the number and the data key of each subject by its place, in a change; whoever has none gets one."""
+        sql = driver(connection)
+        found = {place: (id_, self.keys.unwrap(wrapped, place)) for id_, place, wrapped in _subjects(sql, places)}
+        missing = {place: new_data_key() for place in places if place not in found}
+        rows = [(place, self.keys.wrap(key, place)) for place, key in missing.items()]
+        if rows:
+            sql.executemany("INSERT INTO subjects (place, wrapped_key) VALUES (?, ?)", rows)
+            found |= {place: (id_, missing[place]) for id_, place, _ in _subjects(sql, list(missing))}
+        return found
 
     def open(
         self, connection: Connection, organisation: str, seqs: Sequence[int], fields: frozenset[str] | None = None
@@ -164,6 +175,22 @@ class Vault:
             if subject_id not in keys:
                 keys[subject_id] = self.keys.unwrap(wrapped, place)
             yield seq, unseal(keys[subject_id], sealed, _about(organisation, digest)).decode("ascii")
+
+
+def forget_unused_keys(sql: Driver, subject_ids: Iterable[int]) -> None:
+    """Delete the keys of subjects of whom nothing is left: no disclosure, and no name in the directory."""
+    sql.executemany(
+        "DELETE FROM subjects WHERE id = ? AND NOT EXISTS (SELECT 1 FROM vault WHERE subject_id = subjects.id)"
+        " AND NOT EXISTS (SELECT 1 FROM people WHERE subject_id = subjects.id)",
+        [(id_,) for id_ in subject_ids],
+    )
+
+
+def _subjects(sql: Driver, places: Sequence[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
+    for some in _chunks(places):
+        query = f"SELECT id, place, wrapped_key FROM subjects WHERE place IN ({', '.join('?' * len(some))})"
+        for id_, place, wrapped in sql.execute(query, some).fetchall():
+            yield int(id_), bytes(place), bytes(wrapped)
 
 
 def _field_of(disclosure: str) -> str:

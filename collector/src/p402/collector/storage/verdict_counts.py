@@ -12,9 +12,8 @@ from collections import defaultdict
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from p402.collector.storage.budget_tables import decisions
-from p402.collector.storage.calls import in_slice
 from p402.collector.storage.charge_rows import to_millis
-from p402.collector.storage.tables import charges, models, scopes
+from p402.collector.storage.usage import usage_by
 from p402.collector.usage.slices import Dimension, Slice
 from p402.decisions import Verdict
 
@@ -34,17 +33,9 @@ def verdicts_by_day(connection: Connection, of: Slice) -> dict[int, dict[str, in
     type of task.
     """
     found: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    day, verdict = charges.c.started_at // _DAY, func.coalesce(charges.c.verdict, UNASKED)
-    made = (
-        select(day, verdict, func.count())
-        .select_from(charges)
-        .join(scopes, charges.c.scope_id == scopes.c.id)
-        .join(models, charges.c.model_id == models.c.id)
-        .where(*in_slice(of))
-        .group_by(day, verdict)
-    )
-    for number, name, count in connection.execute(made):
-        found[int(number)][str(name)] = int(count)
+    for one in usage_by(connection, of, [Dimension.DAY, Dimension.VERDICT]):
+        day, verdict = one.by
+        found[int(day)][str(verdict)] = one.charges
     decided = decisions.c.decided_at // _DAY
     stopped = (
         select(decided, decisions.c.verdict, func.count())

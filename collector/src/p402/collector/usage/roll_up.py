@@ -7,6 +7,7 @@ from typing import Protocol
 
 import structlog
 
+from p402.collector.observed_work import Observe, unobserved
 from p402.vocabulary import Transient
 
 __all__ = ["UsageRollUp", "UsageStore"]
@@ -28,8 +29,9 @@ class UsageStore(Protocol):
 class UsageRollUp:
     """The follower that sums usage by day."""
 
-    def __init__(self, store: UsageStore) -> None:
+    def __init__(self, store: UsageStore, observe: Observe = unobserved) -> None:
         self._store = store
+        self._observe = observe
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -42,5 +44,9 @@ class UsageRollUp:
 
     async def catch_up(self) -> None:
         """Take in all recorded charges."""
-        while await self._store.follow(_CHARGES_AT_ONCE) == _CHARGES_AT_ONCE:
-            pass
+        charges = _CHARGES_AT_ONCE
+        while charges == _CHARGES_AT_ONCE:
+            with self._observe("roll up usage") as work:
+                charges = await self._store.follow(_CHARGES_AT_ONCE)
+                if charges:
+                    work.did(charges=charges)

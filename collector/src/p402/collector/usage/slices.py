@@ -23,6 +23,8 @@ class Dimension(StrEnum):
     PROVIDER = "provider"
     MODEL = "model"
     TASK_TYPE = "task_type"
+    VERDICT = "verdict"
+    """What was decided about a call that went ahead; ``""``: nobody was asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,6 @@ from p402.collector.pricing import load_price_book
 from p402.collector.receiver.forwardable import Forwarding
 from p402.collector.receiver.intake import Intake
 from p402.collector.receiver.otlp_grpc import OtlpGrpc
-from p402.collector.receiver.otlp_http import OtlpReceiver
 from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
 from p402.collector.sessions.upkeep import LogKeeper
@@ -70,7 +69,8 @@ from p402.collector.tls import Tls
 from p402.collector.usage.roll_up import UsageRollUp
 from p402.collector.wiring.proof import build_exports, build_sealer, build_settlement, privacy_routes
 from p402.collector.wiring.spending import anomaly_rules, build_feedback, build_look_ahead
-from p402.collector.wiring.traffic import build_forwarder, build_grpc, build_health, build_tls
+from p402.collector.wiring.tracing import build_tracing
+from p402.collector.wiring.traffic import build_doors, build_forwarder, build_health
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, IdFactory, SystemClock, new_id
 
@@ -113,7 +113,8 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     signers = LogSigners(settings.log_key_file, settings.receipt_origin)
     made_signing_key = signers.make_key_if_missing()
 
-    database = Database(backend)
+    tracing = build_tracing(settings)
+    database = tracing.open_database(backend)
     privacy = build_privacy(settings, backend, database, signers, clock, ids)
     metrics = CollectorMetrics(settings.metrics_nodes)
     keys = Keys(database, ids, clock)
@@ -121,33 +122,35 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     authenticator = access.authenticator
 
     sessions = SqlSessions(database, signers, privacy.vault, privacy.suppressions)
-    sealer = build_sealer(settings, sessions, metrics, clock, ids)
-    log_keeper = LogKeeper(SqlLogs(database, signers), timedelta(seconds=settings.checkpoint_seconds), clock)
+    sealer = build_sealer(settings, sessions, metrics, clock, ids, tracing.observe)
+    log_keeper = LogKeeper(
+        SqlLogs(database, signers), timedelta(seconds=settings.checkpoint_seconds), clock, tracing.observe
+    )
     budget_rules = BudgetRules()
     database.on_rollback(budget_rules.forget)
     prices = load_price_book(settings.prices)
-    ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.suppressions)
+    ledger = SqlLedger(database, Postings(budget_rules, metrics.overrun), privacy.owners)
     ingest = Ingest(DIALECTS, prices, ledger, metrics, clock, settings.default_organisation)
-    forwarder = build_forwarder(settings, database, metrics, clock, ids)
+    forwarder = build_forwarder(settings, database, metrics, clock, ids, tracing.observe)
     intake = Intake(
         ingest,
         EvaluationIngest(SqlEvaluations(database), metrics, clock, settings.default_organisation),
         metrics,
-        Forwarding(settings.forward_content) if settings.backends else None,
+        Forwarding(settings.forward_content, tuple(one.name for one in settings.backends))
+        if settings.backends
+        else None,
     )
-    tls = build_tls(settings)
-    receiver = OtlpReceiver(intake, authenticator, metrics, settings.max_request_bytes, settings.default_organisation)
-    grpc = build_grpc(settings, intake, authenticator, metrics, tls)
+    doors = build_doors(settings, intake, authenticator, metrics, tracing.interceptors)
 
-    usage = UsageRollUp(SqlUsage(database))
-    watch = AnomalyWatch(SqlAnomalies(database, ids), anomaly_rules(settings), metrics, clock)
+    usage = UsageRollUp(SqlUsage(database), tracing.observe)
+    watch = AnomalyWatch(SqlAnomalies(database, ids), anomaly_rules(settings), metrics, clock, tracing.observe)
     channels = connect_channels(settings)
-    courier = Courier(SqlDeliveries(database), channels, metrics, clock, SystemRandom().random)
+    courier = Courier(SqlDeliveries(database), channels, metrics, clock, SystemRandom().random, tracing.observe)
 
-    settled = build_settlement(settings, database, signers, authenticator, metrics, clock, ids)
+    settled = build_settlement(settings, database, signers, authenticator, metrics, clock, ids, tracing.observe)
     typesetter = Typesetter()
     taken_away = build_exports(
-        settings, database, privacy, prices, authenticator, typesetter, settled.network, clock, ids
+        settings, database, privacy, prices, authenticator, typesetter, settled.network, clock, ids, tracing.observe
     )
 
     async def close() -> None:
@@ -159,6 +162,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         await courier.close()
         await forwarder.close()
         await database.close()
+        await tracing.close()
 
     health = build_health(settings, database)
     sessions_api = SessionsApi(database, authenticator, sealer, settings.default_organisation)
@@ -180,13 +184,13 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         *OpenApi(authenticator, settings.default_organisation).routes(),
     ]
     may_spend = build_feedback(
-        settings, database, budget_rules, privacy.suppressions, prices, ingest, authenticator, metrics, clock, ids
+        settings, database, budget_rules, privacy.owners, prices, ingest, authenticator, metrics, clock, ids
     )
-    ahead = build_look_ahead(settings, database, authenticator, metrics, clock)
+    ahead = build_look_ahead(settings, database, authenticator, metrics, clock, tracing.observe)
     control = [
         *BudgetsApi(database, authenticator, clock, ids, settings.default_organisation).routes(),
         *OversightApi(database, authenticator, clock, settings.default_organisation).routes(),
-        *OrganisationApi(database, authenticator, clock, settings.default_organisation).routes(),
+        *OrganisationApi(database, authenticator, privacy.disclosures, clock, settings.default_organisation).routes(),
         *KeysApi(access.keys, authenticator, settings.default_organisation).routes(),
         *privacy_routes(settings, database, authenticator, privacy, clock, ids),
         *ReconciliationsApi(database, authenticator, prices, clock, ids, settings.default_organisation).routes(),
@@ -215,7 +219,7 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
     )
     app = build_app(
         routes=[
-            *receiver.routes(),
+            *doors.routes,
             *read,
             *may_spend.routes,
             *EventsApi(
@@ -241,18 +245,18 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
             taken_away.worker.run,
             *settled.tasks,
             forwarder.run,
-            *([tls.run] if tls else []),
+            *([doors.tls.run] if doors.tls else []),
         ],
         close=close,
         max_request_bytes=settings.max_request_bytes,
         end_streams=[may_spend.end_streams, dashboard.end_streams],
         pages=access.pages,
-        outermost=[dashboard.problems],
+        outermost=[*tracing.middlewares, dashboard.problems],
     )
     database.start()
     return Collector(
         app,
-        grpc,
+        doors.grpc,
         keys,
         access.sessions,
         intake,
@@ -268,5 +272,5 @@ def build(settings: Settings, clock: Clock | None = None, ids: IdFactory = new_i
         database,
         made_signing_key,
         privacy,
-        tls,
+        doors.tls,
     )

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from p402.collector.api.access_log import AccessLogApi
 from p402.collector.api.auth import Authenticator
+from p402.collector.api.directory import DirectoryApi
 from p402.collector.api.erasures import ErasuresApi
 from p402.collector.api.exports import ExportsApi
 from p402.collector.api.holds import HoldsApi
@@ -20,6 +21,7 @@ from p402.collector.api.statements import StatementsApi
 from p402.collector.api.typesetting import Typesetter
 from p402.collector.exports.folder import ExportFolder
 from p402.collector.exports.worker import ExportWorker
+from p402.collector.observed_work import Observe
 from p402.collector.pricing import PriceBook, load_price_book
 from p402.collector.sessions.seal import Sealer
 from p402.collector.sessions.signing import LogSigners
@@ -49,7 +51,12 @@ __all__ = ["Exports", "Settled", "build_exports", "build_sealer", "build_settlem
 
 
 def build_sealer(
-    settings: Settings, sessions: SqlSessions, metrics: CollectorMetrics, clock: Clock, ids: IdFactory
+    settings: Settings,
+    sessions: SqlSessions,
+    metrics: CollectorMetrics,
+    clock: Clock,
+    ids: IdFactory,
+    observe: Observe,
 ) -> Sealer:
     """Put together what turns sessions into receipts."""
     rules = SessionRules(
@@ -57,7 +64,7 @@ def build_sealer(
         close_grace=timedelta(seconds=settings.session_close_grace_seconds),
         longest=timedelta(seconds=settings.session_max_seconds),
     )
-    return Sealer(sessions, rules, metrics, clock, ids)
+    return Sealer(sessions, rules, metrics, clock, ids, observe)
 
 
 def privacy_routes(
@@ -74,6 +81,7 @@ def privacy_routes(
     return [
         *holds.routes(),
         *ErasuresApi(database, authenticator, privacy.erasures, disclosures, organisation).routes(),
+        *DirectoryApi(database, authenticator, disclosures, clock, ids, organisation).routes(),
         *AccessLogApi(database, authenticator, disclosures, organisation).routes(),
         *ReceiptReviewsApi(database, authenticator, privacy.reviews, clock, organisation).routes(),
     ]
@@ -97,6 +105,7 @@ def build_settlement(
     metrics: CollectorMetrics,
     clock: Clock,
     ids: IdFactory,
+    observe: Observe,
 ) -> Settled:
     """Put together what settles, and what compares the chain with that."""
     rules, organisation = rules_of(settings), settings.default_organisation
@@ -123,6 +132,7 @@ def build_settlement(
         clock,
         ids,
         settings.settlement_max_fee_per_gas,
+        observe,
     )
     api = SettlementsApi(database, authenticator, rules, settler.network, reconciler, clock, organisation)
     return Settled(api, [worker.run, reconciler.run], settler.network, worker)
@@ -147,6 +157,7 @@ def build_exports(
     network: TempoNetwork | None,
     clock: Clock,
     ids: IdFactory,
+    observe: Observe,
 ) -> Exports:
     """Put together what is taken away."""
     markups = [
@@ -172,6 +183,7 @@ def build_exports(
         keep=timedelta(seconds=settings.export_keep_seconds),
         most_bytes=settings.export_max_bytes,
         version=version("p402-collector"),
+        observe=observe,
     )
     api = ExportsApi(
         database, authenticator, privacy.disclosures, folder, worker.wake, clock, ids, settings.default_organisation

@@ -21,6 +21,7 @@ from p402.collector.api.prices import PricesApi
 from p402.collector.budgets.keep import LeaseKeeper
 from p402.collector.budgets.watch import BudgetWatch
 from p402.collector.forecast.service import Forecasts
+from p402.collector.observed_work import Observe
 from p402.collector.pipeline.ingest import Ingest
 from p402.collector.pricing import PriceBook
 from p402.collector.routing.catalogue import load_catalogue
@@ -30,9 +31,9 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.database import Database
 from p402.collector.storage.decisions import Decisions
 from p402.collector.storage.lease_expiry import lease_count, lease_expiry
+from p402.collector.storage.owners import Owners
 from p402.collector.storage.policies import Policies
 from p402.collector.storage.spend_history import SqlSpendHistory
-from p402.collector.storage.suppressions import Suppressions
 from p402.decisions import Catalogue
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import Clock, IdFactory, Money
@@ -54,7 +55,7 @@ def build_feedback(
     settings: Settings,
     database: Database,
     rules: BudgetRules,
-    suppressions: Suppressions,
+    owners: Owners,
     prices: PriceBook,
     ingest: Ingest,
     authenticator: Authenticator,
@@ -66,7 +67,7 @@ def build_feedback(
     catalogue = load_catalogue(settings.model_catalogue_file)
     policies = Policies()
     database.on_rollback(policies.forget)
-    decisions = Decisions(rules, policies.of, catalogue, prices, ids, suppressions)
+    decisions = Decisions(rules, policies.of, catalogue, prices, ids, owners)
     times = HoldTimes(
         lease=timedelta(seconds=settings.lease_seconds),
         decision=timedelta(seconds=settings.decision_hold_seconds),
@@ -108,13 +109,18 @@ class LookAhead:
 
 
 def build_look_ahead(
-    settings: Settings, database: Database, authenticator: Authenticator, metrics: CollectorMetrics, clock: Clock
+    settings: Settings,
+    database: Database,
+    authenticator: Authenticator,
+    metrics: CollectorMetrics,
+    clock: Clock,
+    observe: Observe,
 ) -> LookAhead:
     """Put together what says where spend is heading, and who is told."""
     forecasts = Forecasts(SqlSpendHistory(database))
     forecast = ForecastApi(forecasts, authenticator, clock, settings.default_organisation)
     alerts = AlertsApi(database, authenticator, clock, settings.default_organisation)
-    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, metrics, clock)
+    watch = BudgetWatch(SqlBudgetWatch(database), forecasts, metrics, clock, observe)
     return LookAhead([*forecast.routes(), *alerts.routes()], watch, forecasts)
 
 

@@ -10,18 +10,21 @@ from p402.decisions import Code, Decision, Funds, Question, Verdict, decide
 from p402.instrumentation.feedback.admission import Admission, Pending
 from p402.instrumentation.feedback.known import KnownRules, Scope, ScopeKey
 from p402.instrumentation.feedback.leases import Lease
-from p402.instrumentation.feedback.wire import Answer
+from p402.instrumentation.feedback.wire import Answer, RulesTold
 from p402.vocabulary import Level
 
-__all__ = ["Book", "Department", "department_of"]
+__all__ = ["Book", "RulesKey"]
 
-Department = tuple[str | None, str | None]
-"""Organisation and department, as the application names them."""
+RulesKey = tuple[str | None, str | None, str | None]
+"""What decides which rules a call is under: organisation and department, as the application names them; where it names no
+department and the collector knows those of employees, the employee."""
 
 _AFRESH_SECONDS = 30.0
 """For how long rules count as current while changes are not heard of."""
 _MOST_SCOPES = 4_096
-_ORGANISATION, _DEPARTMENT = Level.ORGANISATION.attribute, Level.DEPARTMENT.attribute
+_ORGANISATION, _DEPARTMENT, _EMPLOYEE = (
+    level.attribute for level in (Level.ORGANISATION, Level.DEPARTMENT, Level.EMPLOYEE)
+)
 _WAIT = Verdict.WAIT
 _MONEY_IS_SHORT = (Code.BUDGET_EXHAUSTED, Code.HOLDS_PENDING)
 
@@ -42,14 +45,17 @@ class Book:
         """Tells whether each change of an organisation's rules arrives at once."""
         self._low = low
         """Told when a lease is used up for the most part."""
-        self._rules: dict[Department, KnownRules] = {}
+        self._rules: dict[RulesKey, KnownRules] = {}
+        self._by_employee: set[str | None] = set()
+        """Organisations whose calls without a department are of that of their employee."""
         self._scopes: dict[ScopeKey, Scope] = {}
         self.lock = threading.Lock()
 
     def is_free(self, labels: Mapping[str, str]) -> bool:
         """Tell whether nothing is to be decided about calls with these labels: no budget limits them, no policy speaks."""
         organisation, department = labels.get(_ORGANISATION), labels.get(_DEPARTMENT)
-        known = self._rules.get((organisation, department))
+        employee = labels.get(_EMPLOYEE) if department is None and organisation in self._by_employee else None
+        known = self._rules.get((organisation, department, employee))
         if known is None or not known.is_trivial or known.stale:
             return False
         scope = self._scopes.get((organisation, department, *map(labels.get, known.attributes)))
@@ -107,8 +113,14 @@ class Book:
         return self._clock() - known.checked_at < _AFRESH_SECONDS or self._is_heard_of(known.organisation)
 
     def known(self, question: Question) -> KnownRules | None:
-        """Find what is known of a department's rules; they may be stale."""
-        return self._rules.get(department_of(question))
+        """Find what is known of the rules of a call; they may be stale."""
+        return self._rules.get(self.rules_key(question))
+
+    def rules_key(self, question: Question) -> RulesKey:
+        """Name the rules that a call is under."""
+        whose = question.attribution
+        decides = whose.department is None and whose.organisation in self._by_employee
+        return whose.organisation, whose.department, whose.employee if decides else None
 
     def usable(self, question: Question) -> KnownRules | None:
         """Find the rules by which a call is decided now."""
@@ -117,10 +129,15 @@ class Book:
 
     def learn(self, question: Question, answer: Answer, asked_at: float) -> Scope:
         """Take over rules and prices that an answer brings; gives the scope of the call. With the lock."""
-        department = department_of(question)
-        known = self._rules.get(department)
+        if answer.rules is not None and question.attribution.department is None:
+            change = self._by_employee.add if answer.rules.by_employee else self._by_employee.discard
+            change(question.attribution.organisation)
+        key = self.rules_key(question)
+        known = self._rules.get(key)
         if answer.rules is not None and (known is None or known.stale or known.version != answer.rules.version):
-            known = self._rules[department] = KnownRules(answer.rules, question, asked_at)
+            if key not in self._rules and len(self._rules) >= _MOST_SCOPES:
+                self._forget_employees()
+            known = self._rules[key] = self._same(answer.rules) or KnownRules(answer.rules, question, asked_at)
         assert known is not None  # who knows no rules is sent them
         known.learn(answer.rules, question, answer.card, asked_at)
         scope = self.scope(known, question)
@@ -159,15 +176,23 @@ class Book:
                 scope.sleeping.clear()
         return leases, woken
 
+    def _same(self, told: RulesTold) -> KnownRules | None:
+        """Find rules that another employee of the department brought."""
+        wanted = told.organisation, told.department, told.version
+        found = (known for key, known in self._rules.items() if told.by_employee and key[2] is not None)
+        return next(
+            (it for it in found if not it.stale and (it.organisation, it.department, it.version) == wanted), None
+        )
+
+    def _forget_employees(self) -> None:
+        """Keep each department's rules once; whose they are is asked again."""
+        once = {id(known): key for key, known in self._rules.items()}
+        self._rules = {key: known for key, known in self._rules.items() if once[id(known)] == key}
+
     def _forget_scopes(self) -> None:
         for key, scope in list(self._scopes.items()):
             if not (scope.leases or scope.queue or scope.sleeping or scope.asking):
                 del self._scopes[key]
-
-
-def department_of(question: Question) -> Department:
-    """Name the rules that a call is under."""
-    return question.attribution.organisation, question.attribution.department
 
 
 def _is_certain(question: Question, decision: Decision) -> bool:

@@ -18,7 +18,7 @@ from functools import partial
 
 from p402.decisions import Question, Verdict
 from p402.instrumentation.feedback.admission import Admission, Pending, Tighten
-from p402.instrumentation.feedback.book import Book, Department, department_of
+from p402.instrumentation.feedback.book import Book, RulesKey
 from p402.instrumentation.feedback.breaker import Breaker
 from p402.instrumentation.feedback.fallback import Fallback
 from p402.instrumentation.feedback.known import Scope
@@ -66,7 +66,7 @@ class Guard:
 
     def _begin(self) -> None:
         """Begin afresh, also in the child of a fork: leases are the parent's."""
-        self._unknown: dict[Department, list[Pending]] = {}
+        self._unknown: dict[RulesKey, list[Pending]] = {}
         self._breaker = Breaker(self._clock)
         self._timer = Timer(self._clock)
         self._asking = Lane("leases", 2, self._transport.forget)
@@ -125,15 +125,15 @@ class Guard:
 
     def _enqueue(self, pending: Pending) -> None:
         """Let a call ask, or wait for its turn: few ask at once, and one answer may suffice for many."""
-        department = department_of(pending.question)
         job = None
         with self._book.lock:
+            key = self._book.rules_key(pending.question)
             known = self._book.usable(pending.question)
             if known is None:
-                waiting = self._unknown.setdefault(department, [])
+                waiting = self._unknown.setdefault(key, [])
                 waiting.append(pending)
                 if len(waiting) == 1:
-                    job = partial(self._ask_first, department)
+                    job = partial(self._ask_first, key)
             else:
                 scope = self._book.scope(known, pending.question)
                 scope.queue.append(pending)
@@ -143,13 +143,13 @@ class Guard:
         if job is not None:
             self._asking.put(job)
 
-    def _ask_first(self, department: Department) -> None:
-        """Ask for the first call of a department; the answer has the rules for all."""
+    def _ask_first(self, key: RulesKey) -> None:
+        """Ask for the first call under rules that are not known; the answer has them for all."""
         try:
-            self._try(self._unknown[department][0])
+            self._try(self._unknown[key][0])
         finally:
             with self._book.lock:
-                rest = self._unknown.pop(department)[1:]
+                rest = self._unknown.pop(key)[1:]
             for pending in rest:
                 if not pending.is_over:
                     self._enqueue(pending)
@@ -217,8 +217,8 @@ class Guard:
         with self._book.lock:
             if answer.rules is not None:
                 version = answer.rules.version
-                mine = department_of(question)
-                gone, woken = self._book.drop(lambda known: known.department == mine and known.version != version)
+                mine = self._book.known(question)
+                gone, woken = self._book.drop(lambda known: known is mine and known.version != version)
             else:
                 gone, woken = [], []
             scope = self._book.learn(question, answer, asked_at)

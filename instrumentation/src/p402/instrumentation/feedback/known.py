@@ -23,10 +23,8 @@ class KnownRules:
     """The rules of a department, with prices as they become known."""
 
     def __init__(self, told: RulesTold, asked: Question, now: float) -> None:
-        self.department = asked.attribution.organisation, asked.attribution.department
-        """As the application names it."""
-        self.organisation = told.organisation
-        """As the collector does: a key may be bound to one."""
+        self.organisation, self.department = told.organisation, told.department
+        """As the collector knows them: a key may be bound to others than the application names."""
         self.version = told.version
         self.levels = told.levels
         self.attributes = tuple(Level(level).attribute for level in told.levels)

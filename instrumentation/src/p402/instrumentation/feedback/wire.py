@@ -46,6 +46,10 @@ class RulesTold:
     """What applies to a department's calls."""
 
     organisation: str
+    department: str | None
+    """As the collector knows it: its directory may say whose department an employee's calls are."""
+    by_employee: bool
+    """Whether calls that name no department may be of several, each by its employee."""
     version: int
     levels: tuple[str, ...]
     """Calls that agree on these share leases."""
@@ -120,6 +124,8 @@ def _rules(wire: Mapping[str, Any]) -> RulesTold:
     policy = policy_from_wire(wire["policy"])
     return RulesTold(
         organisation=wire["organisation"],
+        department=wire.get("department"),
+        by_employee=bool(wire.get("by_employee")),
         version=int(wire["version"]),
         levels=tuple(Level(level).value for level in wire["levels"]),
         policy=DEFAULT_POLICY if policy == DEFAULT_POLICY else policy,

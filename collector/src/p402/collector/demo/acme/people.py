@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
-__all__ = ["CLIENTS", "DEPARTMENTS", "ORGANISATION", "Department", "Person", "Project", "display_names", "people"]
+__all__ = ["DEPARTMENTS", "ORGANISATION", "Department", "Person", "Project", "directory", "people"]
 
 ORGANISATION = "acme"
+
+_USER, _GROUP = "urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:schemas:core:2.0:Group"
+_ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+_LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,6 @@ class Person:
     diligence: float
     """How much of the department's ordinary day they do."""
 
-
-CLIENTS: Mapping[str, str] = {
-    "northwind": "Northwind Traders",
-    "globex": "Globex",
-    "initech": "Initech",
-    "umbra": "Umbra Logistics",
-    "tailspin": "Tailspin Toys",
-}
 
 DEPARTMENTS: tuple[Department, ...] = (
     Department(
@@ -231,11 +228,17 @@ def people(seed: int) -> Sequence[Person]:
     ]
 
 
-def display_names(seed: int) -> Mapping[str, Mapping[str, str]]:
-    """Give what people call the nodes of the tree, by level and id."""
-    return {
-        "organisation": {ORGANISATION: "Acme Corp"},
-        "department": {department.id: department.name for department in DEPARTMENTS},
-        "client": dict(CLIENTS),
-        "employee": {person.id: person.name for person in people(seed)},
-    }
+def directory(seed: int) -> Mapping[str, Any]:
+    """Give people and departments as an identity provider exports them (SCIM, RFC 7644 §3.4.2)."""
+    users = [
+        {
+            "schemas": [_USER, _ENTERPRISE],
+            "userName": person.id,
+            "displayName": person.name,
+            "active": True,
+            _ENTERPRISE: {"department": person.department.id},
+        }
+        for person in people(seed)
+    ]
+    groups = [{"schemas": [_GROUP], "id": one.id, "displayName": one.name} for one in DEPARTMENTS]
+    return {"schemas": [_LIST], "totalResults": len(users) + len(groups), "Resources": [*users, *groups]}

@@ -1,0 +1,92 @@
+"""What nodes are called on pages: departments by their name, people by theirs where that may be seen, and then it is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from p402.collector.api.auth import reader_of
+from p402.collector.api.endpoint import Caller
+from p402.collector.storage.directory_list import department_names
+from p402.collector.storage.directory_names import names_of_people
+from p402.collector.storage.disclosures import Disclosures
+from p402.vocabulary import Attribution, Clock, Level
+
+__all__ = ["Names", "Naming", "Nodes", "nodes_of"]
+
+_PERSONAL = "receipts:personal"
+_NOTED_FOR = timedelta(minutes=10)
+_MOST_REMEMBERED = 1_000  # readers' pages
+
+Nodes = Iterable[tuple[str, str | None]]
+"""Levels and ids of what a page shows; others than departments and employees are called by their ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the nodes of a page are called."""
+
+    departments: Mapping[str, str] = field(default_factory=dict)
+    employees: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Each after the id by which the access log names the person."""
+
+    def of(self, level: str, node: str) -> str:
+        """Give what a node is called; its id if it has no name that may be seen."""
+        if level == Level.EMPLOYEE and node in self.employees:
+            return self.employees[node][1]
+        return self.departments.get(node, node) if level == Level.DEPARTMENT else node
+
+
+class Naming:
+    """Looks names up, within the query of a page, and notes that those of people were shown."""
+
+    def __init__(self, disclosures: Disclosures, clock: Clock) -> None:
+        self._disclosures = disclosures
+        self._clock = clock
+        self._noted: dict[tuple[str | None, str, str], tuple[frozenset[str], datetime]] = {}
+
+    def names(self, connection: Connection, caller: Caller, nodes: Nodes, *, hidden: bool = False) -> Names:
+        """Look up what nodes are called; `note` must follow.
+
+        Args:
+            connection: of the query.
+            caller: who looks: people are named to whoever may see personal data.
+            nodes: that are shown.
+            hidden: whether people are not to be named.
+        """
+        wanted: dict[str, set[str]] = {Level.DEPARTMENT: set(), Level.EMPLOYEE: set()}
+        for level, node in nodes:
+            if node and level in wanted:
+                wanted[level].add(node)
+        people = set() if hidden or not caller.principal.may(_PERSONAL) else wanted[Level.EMPLOYEE]
+        organisation, vault = caller.organisation, self._disclosures.vault
+        return Names(
+            department_names(connection, organisation, wanted[Level.DEPARTMENT]),
+            names_of_people(connection, vault, organisation, people),
+        )
+
+    async def note(self, caller: Caller, page: str, names: Names) -> None:
+        """Note whose names a page shows: once for as long as it stays open, and again after ten minutes.
+
+        Args:
+            caller: who looks.
+            page: its endpoint, such as ``GET /spend/{dimension}``.
+            names: that it shows.
+        """
+        shown = {id_ for id_, _ in names.employees.values()}
+        view, now = (caller.principal.actor, caller.organisation, page), self._clock.now()
+        known, at = self._noted.get(view, (frozenset[str](), now))
+        if not shown or (shown <= known and now - at < _NOTED_FOR):
+            return
+        await self._disclosures.note(reader_of(caller.principal, page), caller.organisation, sorted(shown))
+        if len(self._noted) >= _MOST_REMEMBERED:
+            self._noted.clear()
+        self._noted[view] = frozenset(shown), now
+
+
+def nodes_of(*owners: Attribution) -> Nodes:
+    """Give the nodes of owners."""
+    return [(level.value, node) for owner in owners for level, node in owner]
