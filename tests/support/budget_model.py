@@ -128,6 +128,9 @@ class AFact:
     who: Who
     at: datetime
     amounts: Mapping[str, int]
+    key: str
+    lease: str | None
+    """As it was named."""
     placed: dict[int, tuple[str, int]] = field(default_factory=dict)
 
 
@@ -210,31 +213,52 @@ class Model:
         lease = self.leases[id_] = ALease(id_, kind, key, who, expires_at, holds)
         return lease
 
-    def charged(self, facts: Iterable[tuple[AFact, str | None, str]], at: datetime) -> None:
-        """Charges came together; each with the lease and the key that it came with."""
+    def charged(self, facts: Iterable[AFact], at: datetime) -> None:
+        """Charges came together."""
         before = {
             (budget.id, node, None if budget.rolls else start): self._spent_at(budget, node, start, at)
-            for fact, lease_id, key in facts
-            for budget, node, start in self._places(fact, self._lease(lease_id, key))
+            for fact in facts
+            for budget, node, start in self._places(fact, self._lease(fact.lease, fact.key))
         }
         touched = set(before)
-        for fact, lease_id, key in facts:
-            lease = self._lease(lease_id, key)
+        for fact in facts:
+            lease = self._lease(fact.lease, fact.key)
             for budget, node, start in self._places(fact, lease):
                 fact.placed[budget.id] = node, start
-                hold = lease.holds.get(budget.id) if lease else None
-                if hold is not None and hold.node == node:
-                    hold.remaining -= min(hold.remaining, fact.amounts[budget.definition.measure.value])
             if lease is not None:
-                lease.calls, lease.changed_at = lease.calls + 1, at
-                if lease.kind != "lease":
-                    self.let_go(lease, {})
+                self._take(lease, fact, at)
+                self._came(lease)
             self.facts.append(fact)
         for budget in self.budgets.values():
             for key_ in (place for place in touched if place[0] == budget.id):
                 if budget.definition.mode.value == "enforce":
                     spent, cap = self._spent_at(budget, key_[1], key_[2] or 0, at), budget.cap(at)
                     self.overruns[budget.id, key_[1]] += max(0, spent - cap) - max(0, before[key_] - cap)
+
+    def told_again(self, fact: AFact, lease_id: str, key: str, at: datetime, *, agrees: bool) -> None:
+        """Somebody reported a call that is charged, under a lease."""
+        lease = self._lease(lease_id, key)
+        if lease is None or key != fact.key or (lease.kind != "lease" and lease.calls):
+            return
+        named = fact.lease is not None
+        if not named:
+            fact.lease = lease_id
+            self._take(lease, fact, at)
+        if agrees and not (named and lease.kind == "lease"):
+            lease.changed_at = at
+            self._came(lease)
+
+    def _take(self, lease: ALease, fact: AFact, at: datetime) -> None:
+        lease.changed_at = at
+        for budget, node in self.path(fact.who):
+            hold = lease.holds.get(budget.id)
+            if budget.counts_spend and hold is not None and hold.node == node:
+                hold.remaining -= min(hold.remaining, fact.amounts[budget.definition.measure.value])
+
+    def _came(self, lease: ALease) -> None:
+        lease.calls += 1
+        if lease.kind != "lease":
+            self.let_go(lease, {})
 
     def let_go(self, lease: ALease, keep: Mapping[int, int]) -> None:
         """What is not kept is free again."""

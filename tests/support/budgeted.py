@@ -162,8 +162,9 @@ class Budgeted:
         """Give a lease back as its holder."""
 
         def change(connection: Connection) -> GivenBack:
-            budgets = self.rules.of(driver(connection), "acme", at)
-            return give_back(connection, lease.id, KEY, budgets, calls=calls, keep=keep or {}, at=at)
+            sql = driver(connection)
+            held, budgets = self._found(connection, lease.id), self.rules.of(sql, "acme", at)
+            return give_back(sql, held, budgets, calls=calls, keep=keep or {}, at=at)
 
         return await self.write(change)
 

@@ -3,48 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from p402.vocabulary import Money
-from support.budgets import override_budget, put_budget
+from support.budgets import LEGAL, ask, balance, override_budget, put_budget
 from support.otlp import ASpan
-from support.server import Answer, Server, bearer
-
-OPUS: Mapping[str, Any] = {
-    "organisation": "acme",
-    "department": "legal",
-    "provider": "anthropic",
-    "model": "claude-opus-4-5",
-    "input_tokens": 2_847,
-    "output_tokens": 10_000,
-}
-"""The worked example as a question: it can cost $0.264235."""
-
-LEGAL: Mapping[str, Any] = {"level": "department", "node": "legal", "cap": "1.00", "period": "month"}
-
-
-async def ask(server: Server, path: str, key: str | None = None, **changed: Any) -> Answer:
-    headers = {**bearer(key), **changed.pop("headers", {})}
-    body = {"question": {**OPUS, **changed.pop("question", {})}, **changed}
-    return await server.ask("POST", path, json=body, headers=headers)
-
-
-async def balance(server: Server, name: str = "legal", node: str = "legal") -> tuple[str, str, str]:
-    """What the newest account of a budget has spent, held and not reconciled, in USD."""
-
-    def read(connection: Any) -> tuple[Any, ...]:
-        row: tuple[Any, ...] = connection.exec_driver_sql(
-            "SELECT spent, held, unreconciled FROM budget_accounts JOIN budgets ON budgets.id = budget_id"
-            f" WHERE name = '{name}' AND node = '{node}' ORDER BY period_start DESC"
-        ).fetchone()
-        return row
-
-    spent, held, unreconciled = (str(Money(int(amount))) for amount in await server.collector.database.read(read))
-    return spent, held, unreconciled
+from support.server import Server, bearer
 
 
 async def test_without_a_budget_every_call_is_allowed_and_nothing_is_held(server: Server) -> None:
@@ -120,13 +86,6 @@ async def test_settlement_and_span_of_one_decision_are_one_charge_whichever_come
         await server.send(span)
     assert len((await server.get("/v1/charges?organisation=acme")).json["charges"]) == 1
     assert await balance(server) == ("0.264235", "0", "0")
-
-
-async def test_the_same_question_asked_again_with_its_idempotency_key_holds_once(server: Server) -> None:
-    await put_budget(server, "legal", LEGAL)
-    first, second = [await ask(server, "/v1/decisions", headers={"Idempotency-Key": "job-17"}) for _ in range(2)]
-    assert first.json["id"] == second.json["id"]
-    assert await balance(server) == ("0", "0.264235", "0")
 
 
 async def test_a_lease_holds_calls_ahead_while_much_is_left_and_only_the_call_itself_when_little_is(

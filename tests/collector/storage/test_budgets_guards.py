@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,7 @@ class Deciding:
         tokens: tuple[int, int] = (10, 100),
         kind: LeaseKind = LeaseKind.DECISION,
         at: datetime = NOW,
+        again: str | None = None,
         **who: str,
     ) -> Granted:
         """Ask about a call of Claude Opus 4.5: $5 and $25 a million tokens."""
@@ -43,7 +45,7 @@ class Deciding:
             input_tokens=tokens[0],
             output_tokens=tokens[1],
         )
-        asked = Asked(question=question, kind=kind, key_id=KEY, longest=timedelta(minutes=1))
+        asked = Asked(question=question, kind=kind, key_id=KEY, longest=timedelta(minutes=1), idempotency_key=again)
         return await self.books.write(lambda connection: self.decisions.ask(connection, asked, at))
 
     async def spend(self, granted: Granted, at: datetime = NOW, **fields: Any) -> None:
@@ -176,3 +178,16 @@ async def test_a_budget_that_observes_says_what_it_would_have_done(deciding: Dec
     assert (granted.decision.would or "").startswith("block: no_policy, budget=legal, left=$0, needed=$0.00255")
     assert granted.decision.ceiling == Money(2_550_000)
     assert (await deciding.books.balance())["legal"].held == 2_550_000
+
+
+async def test_a_question_that_is_asked_twice_at_once_holds_once_and_its_key_goes_over_when_the_call_is_charged(
+    deciding: Deciding,
+) -> None:
+    await deciding.books.put(a_budget(cap="1"))
+    first, same = await asyncio.gather(*(deciding.ask(again="job-17") for _ in range(2)))
+    assert (same.id, same.amounts, same.expires_at) == (first.id, first.amounts, first.expires_at)
+    await deciding.spend(first)
+    second, same = await asyncio.gather(*(deciding.ask(again="job-17") for _ in range(2)))
+    assert first.id != second.id == same.id
+    keys = deciding.books.kept.rows("SELECT id, idempotency_key FROM decisions ORDER BY id")
+    assert keys == [(first.id, None), (second.id, "job-17")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection, delete
 
 from p402.collector.budgets.definition import BudgetDefinition, read_definition
+from p402.collector.pipeline.ports import Outcome
+from p402.collector.pipeline.records import Recordable
 from p402.collector.storage import (  # noqa: F401 - their tables count too
     budget_tables,
     event_tables,
@@ -33,10 +36,10 @@ from p402.collector.storage.budget_rules import BudgetRules
 from p402.collector.storage.budgets import BudgetChangeKind, StoredOverride, add_override, apply_budgets, retire_budget
 from p402.collector.storage.decisions import Asked, Decisions
 from p402.collector.storage.driver import Driver, driver
-from p402.collector.storage.leases import LeaseKind, LeaseUnknown, expire_leases, give_back, lease_by_id, release
+from p402.collector.storage.leases import GivenBack, LeaseKind, expire_leases, give_back, lease_by_id, release
 from p402.collector.storage.tables import metadata
 from p402.decisions import DEFAULT_POLICY, Catalogue, Measure, Question, Verdict
-from p402.vocabulary import Attribution, Money
+from p402.vocabulary import Attribution, Money, Usage
 from support.budget_model import HELD, ABudget, AFact, ALease, Model
 from support.budgeted import Budgeted, a_call, budgeted
 from support.clock import CountingIds
@@ -120,6 +123,7 @@ class Budgets(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
         self.model = Model()
+        self.reported: list[tuple[Recordable, AFact]] = []
         self.now = START
         self.ids = CountingIds()
         self.open()
@@ -359,10 +363,26 @@ class Budgets(RuleBasedStateMachine):
             at = self.now - timedelta(seconds=data.draw(SECONDS))
             calls.append(a_call(who, cost=cost, tokens=tokens, at=at, lease=lease_id, key=key))
             amounts = {"cost": cost or 0, "tokens": tokens, "requests": 1}
-            facts.append((AFact(who, at, amounts), lease_id, key))
+            facts.append(AFact(who, at, amounts, key, lease_id))
         record = self.books.ledger._record
         if self.change(lambda connection: record(connection, calls, [], [], self.now), crashes=crashes) is not None:
             self.model.charged(facts, self.now)
+            self.reported += zip(calls, facts, strict=True)
+
+    @precondition(lambda self: self.reported and self.model.leases)
+    @rule(data=st.data(), agrees=st.sampled_from([True, True, False]), crashes=CRASHES)
+    def report_again(self, data: st.DataObject, *, agrees: bool, crashes: bool) -> None:
+        call, fact = data.draw(st.sampled_from(self.reported))
+        lease_id = data.draw(st.sampled_from([*self.model.leases, *self.lively() * 4]))
+        key = fact.key if data.draw(st.integers(0, 3)) else data.draw(KEY)
+        used = call.charge.usage if agrees else Usage(input_tokens=7, output_tokens=7)
+        again = replace(call, lease_id=lease_id, key_id=key, charge=replace(call.charge, usage=used))
+        record = self.books.ledger._record
+        done = self.change(lambda connection: record(connection, [again], [], [], self.now), crashes=crashes)
+        if done is not None:
+            same = agrees and key == fact.key
+            assert done == [Outcome.REPEATED if same else Outcome.QUARANTINED]
+            self.model.told_again(fact, lease_id, key, self.now, agrees=same)
 
     @precondition(lambda self: self.model.leases)
     @rule(
@@ -373,21 +393,17 @@ class Budgets(RuleBasedStateMachine):
     )
     def give_back(self, data: st.DataObject, missing: int, keep: dict[Measure, int], *, crashes: bool) -> None:
         lease = self.model.leases[data.draw(st.sampled_from([*self.lively(), *self.model.leases]))]
-        key = data.draw(st.sampled_from([lease.key, lease.key, *KEYS]))
 
-        def change(connection: Connection) -> Any:
-            budgets = self.books.rules.of(driver(connection), "acme", self.now)
-            calls = lease.calls + missing
-            return give_back(connection, lease.id, key, budgets, calls=calls, keep=keep, at=self.now)
+        def change(connection: Connection) -> GivenBack:
+            sql = driver(connection)
+            found, budgets = lease_by_id(sql, lease.id), self.books.rules.of(sql, "acme", self.now)
+            assert found is not None
+            return give_back(sql, found, budgets, calls=lease.calls + missing, keep=keep, at=self.now)
 
-        try:
-            given = self.change(change, crashes=crashes)
-        except LeaseUnknown:
-            assert key != lease.key
-            return
+        given = self.change(change, crashes=crashes)
         if given is None:
             return
-        assert (key, given.missing_calls) == (lease.key, missing)
+        assert given.missing_calls == missing
         if not missing and lease.state != "closed":
             measures = {budget.id: budget.definition.measure for budget in self.model.budgets.values()}
             self.model.let_go(lease, {id_: keep.get(measures[id_], 0) for id_ in lease.holds if id_ in measures})

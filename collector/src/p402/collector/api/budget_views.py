@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, cast
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, RootModel, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, RootModel, StringConstraints
 from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Principal
 from p402.collector.api.fields import Id, Json, Node, Time, shape
 from p402.collector.api.problem import BadRequest, Forbidden
+from p402.collector.api.query import BodyTime
 from p402.collector.budgets.budget import Balance, Budget
 from p402.collector.budgets.definition import BudgetDefinition, amount_of, read_definition, show_amount
 from p402.collector.budgets.period import PeriodKind
@@ -83,7 +84,7 @@ class OverrideBody(BaseModel):
     amount: Annotated[str, Field(examples=["500.00"])]
     owner: Annotated[_Line, Field(examples=["cfo"])]
     reason: Annotated[_Line, Field(examples=["quarter end"])]
-    expires_at: Annotated[AwareDatetime, Field(examples=["2026-12-01T00:00:00Z"])]
+    expires_at: Annotated[BodyTime, Field(examples=["2026-12-01T00:00:00Z"])]
 
 
 class ReasonBody(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Annotated
 
@@ -24,6 +24,7 @@ from p402.vocabulary import Clock, Level, rfc3339
 __all__ = ["EvaluationsApi"]
 
 _DAYS = timedelta(days=30)
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 Score = Annotated[str, Field(pattern=r"^-?\d+(\.\d{1,6})?$", examples=["0.921"])]
 """As evaluators give it, to the millionth."""
@@ -80,7 +81,7 @@ class EvaluationsApi:
     async def evaluations(self, caller: Caller, query: EvaluationsQuery) -> web.Response:
         """Show how many answers were evaluated and the mean of their scores, by task type and model."""
         end = query.end or self.clock.now()
-        begin = query.begin or end - _DAYS
+        begin = query.begin or max(end, _EARLIEST + _DAYS) - _DAYS
         within = caller.principal.within(caller.organisation)
         sees_all = all(value is None for level, value in within if level is not Level.ORGANISATION)
 

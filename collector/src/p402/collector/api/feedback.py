@@ -35,9 +35,10 @@ from p402.collector.api.feedback_schema import (
     decision_view,
     limits_view,
 )
-from p402.collector.api.problem import BadRequest, NotFound, PaymentRequired, Unauthorised
+from p402.collector.api.problem import BadRequest, NotFound, PaymentRequired, Unauthorised, UnprocessableContent
 from p402.collector.api.settlement_span import span_of
 from p402.collector.pipeline.ingest import Ingest
+from p402.collector.storage.asked_again import IdempotencyKeyReused
 from p402.collector.storage.database import Database
 from p402.collector.storage.decision_rows import Decided, decision_by_id
 from p402.collector.storage.decisions import Asked, Decisions, Granted
@@ -52,7 +53,10 @@ __all__ = ["FeedbackApi", "HoldTimes"]
 
 T = TypeVar("T")
 _IDEMPOTENCY_KEY = HeaderParameter(
-    "Idempotency-Key", "Asked again with the same key and the same body, the same is answered.", "call-7f3a"
+    "Idempotency-Key",
+    "Asked again with the same key and question, the same is answered while it holds money for the call; then it is"
+    " decided afresh.",
+    "call-7f3a",
 )
 _PATH = tuple(
     HeaderParameter(f"X-P402-{level.value.capitalize()}", f"The {level.value} that the request is for.", "legal")
@@ -94,7 +98,7 @@ class FeedbackApi:
         "POST /v1/decisions",
         scope="feedback",
         answers={200: DecisionView, 402: ProblemWith(Refusal)},
-        problems=(409,),
+        problems=(409, 422),
         headers=(_IDEMPOTENCY_KEY,),
         checks_key_again=True,
     )
@@ -104,7 +108,7 @@ class FeedbackApi:
         if key is not None and not is_valid_id(key):
             raise BadRequest("The header Idempotency-Key must be 1 to 256 printable characters.")
         granted, _ = await self._ask(caller.principal, body, LeaseKind.DECISION, self.times.decision, key)
-        view = decision_view(granted, self.clock.now())
+        view = decision_view(granted)
         if granted.decision.verdict is Verdict.BLOCK:
             raise PaymentRequired(f"The call may not be made: {granted.decision.rationale}.", view)
         return web.json_response(view)
@@ -127,7 +131,7 @@ class FeedbackApi:
         limits = limits_view(path, now)
         answer = json.dumps(
             {
-                "decision": decision_view(granted, now),
+                "decision": decision_view(granted),
                 "lease": lease,
                 "limits": limits,
                 "current_until": rfc3339(self.decisions.current_until(path, now)),
@@ -198,11 +202,12 @@ class FeedbackApi:
         keep, now, key_id = amounts_from(body.keep), self.clock.now(), caller.principal.key_id or ""
 
         def change(connection: Connection) -> GivenBack | None:
-            held = lease_by_id(driver(connection), lease)
+            sql = driver(connection)
+            held = lease_by_id(sql, lease)
             if held is None or held.key_id != key_id:
                 return None
             budgets = self.decisions.budgets(connection, held.organisation, now)
-            return give_back(connection, lease, key_id, budgets, calls=body.calls, keep=keep, at=now)
+            return give_back(sql, held, budgets, calls=body.calls, keep=keep, at=now)
 
         given = await self._change(caller.principal, change)
         if given is None:
@@ -223,7 +228,10 @@ class FeedbackApi:
             longest=timedelta(seconds=body.expires_in_seconds) if body.expires_in_seconds else longest,
             idempotency_key=idempotency_key,
         )
-        granted = await self._change(principal, lambda connection: self.decisions.ask(connection, asked, now))
+        try:
+            granted = await self._change(principal, lambda connection: self.decisions.ask(connection, asked, now))
+        except IdempotencyKeyReused as error:
+            raise UnprocessableContent(str(error)) from error
         self.metrics.decided(granted.decision.verdict.value, granted.decision.code.value)
         return granted, question
 

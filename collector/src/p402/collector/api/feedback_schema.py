@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, Literal, NotRequired
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, NotRequired, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
 from p402.collector.api.fields import Count, Id, Json, Node, Time, shape
 from p402.collector.api.problem import BadRequest, Problem
+from p402.collector.api.query import BodyTime
 from p402.collector.budgets.definition import amount_of, show_amount
 from p402.collector.budgets.grant import ceilings
 from p402.collector.budgets.path import BudgetPath
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _MOST_TOKENS = 10**9
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RETRY_AFTER_SECONDS = 0.25
 
 
@@ -55,9 +57,16 @@ def _may_repeat(schema: dict[str, Any]) -> None:
     del schema["uniqueItems"]
 
 
+def _of_a_call(moment: datetime) -> datetime:
+    if moment < _EPOCH:
+        raise ValueError("must be 1970 or later")
+    return moment
+
+
 _Id = Annotated[str, BeforeValidator(_id)]
 _Tokens = Annotated[int, Field(ge=0, le=_MOST_TOKENS)]
 _Text = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+_CallTime = Annotated[BodyTime, AfterValidator(_of_a_call)]
 _Strict = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -174,9 +183,16 @@ class Settlement(BaseModel):
     trace_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     span_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
     """With ``trace_id``: of the call's span, if one is sent as well."""
-    started_at: AwareDatetime | None = None
-    ended_at: AwareDatetime | None = None
+    started_at: _CallTime | None = None
+    ended_at: _CallTime | None = None
+    """Both at most a day after now, as clocks differ."""
     service_tier: _Text | None = None
+
+    @model_validator(mode="after")
+    def _ends_after_it_began(self) -> Self:
+        if self.started_at is not None and self.ended_at is not None and self.ended_at < self.started_at:
+            raise ValueError("ended_at must not be before started_at")
+        return self
 
 
 @shape
@@ -321,7 +337,7 @@ def limits_view(path: BudgetPath, at: datetime) -> LimitsView:
     return {"ceilings": amounts_view(ceilings(path, at)), "hard": path.hard}
 
 
-def decision_view(granted: Granted, at: datetime) -> DecisionView:
+def decision_view(granted: Granted) -> DecisionView:
     """Show a decision."""
     decision = granted.decision
     view: DecisionView = {
@@ -333,7 +349,7 @@ def decision_view(granted: Granted, at: datetime) -> DecisionView:
         "output_tokens": decision.output_tokens,
         "would": decision.would,
         "holds": amounts_view(decision.holds),
-        "decided_at": rfc3339(at),
+        "decided_at": rfc3339(granted.decided_at),
     }
     if decision.verdict is Verdict.WAIT:
         view["retry_after_seconds"] = RETRY_AFTER_SECONDS

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from aiohttp import web
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import Connection
 from typing_extensions import TypedDict
 
@@ -16,7 +16,7 @@ from p402.collector.api.auth import Authenticator, reader_of
 from p402.collector.api.endpoint import Caller, endpoint, routes_of
 from p402.collector.api.fields import Count, Node, Time, shape
 from p402.collector.api.problem import Conflict, NotFound
-from p402.collector.api.query import Cursor, Limit, NodeId, Query
+from p402.collector.api.query import BodyTime, Cursor, Limit, NodeId, Query
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
@@ -62,8 +62,8 @@ class NewHold(BaseModel):
     matter: Annotated[str, AfterValidator(_id), Field(min_length=1, max_length=256, examples=["doe-v-acme"])]
     """Id of the legal matter; it is shown to whoever is refused, so it should name no person."""
     scope: HoldScope = Field(default_factory=HoldScope)
-    begin: Annotated[AwareDatetime | None, Field(alias="from", description="The first time that is held.")] = None
-    end: Annotated[AwareDatetime | None, Field(alias="to", description="The first that is not held any more.")] = None
+    begin: Annotated[BodyTime | None, Field(alias="from", description="The first time that is held.")] = None
+    end: Annotated[BodyTime | None, Field(alias="to", description="The first that is not held any more.")] = None
     by: PersonId
     reason: Said | None = None
 

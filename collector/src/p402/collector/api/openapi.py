@@ -51,6 +51,7 @@ _PROBLEMS = {
     412: "What is to be changed is no longer what the request says it is.",
     413: "The body is too large.",
     415: "The body is in a format that is not read here.",
+    422: "The Idempotency-Key was sent with another question before.",
     429: "The API key asks more often than it may.",
     503: "Storage is away; try again.",
 }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
 from p402.collector.api.auth import Principal
 from p402.collector.api.feedback_schema import AskedQuestion
 from p402.collector.api.fields import Count, Id, Json, Node, Time, Usd, shape
 from p402.collector.api.problem import BadRequest, Forbidden
+from p402.collector.api.query import BodyTime
 from p402.collector.routing.history import Example, History, Tally
 from p402.collector.routing.schema import PolicyDefinition
 from p402.collector.storage.policies import DEFAULT_DEPARTMENT, StoredPolicy
@@ -53,8 +54,8 @@ class PolicyBody(PolicyDefinition):
 class _Period(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    begin: Annotated[AwareDatetime, Field(alias="from")]
-    end: Annotated[AwareDatetime, Field(alias="to")]
+    begin: Annotated[BodyTime, Field(alias="from")]
+    end: Annotated[BodyTime, Field(alias="to")]
 
 
 class TestBody(BaseModel):

@@ -33,6 +33,7 @@ __all__ = [
     "Problem",
     "TooManyRequests",
     "Unauthorised",
+    "UnprocessableContent",
     "problem_middleware",
     "status_of",
     "title_of",
@@ -86,6 +87,10 @@ class Conflict(Permanent):
     """What is asked for does not go with what was done before."""
 
 
+class UnprocessableContent(Permanent):
+    """An ``Idempotency-Key`` came with another question before (draft-ietf-httpapi-idempotency-key-header)."""
+
+
 class Wrong(TypedDict):
     """One place of a request that is not as it must be."""
 
@@ -123,6 +128,7 @@ _STATUS: dict[type[P402Error], int] = {
     PreconditionFailed: 412,
     VaultKeyUnusable: 500,
     SuppressionFileUnusable: 500,
+    UnprocessableContent: 422,
     TooManyRequests: 429,
 }
 

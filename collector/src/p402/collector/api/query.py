@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from p402.collector.api.auth import Principal
 from p402.collector.api.problem import BadRequest, Forbidden
@@ -19,6 +28,7 @@ __all__ = [
     "DIGITS",
     "MAX_LIMIT",
     "AfterNumber",
+    "BodyTime",
     "Cursor",
     "Flag",
     "Limit",
@@ -48,11 +58,15 @@ def _moment(value: object) -> object:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError("no zone")
-        try:
-            return moment.astimezone(UTC)
-        except OverflowError as error:
-            raise ValueError("out of range") from error
+        return _in_utc(moment)
     return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must be a time from the year 1 to 9999 in UTC") from error
 
 
 def _flag(value: object) -> object:
@@ -86,6 +100,8 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-01T00:00:00Z"]}),
 ]
 """A time with a zone; read as UTC."""
+BodyTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""The same in a body."""
 Cursor = Annotated[
     tuple[int, str],
     BeforeValidator(_cursor),

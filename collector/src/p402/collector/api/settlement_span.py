@@ -8,15 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from p402.collector.api.feedback_schema import Settlement
+from p402.collector.api.problem import BadRequest
 from p402.collector.pipeline.records import SpanRecord
 from p402.collector.storage.decision_rows import Decided
 from p402.decisions import Question
-from p402.vocabulary import attributes
+from p402.vocabulary import attributes, rfc3339
 
 __all__ = ["span_of"]
 
 _SCOPE = "p402.settlement"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
 _USAGE = {
     "input_tokens": attributes.GEN_AI_USAGE_INPUT_TOKENS,
     "output_tokens": attributes.GEN_AI_USAGE_OUTPUT_TOKENS,
@@ -33,7 +35,12 @@ _USAGE = {
 
 
 def span_of(decided: Decided, body: Settlement, now: datetime) -> SpanRecord:
-    """Write a settlement as the span that it stands for, so that it takes the way of every call."""
+    """Write a settlement as the span that it stands for, so that it takes the way of every call.
+
+    Raises:
+        BadRequest: if the call is said to have been made after tomorrow.
+    """
+    started_at, ended_at = _times(decided, body, now)
     assert body.usage is not None
     digest = hashlib.sha256(f"p402 settlement of {decided.id}".encode()).digest()
     if body.trace_id is not None and body.span_id is not None:
@@ -61,13 +68,23 @@ def span_of(decided: Decided, body: Settlement, now: datetime) -> SpanRecord:
         span_id=digest[16:24],
         parent_span_id=None,
         name=f"{asked.get('operation', 'chat')} {decided.decision.model}",
-        started_ns=_nanoseconds(body.started_at or decided.decided_at),
-        ended_ns=_nanoseconds(body.ended_at or now),
+        started_ns=_nanoseconds(started_at),
+        ended_ns=_nanoseconds(ended_at),
         failed=False,
         scope=_SCOPE,
         attributes={name: value for name, value in found.items() if value is not None},
         resource={},
     )
+
+
+def _times(decided: Decided, body: Settlement, now: datetime) -> tuple[datetime, datetime]:
+    """Give when the call began and ended; what is not said is between its decision and now, as far as the rest leaves it."""
+    for name, moment in (("started_at", body.started_at), ("ended_at", body.ended_at)):
+        if moment is not None and moment > now + _DAY:
+            problem = f"must be at most a day after now, {rfc3339(now)}"
+            raise BadRequest(f"{name} {problem}.", [{"pointer": f"#/{name}", "detail": problem}])
+    ended_at = body.ended_at or max(now, body.started_at or now)
+    return body.started_at or min(decided.decided_at, ended_at), ended_at
 
 
 def _nanoseconds(moment: datetime) -> int:

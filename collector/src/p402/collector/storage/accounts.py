@@ -20,6 +20,7 @@ from p402.collector.budgets.path import AccountKey, BudgetPath
 from p402.collector.budgets.period import HELD
 from p402.collector.storage.account_memory import Accounts, Change
 from p402.collector.storage.charge_rows import from_millis, to_millis
+from p402.collector.storage.counters import tokens_counted
 from p402.collector.storage.driver import Driver
 from p402.collector.storage.transaction import transaction_of
 from p402.decisions import Measure
@@ -61,10 +62,7 @@ _IN_COUNTERS = {
 }
 AMOUNT_OF_CHARGE = {
     Measure.COST: "COALESCE(charges.cost_nano_usd, 0)",
-    Measure.TOKENS: (  # a usage that contradicts itself takes nothing away
-        "CASE WHEN charges.input_tokens > 0 THEN charges.input_tokens ELSE 0 END"
-        " + CASE WHEN charges.output_tokens > 0 THEN charges.output_tokens ELSE 0 END"
-    ),
+    Measure.TOKENS: f"{tokens_counted('charges.input_tokens')} + {tokens_counted('charges.output_tokens')}",
     Measure.REQUESTS: "1",
 }
 """SQL of what a row of ``charges`` adds to an account, by the budget's measure."""

@@ -11,16 +11,21 @@ from collections.abc import Sequence
 from p402.collector.storage.driver import Driver
 from p402.vocabulary import Charge
 
-__all__ = ["add_to_counters"]
+__all__ = ["ADD_TO_HOUR", "HOURLY_SUMS", "add_to_counters", "tokens_counted"]
 
-_ADD = (
-    "INSERT INTO spend_hourly VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (organisation, level, node, hour) DO UPDATE SET"
-    " cost_nano_usd = spend_hourly.cost_nano_usd + excluded.cost_nano_usd,"
-    " charges = spend_hourly.charges + excluded.charges,"
-    " unpriced_charges = spend_hourly.unpriced_charges + excluded.unpriced_charges,"
-    " input_tokens = spend_hourly.input_tokens + excluded.input_tokens,"
-    " output_tokens = spend_hourly.output_tokens + excluded.output_tokens"
+_SUMS = ("cost_nano_usd", "charges", "unpriced_charges", "input_tokens", "output_tokens")
+HOURLY_SUMS = ", ".join(_SUMS)
+"""The columns of a counter, after its organisation, level, node and hour."""
+ADD_TO_HOUR = (
+    f"INSERT INTO spend_hourly (organisation, level, node, hour, {HOURLY_SUMS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (organisation, level, node, hour) DO UPDATE SET "
+    + ", ".join(f"{name} = spend_hourly.{name} + excluded.{name}" for name in _SUMS)
 )
+
+
+def tokens_counted(column: str) -> str:
+    """Give the SQL of what a count of a charge's usage adds to sums: a usage that contradicts itself takes nothing away."""
+    return f"CASE WHEN {column} > 0 THEN {column} ELSE 0 END"
 
 
 def add_to_counters(driver: Driver, charges: Sequence[Charge]) -> None:
@@ -34,6 +39,6 @@ def add_to_counters(driver: Driver, charges: Sequence[Charge]) -> None:
             counted[0] += charge.cost.nano_usd if charge.cost else 0
             counted[1] += 1
             counted[2] += charge.cost is None
-            counted[3] += max(charge.usage.input_tokens, 0)  # a usage that contradicts itself takes nothing away
+            counted[3] += max(charge.usage.input_tokens, 0)  # as in `tokens_counted`
             counted[4] += max(charge.usage.output_tokens, 0)
-    driver.executemany(_ADD, [(*key, *values) for key, values in sums.items()])
+    driver.executemany(ADD_TO_HOUR, [(*key, *values) for key, values in sums.items()])

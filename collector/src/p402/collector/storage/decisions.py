@@ -13,13 +13,26 @@ from p402.collector.budgets.grant import Position, funds, lease_amounts
 from p402.collector.budgets.path import BudgetPath
 from p402.collector.pricing import PriceBook, Span
 from p402.collector.storage.accounts import balances_of
+from p402.collector.storage.asked_again import StillHeld, asked_before, let_go_of_key, still_held
 from p402.collector.storage.budget_rules import BudgetRules
-from p402.collector.storage.decision_rows import Decided, decision_by_idempotency_key, record_decision
+from p402.collector.storage.decision_rows import Decided, record_decision
 from p402.collector.storage.driver import Driver, driver
-from p402.collector.storage.leases import LeaseKind, lease_by_id, open_lease
+from p402.collector.storage.leases import LeaseKind, open_lease
 from p402.collector.storage.owners import Owners
 from p402.collector.storage.rule_changes import recall
-from p402.decisions import Catalogue, Decision, Funds, Measure, Policy, Question, RateCard, Rules, Verdict, decide
+from p402.decisions import (
+    DEFAULT_POLICY,
+    Catalogue,
+    Decision,
+    Funds,
+    Measure,
+    Policy,
+    Question,
+    RateCard,
+    Rules,
+    Verdict,
+    decide,
+)
 from p402.vocabulary import Attribution, IdFactory, Money, Permanent
 
 __all__ = ["Asked", "Decisions", "Granted", "PolicyOf", "TooManyLeases"]
@@ -56,6 +69,7 @@ class Granted:
 
     id: str
     decision: Decision
+    decided_at: datetime
     lease_id: str | None = None
     amounts: Mapping[Measure, int] = field(default_factory=dict)
     """What calls under it may take together; what budgets that only observe count is not among it."""
@@ -99,17 +113,21 @@ class Decisions:
 
         Raises:
             TooManyLeases: if the key has as many open as one may.
+            IdempotencyKeyReused: if something else was asked with it before.
         """
         sql = driver(connection)
-        if asked.idempotency_key is not None:
-            known = decision_by_idempotency_key(sql, asked.key_id, asked.idempotency_key)
-            if known is not None and known.decision.verdict is not Verdict.WAIT:
-                return _again(sql, known)
-        by_employee = self._goes_by_employee(sql, asked.question.attribution)
+        said = asked.question.attribution
+        by_employee = self._goes_by_employee(sql, said)
         asked = self._as_recorded(sql, asked, at)
         question = asked.question
         organisation = question.attribution.organisation or ""
         budgets = self._rules.of(sql, organisation, at)
+        before: Decided | None = None
+        if asked.idempotency_key is not None:
+            given = said.department is None
+            before = asked_before(sql, asked.key_id, asked.idempotency_key, question, department_is_given=given)
+            if before is not None and (held := still_held(sql, before, budgets, at)) is not None:
+                return self._again(before, question, held, at)
         path = budgets.on_path(question.attribution)
         positions = list(map(Position, path, balances_of(sql, path, at)))
         policy = self._policy_of(connection, organisation, question.attribution.department)
@@ -125,6 +143,7 @@ class Decisions:
         granted = Granted(
             id=id_,
             decision=decision,
+            decided_at=at,
             lease_id=lease_id,
             amounts=amounts,
             expires_at=expires_at,
@@ -134,6 +153,8 @@ class Decisions:
             by_employee=by_employee,
         )
         if decision.verdict is not Verdict.WAIT:  # who waits asks again
+            if before is not None:
+                let_go_of_key(sql, before)
             record_decision(
                 sql,
                 id_=id_,
@@ -219,6 +240,20 @@ class Decisions:
         whose = said if self._owners is None else self._owners.apply(sql, said, at)
         return asked if whose is said else replace(asked, question=replace(asked.question, attribution=whose))
 
+    def _again(self, before: Decided, question: Question, held: StillHeld, at: datetime) -> Granted:
+        """Give the answer that was given before, with what is held; what no budget counts is worked out again."""
+        said = before.decision
+        call = replace(question, model=said.model, output_tokens=said.output_tokens or question.output_tokens)
+        needed = decide(call, self.rules(DEFAULT_POLICY, at), Funds(), at).holds
+        return Granted(
+            id=before.id,
+            decision=replace(said, holds={**needed, **held.amounts}),
+            decided_at=before.decided_at,
+            lease_id=before.lease_id,
+            amounts=held.amounts,
+            expires_at=held.expires_at,
+        )
+
     def _decide(
         self,
         question: Question,
@@ -286,14 +321,3 @@ class Decisions:
                 "for more."
             )
         self._open[key_id] = at_most
-
-
-def _again(sql: Driver, known: Decided) -> Granted:
-    """Give the answer that was given before."""
-    lease = lease_by_id(sql, known.lease_id) if known.lease_id else None
-    return Granted(
-        id=known.id,
-        decision=known.decision,
-        lease_id=known.lease_id,
-        expires_at=lease.expires_at if lease else None,
-    )

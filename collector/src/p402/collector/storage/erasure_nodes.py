@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from p402.collector.privacy.pseudonyms import Names, new_pseudonym
 from p402.collector.storage.accounts import rename_accounts
+from p402.collector.storage.counters import ADD_TO_HOUR, HOURLY_SUMS, tokens_counted
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.erasure_extent import Extent, Owner
 from p402.collector.storage.usage import resum_employees
@@ -25,21 +26,10 @@ _SAME_SCOPE = (
     "SELECT 1 FROM scopes WHERE organisation = ? AND department = ? AND project = ? AND client = ? AND employee = ?"
     " AND session = ?"
 )
-_SUMS = "cost_nano_usd, charges, unpriced_charges, input_tokens, output_tokens"
-_ADD = (
-    f"INSERT INTO spend_hourly (organisation, level, node, hour, {_SUMS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (organisation, level, node, hour) DO UPDATE SET"
-    " cost_nano_usd = spend_hourly.cost_nano_usd + excluded.cost_nano_usd,"
-    " charges = spend_hourly.charges + excluded.charges,"
-    " unpriced_charges = spend_hourly.unpriced_charges + excluded.unpriced_charges,"
-    " input_tokens = spend_hourly.input_tokens + excluded.input_tokens,"
-    " output_tokens = spend_hourly.output_tokens + excluded.output_tokens"
-)
 _SUMS_OF_CHARGES = (
     "SELECT started_at / 3600000, SUM(COALESCE(cost_nano_usd, 0)), COUNT(*),"
     " SUM(CASE WHEN cost_nano_usd IS NULL THEN 1 ELSE 0 END),"
-    " SUM(CASE WHEN input_tokens > 0 THEN input_tokens ELSE 0 END),"
-    " SUM(CASE WHEN output_tokens > 0 THEN output_tokens ELSE 0 END) FROM charges WHERE scope_id IN"
+    f" SUM({tokens_counted('input_tokens')}), SUM({tokens_counted('output_tokens')}) FROM charges WHERE scope_id IN"
 )
 _ADD_DAY = (
     "INSERT INTO employee_days (organisation, employee, day, sessions, cost_nano_usd) VALUES (?, ?, ?, ?, ?)"
@@ -121,8 +111,8 @@ def _move_all(sql: Driver, organisation: str, node: Node, target: str) -> None:
     level, old = node
     of_node = (organisation, level.value, old)
     where = "organisation = ? AND level = ? AND node = ?"
-    rows = sql.execute(f"SELECT hour, {_SUMS} FROM spend_hourly WHERE {where}", of_node).fetchall()
-    sql.executemany(_ADD, [(organisation, level.value, target, *row) for row in rows])
+    rows = sql.execute(f"SELECT hour, {HOURLY_SUMS} FROM spend_hourly WHERE {where}", of_node).fetchall()
+    sql.executemany(ADD_TO_HOUR, [(organisation, level.value, target, *row) for row in rows])
     sql.execute(f"DELETE FROM spend_hourly WHERE {where}", of_node)
     if level is Level.EMPLOYEE:
         days = sql.execute(
@@ -146,8 +136,8 @@ def _move_part(sql: Driver, organisation: str, node: Node, target: str, scope_id
         for day, cost in sql.execute(f"SELECT day, cost_nano_usd FROM session_costs WHERE scope_id IN {marks}", some):
             days[int(day)] = [days[int(day)][0] + 1, days[int(day)][1] + int(cost)]
     for hour, sums in hours.items():
-        sql.execute(_ADD, (organisation, level.value, target, hour, *sums))
-        sql.execute(_ADD, (organisation, level.value, old, hour, *(-amount for amount in sums)))
+        sql.execute(ADD_TO_HOUR, (organisation, level.value, target, hour, *sums))
+        sql.execute(ADD_TO_HOUR, (organisation, level.value, old, hour, *(-amount for amount in sums)))
     sql.execute(
         "DELETE FROM spend_hourly WHERE organisation = ? AND level = ? AND node = ? AND charges = 0",
         (organisation, level.value, old),

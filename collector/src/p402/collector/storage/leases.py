@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -28,7 +29,7 @@ from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.transaction import Rows, insert_later
 from p402.decisions import Measure
-from p402.vocabulary import Attribution, Permanent
+from p402.vocabulary import Attribution
 
 __all__ = [
     "COUNTS_NO_MORE",
@@ -36,7 +37,6 @@ __all__ = [
     "Lease",
     "LeaseKind",
     "LeaseState",
-    "LeaseUnknown",
     "expire_leases",
     "give_back",
     "holds_of",
@@ -75,10 +75,6 @@ class LeaseState(StrEnum):
     UNRECONCILED = "unreconciled"
     """Expired with something left: it counts against the caps until it is known what became of it."""
     CLOSED = "closed"
-
-
-class LeaseUnknown(Permanent):
-    """There is no such lease, or it belongs to another key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,38 +167,23 @@ def holds_of(sql: Driver, lease_id: str) -> dict[int, Hold]:
 
 
 def give_back(
-    connection: Connection,
-    lease_id: str,
-    key_id: str,
-    budgets: BudgetSet,
-    *,
-    calls: int,
-    keep: Mapping[Measure, int],
-    at: datetime,
+    sql: Driver, lease: Lease, budgets: BudgetSet, *, calls: int, keep: Mapping[Measure, int], at: datetime
 ) -> GivenBack:
     """Release what the holder of a lease does not need any more.
 
     Args:
-        connection: of the change this is part of.
-        lease_id: the lease.
-        key_id: whose it must be.
+        sql: of the change this is part of.
+        lease: as it is now.
         budgets: of its organisation.
         calls: how many calls under it have been billed; what of them has not come yet keeps everything held.
         keep: what calls under way still need; nothing closes the lease.
         at: now.
-
-    Raises:
-        LeaseUnknown: if this key has no such lease.
     """
-    sql = driver(connection)
-    lease = lease_by_id(sql, lease_id)
-    if lease is None or lease.key_id != key_id:
-        raise LeaseUnknown(f"There is no lease {lease_id[:64]!r} of this API key.")
     missing = max(0, calls - lease.calls)
     if missing == 0 and lease.state is not LeaseState.CLOSED:
-        kept = {id_: keep.get(measure, 0) for id_ in holds_of(sql, lease_id) if (measure := budgets.measure_of(id_))}
+        kept = {id_: keep.get(measure, 0) for id_ in holds_of(sql, lease.id) if (measure := budgets.measure_of(id_))}
         release(sql, lease, kept, at)
-        lease = lease_by_id(sql, lease_id) or lease
+        lease = lease_by_id(sql, lease.id) or lease
     return GivenBack(lease.state, missing)
 
 
@@ -279,17 +260,17 @@ def _less(state: LeaseState, amount: int) -> Change:
     return Change(unreconciled=-amount) if state is LeaseState.UNRECONCILED else Change(held=-amount)
 
 
-def lease_of_row(row: Sequence[object]) -> Lease:
+def lease_of_row(row: Sequence[Any]) -> Lease:
     """Read a lease from its columns in the order of the table, without the last."""
     id_, kind, state, key_id, organisation, attribution, calls, opened_at, expires_at = row
     return Lease(
-        id=str(id_),
-        kind=LeaseKind(str(kind)),
-        state=LeaseState(str(state)),
-        key_id=str(key_id),
-        organisation=str(organisation),
-        attribution=Attribution(**json.loads(str(attribution))),
-        calls=int(str(calls)),
-        opened_at=from_millis(int(str(opened_at))),
-        expires_at=from_millis(int(str(expires_at))),
+        id=id_,
+        kind=LeaseKind(kind),
+        state=LeaseState(state),
+        key_id=key_id,
+        organisation=organisation,
+        attribution=Attribution(**json.loads(attribution)),
+        calls=calls,
+        opened_at=from_millis(opened_at),
+        expires_at=from_millis(expires_at),
     )

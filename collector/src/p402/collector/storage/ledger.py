@@ -29,8 +29,8 @@ from p402.collector.storage.forwards import keep_for_forwarding
 from p402.collector.storage.interned import Interned
 from p402.collector.storage.lineage import depths, has_links, knows_trace, remember
 from p402.collector.storage.owners import Owners
-from p402.collector.storage.postings import Postings
-from p402.collector.storage.same_call import charge_of_same_call, charge_of_span, free_answer_key
+from p402.collector.storage.postings import LateReport, Postings
+from p402.collector.storage.same_call import Known, charge_of_same_call, charge_of_span, free_answer_key
 from p402.vocabulary import MAX_ID_LENGTH, Attribution, UsageSource
 from p402.vocabulary.attributes import GEN_AI_REQUEST_MODEL
 
@@ -105,13 +105,19 @@ class SqlLedger:
         self._postings.prepare(sql, calls, at)
         rows = [self._row(sql, call, at) for call in calls]
         outcomes = self._insert_together(sql, calls, rows)
+        late: list[LateReport] = []
         if outcomes is None:
             found: dict[int, Outcome] = {}
             for number in _innermost_first(calls, [other.span for other in around]):
-                found[number] = self._insert_one(sql, calls[number], rows[number], at)
+                call = calls[number]
+                outcome, known = self._insert_one(sql, call, rows[number], at)
+                found[number] = outcome
+                if known is not None and known.key_id == call.key_id and call.lease_id is not None:
+                    late.append(LateReport(call, known.seq, agrees=outcome is not Outcome.QUARANTINED))
             outcomes = [found[number] for number in range(len(calls))]
         charged = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome is Outcome.CHARGED]
         raise_thresholds(connection, self._postings.post(sql, charged, at), at)
+        self._postings.take_out_of_leases(sql, late, at)
         add_to_counters(sql, [call.charge for call in charged])
         for span in without_usage:
             model = span.span.attributes.get(GEN_AI_REQUEST_MODEL)
@@ -145,7 +151,8 @@ class SqlLedger:
         return [Outcome.CHARGED] * len(rows) if inserted == len(rows) else None
 
     @staticmethod
-    def _insert_one(driver: Driver, call: Recordable, row: Row, at: datetime) -> Outcome:
+    def _insert_one(driver: Driver, call: Recordable, row: Row, at: datetime) -> tuple[Outcome, Known | None]:
+        """Insert a charge unless its call was charged before; tells what it came to, and that charge."""
         if (known := charge_of_span(driver, call)) is not None:
             same = known.key_id == call.key_id and known.usage == row[_USAGE_AT] and known.model_id == row[_MODEL_AT]
             outcome = Outcome.REPEATED if same else Outcome.QUARANTINED
@@ -156,7 +163,7 @@ class SqlLedger:
             [(seq,)] = driver.execute(_INSERT_ONE, (*row[:_CALL_KEY_AT], key, *row[_CALL_KEY_AT + 1 :])).fetchall()
             if not call.ours:
                 remember(driver, [(call.span, call.key_id, seq)], at)
-            return Outcome.CHARGED
+            return Outcome.CHARGED, None
         if outcome is not Outcome.REPEATED:
             # Somebody else's span, or another claim: neither may replace or hide a charge.
             detail = {"model": call.charge.model, **dict(zip(USAGE_COLUMNS, row[_USAGE_AT], strict=True))}
@@ -167,7 +174,7 @@ class SqlLedger:
         if outcome is Outcome.DUPLICATE and known.call_key is None and (key := free_answer_key(driver, call)):
             # The charged span named no answer. Now it is known which one it was.
             driver.execute("UPDATE charges SET call_key = ? WHERE seq = ?", (key, known.seq))
-        return outcome
+        return outcome, known
 
 
 def _recordable(call: Recordable, known_as: Mapping[Attribution, Attribution]) -> Recordable:

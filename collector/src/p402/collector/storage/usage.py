@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 
 from sqlalchemy import Connection, func, select
 
+from p402.collector.storage.counters import tokens_counted
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.signals import signal
@@ -49,10 +50,9 @@ _VALUE = {  # of a charge (c), its scope (s) and its model (m), under the names 
     "cost_nano_usd": "SUM(COALESCE(c.cost_nano_usd, 0))",
     "charges": "COUNT(*)",
     "unpriced_charges": "SUM(CASE WHEN c.cost_nano_usd IS NULL THEN 1 ELSE 0 END)",
-    # A usage that contradicts itself takes nothing away.
-    "input_tokens": "SUM(CASE WHEN c.input_tokens > 0 THEN c.input_tokens ELSE 0 END)",
-    "output_tokens": "SUM(CASE WHEN c.output_tokens > 0 THEN c.output_tokens ELSE 0 END)",
-    "cache_read_tokens": "SUM(CASE WHEN c.cache_read_input_tokens > 0 THEN c.cache_read_input_tokens ELSE 0 END)",
+    "input_tokens": f"SUM({tokens_counted('c.input_tokens')})",
+    "output_tokens": f"SUM({tokens_counted('c.output_tokens')})",
+    "cache_read_tokens": f"SUM({tokens_counted('c.cache_read_input_tokens')})",
 }
 _IN_SESSION = SUMS[:-1]
 _ADD_SESSIONS = (
