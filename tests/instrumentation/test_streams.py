@@ -21,7 +21,7 @@ from aiohttp import web
 
 from p402.instrumentation import attribution
 from p402.instrumentation.call import Call, StreamEnd
-from p402.instrumentation.estimate import _counters, approximate, count_tokens
+from p402.instrumentation.estimate import _load, approximate, count_tokens
 from p402.instrumentation.providers import RequestFacts
 from p402.instrumentation.providers import openai as openai_dialect
 from support.metering import MESSAGES, Llm, Spans, metered, until
@@ -35,8 +35,8 @@ PROMPT_TOKENS = 6  # "Is this contract in order?" in o200k_base
 
 @pytest.fixture(autouse=True)
 def _loaded_tokenizer() -> None:
-    _counters.clear()
-    assert count_tokens("Is this contract in order?", MODEL) == PROMPT_TOKENS  # outside of an event loop: it loads
+    _load("o200k_base")
+    assert count_tokens("Is this contract in order?", MODEL) == PROMPT_TOKENS
 
 
 async def test_usage_chunk_is_hidden_when_the_app_did_not_ask_for_it(spans: Spans, llm: Llm) -> None:
