@@ -207,6 +207,8 @@ def test_what_cannot_be_changed_says_so() -> None:
     path = "/v1/projects/p/locations/l/publishers/anthropic/models/claude-opus-4-5:streamRawPredict"
     vertex = asked({"messages": [], "max_tokens": 9}, path, "us-aiplatform.googleapis.com")
     assert (vertex.can_clamp, vertex.can_change_model) == (True, False)
+    tuned = asked({"contents": []}, "/v1beta/tunedModels/mine:generateContent", "generativelanguage.googleapis.com")
+    assert (tuned.can_clamp, tuned.can_change_model) == (True, False)
 
 
 def test_gateways_take_any_providers_models() -> None:

@@ -20,6 +20,7 @@ from p402.instrumentation.lines import LineParser
 from p402.instrumentation.providers import Answer, Dialect, RequestFacts
 from p402.instrumentation.providers.openai import is_usage_event
 from p402.instrumentation.shapes import Shapes
+from p402.instrumentation.unseen import warn_of_untold
 from p402.vocabulary import Usage, UsageSource, attributes
 
 __all__ = ["Call", "StreamEnd", "usage_attributes"]
@@ -214,6 +215,9 @@ class Call:
         if usage is not None and self._answer.usage_is_final:
             return usage, UsageSource.PROVIDER
         answered = self._status is not None and self._status < _FIRST_ERROR
+        if answered and usage is None and self._facts.often_untold:
+            warn_of_untold(self._facts.often_untold)
+            return None, UsageSource.PROVIDER
         if not answered or not self._readable or not self._facts.countable or self._answer.deferred:
             return usage, UsageSource.PROVIDER
         text = "".join(self._answer.text)

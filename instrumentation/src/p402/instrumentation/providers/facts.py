@@ -28,6 +28,8 @@ class RequestFacts:
     max_tokens: int | None = None
     countable: bool = True
     """Whether it is about text, so that we can count what the provider does not tell; sound and images cannot be."""
+    often_untold: str | None = None
+    """What is warned of if the answer tells no usage, where only some models' answers do."""
 
 
 @dataclass(slots=True)
