@@ -98,7 +98,7 @@ async def test_seeded_secrets_are_in_no_output_by_default(
         P402Instrumentor().instrument(tracer_provider=TracerProvider(sampler=sampler), environment=environment)
         await _every_way(secretive)
         monkeypatch.setattr("p402.instrumentation.inspection.prompt_pattern", _quoting)
-        monkeypatch.setattr("p402.instrumentation.call.Call._usage", _quoting)
+        monkeypatch.setattr("p402.instrumentation.call.used", _quoting)
         await _openai(secretive, stream=True)
         await asyncio.to_thread(P402Instrumentor().uninstrument)
         told = b"".join(collector.bodies)

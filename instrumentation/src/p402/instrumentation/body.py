@@ -14,6 +14,7 @@ from p402.instrumentation.decoding import decoder
 from p402.instrumentation.eventstream import MessageParser
 from p402.instrumentation.guard import guard
 from p402.instrumentation.lines import LineParser
+from p402.instrumentation.media_types import EVENTS, LINES, MESSAGES, media_type
 from p402.instrumentation.sse import Event, EventParser, read_event
 
 __all__ = ["Body", "read_whole"]
@@ -25,9 +26,9 @@ _MOST_WAITING = 64 * 1024
 """Bytes of a stream that are put off, before they are read."""
 
 _PARSERS: dict[str, Callable[[], EventParser | LineParser | MessageParser]] = {
-    "text/event-stream": EventParser,
-    "application/x-ndjson": LineParser,
-    "application/vnd.amazon.eventstream": MessageParser,
+    EVENTS: EventParser,
+    LINES: LineParser,
+    MESSAGES: MessageParser,
 }
 _MEDIA = ("audio/", "image/", "video/")
 _WHOLE_EVENT = (b"}\n\n", b"}\r\n\r\n")
@@ -37,7 +38,7 @@ _EMPTY_LIST = re.compile(rb"\[\s*\]")
 
 def read_whole(call: Call, content_type: str, content: bytes) -> None:
     """Read a body that the client has read and decoded already, and end the call."""
-    kind = _kind(content_type)
+    kind = media_type(content_type)
     if call.framing is None and kind not in _PARSERS and not kind.startswith(_MEDIA) and len(content) <= _MOST_BYTES:
         call.chunk()
         call.document(content)
@@ -48,17 +49,13 @@ def read_whole(call: Call, content_type: str, content: bytes) -> None:
     body.finish(StreamEnd.READ)
 
 
-def _kind(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
-
-
 class Body:
     """Reads a body piece by piece for a call. Whatever fails in here, the application gets its bytes."""
 
     def __init__(self, call: Call, content_type: str, content_encoding: str) -> None:
         self.call = call
         self._decode = decoder(content_encoding)
-        kind = _kind(content_type)
+        kind = media_type(content_type)
         make = call.framing or _PARSERS.get(kind)
         self._parser = make() if make else None
         self._whole = bytearray()

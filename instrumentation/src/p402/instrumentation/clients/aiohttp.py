@@ -155,14 +155,15 @@ async def _change(request: Any, inspected: Inspected) -> None:
 
 def _answered(call: Call, response: Any) -> None:
     with guard("looking at a response of aiohttp"):
-        call.answered(response.status)
+        content_type = response.headers.get("Content-Type", "")
+        call.answered(response.status, content_type)
         if response.status >= _FIRST_ERROR:
             call.finish(StreamEnd.READ)
             return
         # aiohttp undoes the content encoding before the bytes get here, unless the session was told not to.
         decoded = getattr(getattr(response, "_session", None), "auto_decompress", True)
         encoding = "" if decoded else response.headers.get("Content-Encoding", "")
-        response.content = _Reader(response.content, Body(call, response.headers.get("Content-Type", ""), encoding))
+        response.content = _Reader(response.content, Body(call, content_type, encoding))
         return
     call.finish(StreamEnd.FAILED)
 

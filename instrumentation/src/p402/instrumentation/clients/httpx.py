@@ -151,11 +151,11 @@ class HttpxHook:
         if call is None:
             return
         with guard("looking at a response of httpx"):
-            call.answered(response.status_code)
+            content_type = response.headers.get("content-type", "")
+            call.answered(response.status_code, content_type)
             if response.status_code >= _FIRST_ERROR:
                 call.finish(StreamEnd.READ)
                 return
-            content_type = response.headers.get("content-type", "")
             if response.is_closed:
                 read_whole(call, content_type, response.content)
             else:

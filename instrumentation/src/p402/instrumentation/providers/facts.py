@@ -57,6 +57,11 @@ class Answer:
     text_length: int = 0
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a model has answered at all."""
+        return bool(self.id or self.model or self.pieces or self.finish_reasons)
+
+    @property
     def text(self) -> list[str]:
         """The pieces of the generated text, all of them read."""
         read = [text_in_json(piece) if isinstance(piece, bytes) else piece for piece in self.pieces]
