@@ -141,8 +141,9 @@ class Call:
             self._finished = True
         try:
             with guard("finishing a call"):
-                if self.catch_up is not None:  # the stream may have been dropped
-                    self.catch_up()
+                catch_up, self.catch_up = self.catch_up, None
+                if catch_up is not None:  # the stream may have been dropped
+                    catch_up()
                 if isinstance(error, asyncio.CancelledError):
                     end = StreamEnd.CANCELLED
                 elif error is None and (self._done or self._answer.usage_is_final):
