@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["EVENTS", "LINES", "MESSAGES", "STREAMS", "is_json", "media_type"]
 
 EVENTS = "text/event-stream"
@@ -10,6 +12,7 @@ MESSAGES = "application/vnd.amazon.eventstream"
 STREAMS = frozenset({EVENTS, LINES, MESSAGES})
 
 
+@lru_cache(maxsize=64)
 def media_type(content_type: str) -> str:
     """Give a ``Content-Type`` without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
