@@ -151,6 +151,11 @@ def read(dialect: Any, *documents: dict[str, Any]) -> Answer:
     return answer
 
 
+def test_choice_that_is_none_does_not_cost_the_usage() -> None:
+    answer = read(openai, {"choices": [None], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
+    assert answer.usage == Usage(input_tokens=3, output_tokens=4)
+
+
 def test_openai_details_are_parts_of_the_totals() -> None:
     answer = read(
         openai,
