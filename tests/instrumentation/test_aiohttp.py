@@ -152,3 +152,25 @@ async def test_middlewares_of_the_application_stay(spans: Spans, llm: Llm) -> No
     async with _posting(llm, {"middlewares": (twice,)}, json=_BODY) as response:
         await response.json()
     assert len(spans.calls) == 2
+
+
+@pytest.mark.parametrize("of_session", [True, False], ids=["with the session's", "its own"])
+async def test_request_with_middlewares_of_its_own_is_metered_once_and_its_baggage_kept_back(
+    spans: Spans,
+    llm: Llm,
+    of_session: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    sent: list[str | None] = []
+
+    async def as_it_is(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        response = await handler(request)
+        sent.append(response.request_info.headers.get("baggage"))
+        return response
+
+    headers = {"authorization": "Bearer k", "baggage": "p402.employee=e-117"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        given = (*(session._middlewares if of_session else ()), as_it_is)
+        async with session.post(f"{llm.url}/v1/chat/completions", json=_BODY, middlewares=given) as response:
+            await response.read()
+    assert spans.only()["gen_ai.usage.input_tokens"] == 100
+    assert sent == [None]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import importlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 from p402.collector.demo.providers import MockProviders, Reply, running
+from p402.instrumentation import redaction
 from p402.instrumentation.content import Content, ContentMode
 from p402.instrumentation.instrumentor import P402Instrumentor
 from p402.instrumentation.redaction import redact
@@ -29,6 +31,7 @@ SYSTEM, USER, ANSWER = (
     "zebra-answer-7733 +49 30 1234567",
 )
 KEY = "a-key-of-sixteen-characters"
+_parser: Any = importlib.import_module("re._parser")
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ async def test_seeded_secrets_are_in_no_output_by_default(
         P402Instrumentor().instrument(tracer_provider=TracerProvider(sampler=sampler), environment=environment)
         await _every_way(secretive)
         monkeypatch.setattr("p402.instrumentation.inspection.prompt_pattern", _quoting)
-        monkeypatch.setattr("p402.instrumentation.call.Call._usage", _quoting)
+        monkeypatch.setattr("p402.instrumentation.call.used", _quoting)
         await _openai(secretive, stream=True)
         await asyncio.to_thread(P402Instrumentor().uninstrument)
         told = b"".join(collector.bodies)
@@ -227,6 +230,16 @@ def test_requests_of_any_form_are_told_without_an_error(mode: ContentMode, body:
         ("Authorization: Bearer abc.def-ghi_jkl", "Authorization: [key]"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "[jwt]"),
         ("password: hunter2hunter", "[secret]"),
+        ("DB_PASSWORD=hunter2secret", "DB_[secret]"),
+        ("OPENAI_API_KEY=abcdef-ghijkl", "OPENAI_[secret]"),
+        ("AWS_SECRET_ACCESS_KEY='abc/def+ghi'", "AWS_SECRET_[secret]'"),
+        ("SECRET_KEY = 'not-that-secret'", "[secret]'"),
+        ('{"client_secret": "zzzzyyyyxxxx", "accessToken": "abcdef"}', '{"client_[secret]", "access[secret]"}'),
+        ("SMTP_PASS=hunter2", "SMTP_[secret]"),
+        ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "[key]"),
+        ('{"Authorization": "Token abcdefgh"}', '{"[key]"}'),
+        ("curl -H 'Proxy-Authorization: Basic dXNlcjpwYXNzd29yZDE='", "curl -H 'Proxy-[key]'"),
+        ("a header, Basic dXNlcjpwYXNzd29yZDEy, is sent", "a header, [key], is sent"),
         ("postgresql://user:pw123@host/db", "postgresql://[url-password]@host/db"),
         ("a1b2c3d4e5f60718293a4b5c6d7e8f90", "[token]"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE+/a=\n-----END RSA PRIVATE KEY-----", "[private-key]"),
@@ -243,6 +256,8 @@ def test_what_has_a_form_is_redacted(text: str, shown: str) -> None:
         "In 2024 there were 1234567 people and 3.14159265 pies; see §12.3 of 2026-11-23.",
         "The key point of the token ring is keyboard-shortcuts-overview.",
         "order 12345678",
+        "A basic understanding of Basic JavaScript will pass: everything else is basic arithmetic.",
+        "Authorization: who may approve? The secret of a token_count=123456 is the tokenizer.",
     ],
 )
 def test_ordinary_text_stays(text: str) -> None:
@@ -250,10 +265,45 @@ def test_ordinary_text_stays(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "1-", "aA1", "x@", "a.b@c.", "AB12 ", "-----BEGIN PRIVATE KEY-----", "sk-", "1 "]
+    "piece",
+    [
+        "a",
+        "1-",
+        "aA1",
+        "x@",
+        "a.b@c.",
+        "AB12 ",
+        "-----BEGIN PRIVATE KEY-----",
+        "sk-",
+        "1 ",
+        "Basic ",
+        "token",
+        "_pass=",
+        "-eyJ",
+    ],
 )
 def test_redaction_of_hostile_text_takes_no_longer_than_a_blink(piece: str) -> None:
     redact((piece * 32_768)[:32_768])  # the test's time limit would stop a pattern that explodes
+
+
+def test_no_pattern_can_be_matched_in_more_ways_than_a_text_has_characters() -> None:
+    """What is repeated without bound has nothing of a variable length in it, and so nothing to try again."""
+    named = [*(pattern for _, pattern in redaction._PATTERNS), redaction._IBAN, redaction._CARD, redaction._PHONE]
+    for pattern in named:
+        trees = [tree for _, most, tree in _repeats(_parser.parse(pattern.pattern)) if most is _parser.MAXREPEAT]
+        assert all(least == most for tree in trees for least, most, _ in _repeats(tree)), pattern.pattern
+
+
+def _repeats(tree: Any) -> Iterator[tuple[int, int, Any]]:
+    """Find every repetition in a parsed pattern, at any depth."""
+    for operation, argument in tree:
+        parts = argument if isinstance(argument, tuple) else ()
+        if str(operation).endswith("_REPEAT"):
+            yield argument
+        for part in parts:
+            for inner in part if isinstance(part, list) else [part]:
+                if isinstance(inner, _parser.SubPattern):
+                    yield from _repeats(inner)
 
 
 async def test_aborted_call_tells_no_more_than_its_mode(secretive: Llm) -> None:

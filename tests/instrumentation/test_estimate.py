@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import os
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +26,15 @@ _ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tikt
 @pytest.fixture(autouse=True)
 def _nothing_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    estimate._counters.clear()
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
+    for loader in estimate._loaders.values():
+        loader.join()
+    estimate._loaders.clear()
     estimate._counters.clear()
 
 
@@ -64,6 +76,42 @@ async def test_event_loop_does_not_wait_for_a_vocabulary() -> None:
     assert estimate.count_tokens("Is this contract in order?", "gpt-4o") == 7
     await until(lambda: estimate._counters)
     assert estimate.count_tokens("Is this contract in order?", "gpt-4o") == 6
+
+
+async def test_all_that_count_while_a_vocabulary_loads_wait_for_one_thread_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = threading.Event()
+    monkeypatch.setattr(estimate, "_counter", lambda *_: loaded.wait(10) and None)
+    counts = {estimate.count_tokens("Is this contract in order?", "gpt-4o") for _ in range(100)}
+    counts.add(await asyncio.to_thread(estimate.count_tokens, "Is this contract in order?", "gpt-4o"))
+    assert estimate.exact_counter("gpt-4o") is None
+    loaders = [thread for thread in threading.enumerate() if thread.name == "p402-tokenizer"]
+    loaded.set()
+    assert counts == {7}
+    assert len(loaders) == 1
+
+
+def test_the_child_of_a_fork_while_a_vocabulary_loads_does_not_wait_for_ever(tmp_path: Path) -> None:
+    tmp_path.joinpath("bpe_openai.py").write_text(
+        "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n"
+    )
+    code = (
+        "import os, threading, time\n"
+        "from p402.instrumentation.estimate import count_tokens\n"
+        "threading.Thread(target=count_tokens, args=('text', 'gpt-4o'), daemon=True).start()\n"
+        "while not os.path.exists('begun'):\n"
+        "    time.sleep(0.01)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os._exit(count_tokens('Is this contract in order?', 'gpt-4o'))\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, timeout=30, check=True
+    )
+    assert told.stdout == b"7\n"
 
 
 def test_long_text_is_not_tokenized() -> None:

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 
-from p402.instrumentation import attribution, body, call, clients, guard, inspection, instrument, uninstrument
+from p402.instrumentation import attribution, body, call, clients, guard, hiding, inspection, instrument, uninstrument
 from support.llm_calls import CALLS, run
 from support.metering import MESSAGES, Llm, Spans, metered
 
@@ -44,7 +44,10 @@ def _broken(*_: object, **__: object) -> Any:
         (call.Call, "chunk"),
         (body, "decoder"),
         (body.Body, "_read"),
-        (body.Body, "_finish"),
+        (body.Body, "_read_end"),
+        (hiding, "Body"),
+        (hiding, "read_event"),
+        (hiding.HidingBody, "_shown"),
     ],
 )
 async def test_our_failure_is_not_the_hosts(

@@ -38,6 +38,9 @@ from p402.vocabulary import Usage
         ("litellm.internal", "/chat/completions", "openai"),
         ("127.0.0.1", "/anthropic/v1/messages", "anthropic"),
         ("localhost", "/v1/models/gemini-x:generateContent", "gcp.gemini"),
+        ("generativelanguage.googleapis.com", "/v1beta/tunedModels/mine:streamGenerateContent", "gcp.gemini"),
+        ("aiplatform.googleapis.com", "/v1/projects/p/locations/l/endpoints/123:generateContent", "gcp.vertex_ai"),
+        ("aiplatform.googleapis.com", "/v1/projects/p/locations/l/endpoints/openapi/chat/completions", "gcp.vertex_ai"),
     ],
 )
 def test_recognised(host: str, path: str, provider: str) -> None:
@@ -128,6 +131,13 @@ def test_self_hosted_server_is_called_as_it_is_configured(host: str, port: int |
             RequestFacts(operation="generate_content", model="gemini-x", stream=True, max_tokens=5),
         ),
         (gemini, "/v1beta/models/gemini-x:generateContent", {}, None),
+        (
+            gemini,
+            "/v1beta/tunedModels/mine:generateContent",
+            {"contents": []},
+            RequestFacts(operation="generate_content", model="tunedModels/mine"),
+        ),
+        (gemini, "/v1beta/models/gemini-x:embedContent", {"contents": []}, None),
     ],
 )
 def test_request(dialect: Any, path: str, body: dict[str, Any], facts: RequestFacts | None) -> None:
@@ -139,6 +149,11 @@ def read(dialect: Any, *documents: dict[str, Any]) -> Answer:
     for document in documents:
         dialect.read(document, answer)
     return answer
+
+
+def test_choice_that_is_none_does_not_cost_the_usage() -> None:
+    answer = read(openai, {"choices": [None], "usage": {"prompt_tokens": 3, "completion_tokens": 4}})
+    assert answer.usage == Usage(input_tokens=3, output_tokens=4)
 
 
 def test_openai_details_are_parts_of_the_totals() -> None:

@@ -110,3 +110,21 @@ def test_failed_attempt_is_continued_once_and_not_for_ever() -> None:
     attempts.failed(again, span, 1, "u", b"body")
     now = 121.0
     assert attempts.begin(1, "u", b"body", 2) == Attempt("req_5", 2)
+
+
+def test_what_fails_again_and_again_is_remembered_no_longer_and_no_oftener_than_anything_else() -> None:
+    now = 0.0
+    attempts = Attempts(lambda: now, lambda: "req")
+    span = SpanContext(1, 2, is_remote=False)
+
+    def fail() -> None:  # as the SDKs do that say themselves that it is no retry: a health check, a poll
+        attempts.failed(attempts.begin(1, "u", b"body", 0), span, 1, "u", b"body")
+
+    for _ in range(3_000):
+        fail()
+    assert len(attempts._failed) == 1_024
+    now = 121.0
+    fail()
+    assert len(attempts._failed) == 1
+    assert attempts.begin(1, "u", b"body", None).after == span
+    assert attempts.begin(1, "u", b"body", None).after is None

@@ -12,6 +12,7 @@ from opentelemetry.trace import INVALID_SPAN
 
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.hiding import HidingBody
 from p402.instrumentation.providers import Answer, Dialect, RequestFacts, anthropic, gemini, ollama, openai
 from p402.instrumentation.providers.openai import is_usage_event
 from p402.instrumentation.shapes import Shapes, text_in_json
@@ -79,9 +80,10 @@ STREAMS: st.SearchStrategy[tuple[Dialect, list[dict[str, Any]]]] = st.one_of(
 )  # fmt: skip
 
 
-def body_of(dialect: Dialect, *, hides: bool) -> Body:
+def body_of(dialect: Dialect, *, hides: bool) -> Body | HidingBody:
     facts = RequestFacts(operation="chat", model="m", stream=True)
-    return Body(Call(INVALID_SPAN, dialect, facts, b"{}", hides_usage=hides), "text/event-stream", "")
+    call = Call(INVALID_SPAN, dialect, facts, b"{}", hides_usage=hides)
+    return HidingBody(call, "text/event-stream", bytes) if hides else Body(call, "text/event-stream", "")
 
 
 def in_pieces(wire: bytes, sizes: list[int]) -> list[bytes]:

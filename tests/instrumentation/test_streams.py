@@ -21,10 +21,10 @@ from aiohttp import web
 
 from p402.instrumentation import attribution
 from p402.instrumentation.call import Call, StreamEnd
-from p402.instrumentation.estimate import _counters, approximate, count_tokens
+from p402.instrumentation.estimate import _load, approximate, count_tokens
 from p402.instrumentation.providers import RequestFacts
 from p402.instrumentation.providers import openai as openai_dialect
-from support.metering import MESSAGES, Llm, Spans, metered, until
+from support.metering import MESSAGES, Llm, Spans, answered_by, metered, until
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Inheritance class AiohttpClientSession",  # by google-genai
@@ -35,8 +35,8 @@ PROMPT_TOKENS = 6  # "Is this contract in order?" in o200k_base
 
 @pytest.fixture(autouse=True)
 def _loaded_tokenizer() -> None:
-    _counters.clear()
-    assert count_tokens("Is this contract in order?", MODEL) == PROMPT_TOKENS  # outside of an event loop: it loads
+    _load("o200k_base")
+    assert count_tokens("Is this contract in order?", MODEL) == PROMPT_TOKENS
 
 
 async def test_usage_chunk_is_hidden_when_the_app_did_not_ask_for_it(spans: Spans, llm: Llm) -> None:
@@ -330,25 +330,12 @@ async def _read(stream: AsyncIterator[Any]) -> tuple[list[Any], Exception | None
 
 
 @asynccontextmanager
-async def _serving(handler: Any) -> AsyncIterator[str]:
-    application = web.Application()
-    application.router.add_post("/{path:.*}", handler)
-    runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
 async def _server(events: Any) -> AsyncIterator[str]:
     async def handle(_: web.Request) -> web.Response:
         text = "".join(f"data: {json.dumps(event)}\n\n" for event in events())
         return web.Response(text=text, content_type="text/event-stream")
 
-    async with _serving(handle) as url:
+    async with answered_by(handle) as url:
         yield url
 
 
@@ -360,7 +347,7 @@ async def _old_server() -> AsyncIterator[str]:
         chunk = {"choices": [{"index": 0, "delta": {"content": "Fine."}, "finish_reason": "stop"}]}
         return web.Response(text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", content_type="text/event-stream")
 
-    async with _serving(handle) as url:
+    async with answered_by(handle) as url:
         yield url
 
 
@@ -373,5 +360,5 @@ async def _silent_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
         await asyncio.Event().wait()
         return web.Response()
 
-    async with _serving(handle) as url:
+    async with answered_by(handle) as url:
         yield url, reached

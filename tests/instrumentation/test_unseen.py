@@ -159,6 +159,10 @@ CREATE: list[tuple[Callable[[str], Any], str]] = [
     (lambda url: httpx2.post(f"{url}/v1/projects/p/locations/l/batchPredictionJobs", json={}), "Vertex AI's batch prediction"),
     (lambda url: requests.post(f"{url}/model-invocation-job", json={}), "Bedrock's batch inference"),
     (lambda url: httpx2.post(f"{url}/v1/realtime/client_secrets", json={}), "OpenAI's Realtime API"),
+    (
+        lambda url: httpx2.post(f"{url}/v1/projects/p/locations/l/publishers/google/models/imagen-4:predict", json={}),
+        "Vertex AI's predictions",
+    ),
 ]  # fmt: skip
 
 
@@ -173,6 +177,23 @@ def test_a_batch_is_warned_of_when_it_is_made(
     assert spans.calls == []
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_embeddings_of_gemini_are_warned_of_where_their_answers_tell_no_usage(
+    spans: Spans,
+    caplog: pytest.LogCaptureFixture,
+    told: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    usage = {"usageMetadata": {"promptTokenCount": 5}} if told else {}
+    answer = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"embedding": {"values": [0.1]}, **usage}))
+    with httpx2.Client(transport=answer) as client:
+        for _ in range(2):
+            client.post("http://gateway/v1beta/models/gemini-embedding:embedContent", json={"content": {"parts": []}})
+    assert [(span.attributes or {}).get("gen_ai.usage.input_tokens") for span in spans.calls] == [
+        5 if told else None
+    ] * 2
+    assert ["Gemini's embeddings" in line for line in warnings(caplog)] == ([] if told else [True])
+
+
 @pytest.mark.parametrize(
     ("host", "path", "named"),
     [
@@ -182,6 +203,8 @@ def test_a_batch_is_warned_of_when_it_is_made(
         ("api.mistral.ai", "/v1/batch/jobs", "the batch API of api.mistral.ai"),
         ("api.openai.com", "/v1/threads/t-1/runs", "OpenAI's Assistants API"),
         ("api.openai.com", "/v1/threads/runs", "OpenAI's Assistants API"),
+        ("generativelanguage.googleapis.com", "/v1beta/models/imagen-4:predict", "Gemini's predictions"),
+        ("tensorflow-serving.internal", "/v1/models/churn:predict", None),
         ("shop.example.com", "/v1/batches", None),
         ("shop.example.com", "/v1/threads/runs", None),
         ("api.openai.com", "/v1/files", None),

@@ -22,11 +22,10 @@ BASE64 = "A" * 400_000
 @pytest.fixture(autouse=True, scope="module")
 def _tokenizers() -> None:
     """Other tests of this process may have found none."""
-    estimate._counters.clear()
+    estimate._load("o200k_base")
 
 
 def count(text: str) -> int:
-    estimate._load("o200k_base")
     counter = estimate.exact_counter("gpt-4o")
     assert counter is not None
     return counter(text)
@@ -208,6 +207,8 @@ def test_what_cannot_be_changed_says_so() -> None:
     path = "/v1/projects/p/locations/l/publishers/anthropic/models/claude-opus-4-5:streamRawPredict"
     vertex = asked({"messages": [], "max_tokens": 9}, path, "us-aiplatform.googleapis.com")
     assert (vertex.can_clamp, vertex.can_change_model) == (True, False)
+    tuned = asked({"contents": []}, "/v1beta/tunedModels/mine:generateContent", "generativelanguage.googleapis.com")
+    assert (tuned.can_clamp, tuned.can_change_model) == (True, False)
 
 
 def test_gateways_take_any_providers_models() -> None:

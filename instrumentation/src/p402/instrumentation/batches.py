@@ -21,12 +21,13 @@ from queue import SimpleQueue
 
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from p402.instrumentation.call import Call, StreamEnd, usage_attributes
+from p402.instrumentation.call import Call, StreamEnd
 from p402.instrumentation.guard import guard
 from p402.instrumentation.lines import LineParser
 from p402.instrumentation.providers import Answer, RequestFacts
 from p402.instrumentation.providers.results import Result, Source
 from p402.instrumentation.sse import Event
+from p402.instrumentation.used import usage_attributes
 from p402.vocabulary import UsageSource, attributes, new_id
 
 __all__ = ["Downloads", "ResultsDownload", "StartSpan"]

@@ -1,43 +1,34 @@
-"""One response's body on its way to the application: read in passing, and handed on.
-
-Pieces of a stream are put off, as far as the application may see them anyway, and read some hundred at a time: reading one
-between two steps of the application costs four times as much, since the processor has turned to other code by then.
-"""
+"""One response's body, read in passing on its way to the application."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
+from p402.instrumentation.backlog import Backlog
 from p402.instrumentation.call import Call, StreamEnd
 from p402.instrumentation.decoding import decoder
 from p402.instrumentation.eventstream import MessageParser
 from p402.instrumentation.guard import guard
 from p402.instrumentation.lines import LineParser
-from p402.instrumentation.sse import Event, EventParser, read_event
+from p402.instrumentation.media_types import EVENTS, LINES, MESSAGES, media_type
+from p402.instrumentation.sse import EventParser, read_event
 
 __all__ = ["Body", "read_whole"]
 
 _MOST_BYTES = 64 * 1024 * 1024
 """A body that is no stream of events is kept until it is complete, up to this size; a longer one is not read."""
 
-_MOST_WAITING = 64 * 1024
-"""Bytes of a stream that are put off, before they are read."""
-
 _PARSERS: dict[str, Callable[[], EventParser | LineParser | MessageParser]] = {
-    "text/event-stream": EventParser,
-    "application/x-ndjson": LineParser,
-    "application/vnd.amazon.eventstream": MessageParser,
+    EVENTS: EventParser,
+    LINES: LineParser,
+    MESSAGES: MessageParser,
 }
 _MEDIA = ("audio/", "image/", "video/")
-_WHOLE_EVENT = (b"}\n\n", b"}\r\n\r\n")
-_EMPTY_LIST = re.compile(rb"\[\s*\]")
-"""Every event that may have to be hidden has one (`is_usage_event`)."""
 
 
 def read_whole(call: Call, content_type: str, content: bytes) -> None:
     """Read a body that the client has read and decoded already, and end the call."""
-    kind = _kind(content_type)
+    kind = media_type(content_type)
     if call.framing is None and kind not in _PARSERS and not kind.startswith(_MEDIA) and len(content) <= _MOST_BYTES:
         call.chunk()
         call.document(content)
@@ -48,107 +39,74 @@ def read_whole(call: Call, content_type: str, content: bytes) -> None:
     body.finish(StreamEnd.READ)
 
 
-def _kind(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
-
-
 class Body:
-    """Reads a body piece by piece for a call. Whatever fails in here, the application gets its bytes."""
+    """Reads a body piece by piece for a call; whatever fails in here, the application gets its bytes."""
 
     def __init__(self, call: Call, content_type: str, content_encoding: str) -> None:
         self.call = call
         self._decode = decoder(content_encoding)
-        kind = _kind(content_type)
+        kind = media_type(content_type)
         make = call.framing or _PARSERS.get(kind)
         self._parser = make() if make else None
         self._whole = bytearray()
         self._reading = self._decode is not None and not kind.startswith(_MEDIA)
-        # Only a stream whose bytes are the events themselves can be handed on without one of them.
-        self._hides = (
-            call.hides_usage and isinstance(self._parser, EventParser) and content_encoding.lower() in {"", "identity"}
-        )
-        self._later: list[bytes] | None = None
-        """Pieces of a stream that are put off; None while the next one has to be read at once."""
-        self._waiting = 0
+        self._backlog = Backlog(self._see)
+        self._puts_off = False
+        call.catch_up = self._backlog.read
         if not self._reading:
             call.unreadable()
 
     def feed(self, piece: bytes) -> bytes:
-        """Read the next piece; give what the application shall see now, perhaps nothing yet."""
-        later = self._later
-        if later is not None and (
-            not self._hides or (piece.endswith(_WHOLE_EVENT) and _EMPTY_LIST.search(piece) is None)
-        ):
-            later.append(piece)
-            self._waiting += len(piece)
-            if self._waiting > _MOST_WAITING:
-                self._catch_up()
-            return piece
-        if not self._reading:
-            return piece
-        self._catch_up()
-        with guard("reading a response"):
-            self.call.chunk()
-            shown = self._read(piece)
-            self._may_put_off()
-            return shown
-        self._reading = False
-        return self._held() + piece if self._hides else piece
-
-    def _may_put_off(self) -> None:
-        """Put off what comes from now on, if it begins with a new event, or if all of it may be seen anyway."""
-        if self._reading and self._parser is not None and not (self._hides and self._parser.holds):
-            self._later, self.call.catch_up = [], self._catch_up
-
-    def _catch_up(self) -> None:
-        """Read what was put off; the application has seen it."""
-        later, self._later, self._waiting = self._later, None, 0
-        if not later:
-            return
-        with guard("reading a response"):
-            self._read(b"".join(later))
-            self._may_put_off()
-            return
-        self._reading = False
+        """Read the next piece, or put it off; gives it back, to be handed on."""
+        if self._puts_off:
+            self._backlog.add(piece)
+        elif self._reading:
+            self._see(piece)
+        return piece
 
     def finish(self, end: StreamEnd, error: BaseException | None = None) -> bytes:
-        """End the call; gives what is still held for the application."""
-        self._catch_up()
-        held = self._held()
+        """End the call; nothing is held back for the application."""
+        self._backlog.read()
         if self._reading:
-            self._reading = False
+            self._stop()
             with guard("reading the end of a response"):
-                held = self._finish(held)
+                self._read_end()
         self.call.finish(end, error)
-        return held if self._hides else b""
+        return b""
 
-    def _read(self, piece: bytes) -> bytes:
+    def _see(self, piece: bytes) -> None:
+        with guard("reading a response"):
+            self.call.chunk()
+            self._read(piece)
+            return
+        self._stop()
+
+    def _read(self, piece: bytes) -> None:
         assert self._decode is not None
         plain = self._decode(piece)
         if self._parser is None:
-            self._whole += plain
-            if len(self._whole) > _MOST_BYTES:
-                self._whole.clear()
-                self._reading = False
-                self.call.unreadable()
-            return piece
-        shown = self._shown(self._parser.feed(plain))
+            self._keep(plain)
+            return
+        for event in self._parser.feed(plain):
+            self.call.event(event.data)
+        self._puts_off = True
         if self._parser.overflowed:
-            self._reading = False
-            shown += self._parser.rest()
-        return shown if self._hides else piece
+            self._stop()
 
-    def _finish(self, held: bytes) -> bytes:
+    def _keep(self, plain: bytes) -> None:
+        self._whole += plain
+        if len(self._whole) > _MOST_BYTES:
+            self._whole.clear()
+            self._stop()
+            self.call.unreadable()
+
+    def _read_end(self) -> None:
         if self._parser is None:
             self.call.document(bytes(self._whole))
-        if isinstance(self._parser, LineParser):
-            return self._shown([Event(held, held.strip())])
-        return self._shown([read_event(held)]) if held and isinstance(self._parser, EventParser) else b""
+        elif isinstance(self._parser, LineParser):
+            self.call.event(self._parser.rest().strip())
+        elif isinstance(self._parser, EventParser):
+            self.call.event(read_event(self._parser.rest()).data)
 
-    def _shown(self, events: list[Event]) -> bytes:
-        if len(events) == 1:
-            return b"" if self.call.event(events[0].data) else events[0].raw
-        return b"".join([event.raw for event in events if not self.call.event(event.data)])
-
-    def _held(self) -> bytes:
-        return self._parser.rest() if self._parser else b""
+    def _stop(self) -> None:
+        self._reading = self._puts_off = False

@@ -7,36 +7,25 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from enum import StrEnum
-from operator import attrgetter
 from typing import Any
 
 from opentelemetry.trace import Span, Status, StatusCode
 
 from p402.instrumentation.content import Content
-from p402.instrumentation.estimate import count_tokens, estimate
 from p402.instrumentation.guard import guard
 from p402.instrumentation.lines import LineParser
+from p402.instrumentation.media_types import media_type
 from p402.instrumentation.providers import Answer, Dialect, RequestFacts
 from p402.instrumentation.providers.openai import is_usage_event
 from p402.instrumentation.shapes import Shapes
-from p402.vocabulary import Usage, UsageSource, attributes
+from p402.instrumentation.used import Response, StreamEnd, usage_attributes, used
+from p402.vocabulary import Usage, attributes
 
-__all__ = ["Call", "StreamEnd", "usage_attributes"]
+__all__ = ["Call", "StreamEnd"]
 
 _FIRST_ERROR = 400
 _MAY_BE_RETRIED = frozenset({408, 409, 425, 429})
 _FIRST_SERVER_ERROR = 500
-
-
-class StreamEnd(StrEnum):
-    """How a response's body ended."""
-
-    READ = "read"
-    CLOSED = "closed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    ABANDONED = "abandoned"
 
 
 class Call:
@@ -72,17 +61,16 @@ class Call:
         self._content = content
         self._answer = Answer()
         self._shapes: Shapes | None = None
-        self._status: int | None = None
-        self._readable = True
+        self._response = Response()
         self._done = False
         self._started = time.perf_counter()
         self._first_chunk: float | None = None
         self._lock = threading.Lock()
         self._finished = False
 
-    def answered(self, status: int) -> None:
+    def answered(self, status: int, content_type: str) -> None:
         """Note that the response's headers have come."""
-        self._status = status
+        self._response.status, self._response.kind = status, media_type(content_type)
 
     def chunk(self) -> None:
         """Note that a piece of the body has come."""
@@ -91,7 +79,7 @@ class Call:
 
     def unreadable(self) -> None:
         """Note that we cannot read the body, so that an estimate of it would be nonsense."""
-        self._readable = False
+        self._response.readable = False
 
     def event(self, data: bytes) -> bool:
         """Read one event of the stream; True if the application must not see it."""
@@ -109,10 +97,11 @@ class Call:
             hidden = self.hides_usage and is_usage_event(document)
             self._read_event(data, document, learn=not hidden)
             return hidden
-        self._readable = False
+        self._response.readable = False
         return False
 
     def _read_event(self, data: bytes, document: Any, *, learn: bool) -> None:
+        self._response.is_read = True
         shapes = self._shapes = self._shapes or Shapes()
         answer, known, before = self._answer, self._answer.facts(), len(self._answer.pieces)
         self._dialect.read(document, answer)
@@ -135,12 +124,14 @@ class Call:
             try:
                 body: Any = json.loads(data)
             except ValueError:
+                self._response.is_torn = bool(data)
                 return
+            self._response.is_read = True
             for document in body if isinstance(body, list) else [body]:  # Gemini streams an array unless asked for SSE
                 self._dialect.read(document, self._answer)
             self._answer.usage_is_final = self._answer.usage is not None
             return
-        self._readable = False
+        self._response.readable = False
 
     def finish(self, end: StreamEnd, error: BaseException | None = None) -> None:
         """End the span; only the first call of this does anything."""
@@ -150,8 +141,9 @@ class Call:
             self._finished = True
         try:
             with guard("finishing a call"):
-                if self.catch_up is not None:  # the stream may have been dropped
-                    self.catch_up()
+                catch_up, self.catch_up = self.catch_up, None
+                if catch_up is not None:  # the stream may have been dropped
+                    catch_up()
                 if isinstance(error, asyncio.CancelledError):
                     end = StreamEnd.CANCELLED
                 elif error is None and (self._done or self._answer.usage_is_final):
@@ -167,7 +159,7 @@ class Call:
         answer = self._answer
         told = (
             (attributes.P402_STREAM_END, end.value),
-            (attributes.HTTP_RESPONSE_STATUS_CODE, self._status),
+            (attributes.HTTP_RESPONSE_STATUS_CODE, self._response.status),
             (attributes.GEN_AI_RESPONSE_ID, answer.id),
             (attributes.GEN_AI_RESPONSE_MODEL, answer.model),
             (attributes.GEN_AI_RESPONSE_FINISH_REASONS, answer.finish_reasons or None),
@@ -181,7 +173,7 @@ class Call:
             known[attributes.GEN_AI_USAGE_COST_CURRENCY] = "USD"
         self._conclude_error(end, error)
         try:
-            usage, source = self._usage()
+            usage, source = used(self._facts, self._body, answer, self._response, end)
             self._used = usage
             if usage is not None:
                 known |= usage_attributes(usage)
@@ -198,33 +190,15 @@ class Call:
         kind = self._answer.error
         if error is not None and not isinstance(error, GeneratorExit):
             kind = _name(error)
-        elif self._status is not None and self._status >= _FIRST_ERROR:
-            kind = str(self._status)
+        elif self._response.status is not None and self._response.status >= _FIRST_ERROR:
+            kind = str(self._response.status)
         if kind is None or end is StreamEnd.CANCELLED:  # cancelling is the application's right
             return
         self._span.set_attribute(attributes.ERROR_TYPE, kind)
         self._span.set_status(Status(StatusCode.ERROR))
-        status = self._status or 0
+        status = self._response.status or 0
         if error is not None or status in _MAY_BE_RETRIED or status >= _FIRST_SERVER_ERROR:
             self._on_failure()
-
-    def _usage(self) -> tuple[Usage | None, UsageSource]:
-        """Take the provider's usage; estimate what a stream that ended early, or a silent server, did not tell."""
-        usage = self._answer.usage
-        if usage is not None and self._answer.usage_is_final:
-            return usage, UsageSource.PROVIDER
-        answered = self._status is not None and self._status < _FIRST_ERROR
-        if not answered or not self._readable or not self._facts.countable or self._answer.deferred:
-            return usage, UsageSource.PROVIDER
-        text = "".join(self._answer.text)
-        if usage is None:
-            return estimate(self._body, text, self._facts.model), UsageSource.ESTIMATED
-        output_tokens = max(usage.output_tokens, count_tokens(text, self._facts.model))
-        return _with_output(usage, output_tokens), UsageSource.ESTIMATED
-
-
-def _with_output(usage: Usage, output_tokens: int) -> Usage:
-    return usage + Usage(output_tokens=output_tokens - usage.output_tokens)
 
 
 def _tier_name(dialect: Dialect) -> str:
@@ -235,27 +209,3 @@ def _tier_name(dialect: Dialect) -> str:
 def _name(error: BaseException) -> str:
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def usage_attributes(usage: Usage) -> dict[str, int]:
-    """Give the totals always, the details where there are any."""
-    known = {
-        attributes.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
-        attributes.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
-    }
-    known.update((name, number) for name, number in zip(_DETAILS, _details(usage), strict=True) if number)
-    return known
-
-
-_DETAILS = {
-    attributes.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: "cache_read_input_tokens",
-    attributes.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: "cache_write_input_tokens",
-    attributes.P402_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: "cache_write_1h_input_tokens",
-    attributes.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: "reasoning_output_tokens",
-    attributes.GEN_AI_USAGE_AUDIO_INPUT_TOKENS: "audio_input_tokens",
-    attributes.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: "audio_output_tokens",
-    attributes.GEN_AI_USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: "audio_cache_read_input_tokens",
-    attributes.GEN_AI_USAGE_IMAGE_INPUT_TOKENS: "image_input_tokens",
-    attributes.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS: "image_output_tokens",
-}
-_details = attrgetter(*_DETAILS.values())

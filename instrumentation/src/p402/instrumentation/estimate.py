@@ -3,8 +3,8 @@
 The first of these that is there counts: ``tiktoken``, if its vocabulary is on this machine's disk (it is never
 fetched); ``bpe-openai``, which brings its vocabularies; else four bytes of UTF-8 are taken for a token, rounded up.
 OpenAI's vocabularies stand in for those of providers that publish none. A vocabulary takes a third of a second to
-load: on a thread that runs an event loop it is loaded in the background, for the next time, and this time the rule of
-four bytes counts. That rule also counts long texts, so that counting never takes more than some milliseconds.
+load, on a thread of its own. Who first needs it waits for that a moment, but not on an event loop; everybody else takes the
+rule of four bytes meanwhile. That rule also counts long texts, so that counting never takes more than some milliseconds.
 What no text shows (images, hidden reasoning, the few tokens that frame each message) is not in the estimate.
 """
 
@@ -29,6 +29,9 @@ __all__ = ["approximate", "count_tokens", "estimate", "exact_counter", "prompt_t
 _LONGEST_TEXT = 64 * 1024
 """Characters that a tokenizer is given; it takes about a millisecond for each 3,000."""
 
+_LONGEST_WAIT = 2.0
+"""Seconds. In the child of a fork a load may never end: Python's lock of an import that another thread had begun stays held."""
+
 _OLDER_MODELS = ("gpt-4-", "gpt-3.5", "text-embedding-")
 _PROMPTS = frozenset(
     {
@@ -45,7 +48,8 @@ _NOT_TEXT = frozenset(
 
 _CountTokens = Callable[[str], int]
 _counters: dict[str, _CountTokens] = {}
-_lock = threading.Lock()
+_loaders: dict[str, threading.Thread] = {}
+"""Who loads each vocabulary, or has loaded it: one thread of this process for each."""
 
 
 def estimate(request_body: bytes, output_text: str, model: str) -> Usage:
@@ -60,22 +64,12 @@ def count_tokens(text: str, model: str) -> int:
     """Count a text's tokens as well as can be done without delay."""
     if not text or len(text) > _LONGEST_TEXT:
         return approximate(text)
-    vocabulary = _vocabulary(model)
-    if vocabulary not in _counters:
-        if _on_an_event_loop():
-            threading.Thread(target=_load, args=(vocabulary,), name="p402-tokenizer", daemon=True).start()
-            return approximate(text)
-        _load(vocabulary)
-    return _counters.get(vocabulary, approximate)(text)
+    return _counter_for(model, wait=not _on_an_event_loop())(text)
 
 
 def exact_counter(model: str) -> Callable[[str], int] | None:
     """Give the tokenizer of a model of OpenAI's, if there is one in memory; else have it loaded, for the next time."""
-    vocabulary = _vocabulary(model)
-    if vocabulary not in _counters:
-        threading.Thread(target=_load, args=(vocabulary,), name="p402-tokenizer", daemon=True).start()
-        return None
-    counter = _counters[vocabulary]
+    counter = _counter_for(model, wait=False)
     return None if counter is approximate else counter
 
 
@@ -114,10 +108,21 @@ def _on_an_event_loop() -> bool:
     return True
 
 
+def _counter_for(model: str, *, wait: bool) -> _CountTokens:
+    """Give the tokenizer if it is in memory; else have it loaded, if nobody does yet, and perhaps wait for that."""
+    vocabulary = _vocabulary(model)
+    if vocabulary not in _counters and vocabulary not in _loaders:
+        loader = threading.Thread(target=_load, args=(vocabulary,), name="p402-tokenizer", daemon=True)
+        with guard("starting to load a tokenizer"):
+            if _loaders.setdefault(vocabulary, loader) is loader:  # in one step: nobody else can come in between
+                loader.start()
+                if wait:
+                    loader.join(_LONGEST_WAIT)
+    return _counters.get(vocabulary, approximate)
+
+
 def _load(vocabulary: str) -> None:
-    with _lock:
-        if vocabulary not in _counters:
-            _counters[vocabulary] = _tiktoken(vocabulary) or _bpe_openai(vocabulary) or approximate
+    _counters[vocabulary] = _tiktoken(vocabulary) or _bpe_openai(vocabulary) or approximate
 
 
 def _tiktoken(vocabulary: str) -> _CountTokens | None:
@@ -144,3 +149,7 @@ def _counter(module_name: str, vocabulary: str) -> _CountTokens | None:
         return None
     encoding = module.get_encoding(vocabulary)
     return lambda text: len(encoding.encode_ordinary(text))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_loaders.clear)  # the parent's threads are not in the child

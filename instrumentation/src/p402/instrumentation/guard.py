@@ -4,6 +4,12 @@
 
     with guard("reading a response"):
         ...  # whatever goes wrong in here, the host's call goes on
+
+With a ``return`` at the end of the block, what follows it is what to do after a failure only::
+
+    with guard("reading a response"):
+        return read(response)
+    return nothing
 """
 
 from __future__ import annotations

@@ -175,8 +175,8 @@ class Inspector:
                 return ResultsDownload(self._downloads, source, name, known)
         return None
 
-    def refused(self, outgoing: Outgoing) -> None:
-        """Note that a server does not know ``stream_options``: it is not asked for usage again."""
+    def stop_asking(self, outgoing: Outgoing) -> None:
+        """Note that a server refuses to be asked for usage, or answers in a form that it is hard to be taken out of."""
         self._do_not_ask.add((outgoing.host, outgoing.port))
 
     def _start(self, route: Route, outgoing: Outgoing, inspected: Inspected, here: Context) -> Inspected | Undecided:

@@ -23,14 +23,17 @@ _PATTERNS = (
     ("private-key", re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[^-]|-(?!----END))*(?:-----END [A-Z ]{0,40}-----)?")),
     ("url-password", re.compile(r"(?<=://)[^\s/@:]{1,256}:[^\s/@]{1,256}(?=@)")),
     ("email", re.compile(r"[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")),
-    ("jwt", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
+    ("jwt", re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
     ("key", re.compile(r"(?i)\bbearer\s+[\w.~+/=-]{8,}")),
     ("key", re.compile(r"\b(?:pk|rk|key|hf|npm|pypi|SG|p402)[-_.](?=[\w.-]{0,200}\d)[\w.-]{12,}")),
     ("key", re.compile(r"\b(?:(?:sk|gh[pousr]|github_pat|glpat|xox[abeoprs])[-_.]|AIza|ya29|AKIA|ASIA)[\w.-]{12,}")),
+    # Credentials of any scheme; and such of the scheme Basic, which are base64, without the header's name before them.
+    ("key", re.compile(r"(?i)\bauthorization['\"\\]{0,3}\s{0,3}[:=]\s{0,3}['\"\\]{0,3}[\w-]{1,32}\s{1,3}[^\s'\",;\\]{6,}")),
+    ("key", re.compile(r"\b[Bb]asic\s{1,3}(?=[A-Za-z+/]{1,200}[A-Z\d=])(?:[A-Za-z\d+/]{4}){2,}(?:[A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?(?![\w+/=])")),
     (
         "secret",
-        re.compile(
-            r"(?i)\b(?:api[ _-]?key|access[ _-]?key|secret|token|passw(?:or)?d|passphrase|pwd)\b"
+        re.compile(  # names of settings have more in front: DB_PASSWORD, clientSecret
+            r"(?i)(?:(?:api|access|secret|private|signing|encryption)[ _-]?key|secret|token|passw(?:or)?d|(?<=_)pass|passphrase|pwd)\b"
             r"(?:['\"\\]{0,3})\s{0,3}(?:[:=]|\bis\b)\s{0,3}['\"\\]{0,3}[^\s'\",;\\]{6,}"
         ),
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,6 +32,15 @@ class Attempt(NamedTuple):
     """The span of the failed attempt before it, as far as that is known."""
 
 
+class _Failed(NamedTuple):
+    """An attempt that may be repeated."""
+
+    at: float
+    fingerprint: bytes
+    attempt: Attempt
+    span: SpanContext
+
+
 class Attempts:
     """Remembers failed attempts for a while, so that their retries can be told from new calls. Thread-safe."""
 
@@ -39,39 +48,39 @@ class Attempts:
         self._clock = clock
         self._new_request = new_request
         self._lock = threading.Lock()
-        self._failed: OrderedDict[bytes, list[tuple[float, Attempt, SpanContext]]] = OrderedDict()
+        self._failed: deque[_Failed] = deque(maxlen=_KEPT_ATTEMPTS)
+        """The oldest first."""
 
     def begin(self, trace_id: int, url: str, body: bytes, retry_count: int | None) -> Attempt:
         """Tell which logical call a request is an attempt at; ``retry_count`` is what the SDK's header says."""
-        found = None
+        before = None
         if self._failed and retry_count != 0:
-            found = self._take(_fingerprint(trace_id, url, body))
-        if found is None:
+            before = self._take(_fingerprint(trace_id, url, body))
+        if before is None:
             return Attempt(self._new_request(), retry_count or 0)
-        before, span = found
-        return Attempt(before.request, before.number + 1 if retry_count is None else retry_count, span)
+        number = before.attempt.number + 1 if retry_count is None else retry_count
+        return Attempt(before.attempt.request, number, before.span)
 
     def failed(self, attempt: Attempt, span: SpanContext, trace_id: int, url: str, body: bytes) -> None:
         """Remember an attempt that may be repeated, and its span."""
-        key = _fingerprint(trace_id, url, body)
+        fingerprint = _fingerprint(trace_id, url, body)
         with self._lock:
-            self._failed.setdefault(key, []).append((self._clock(), attempt, span))
-            self._failed.move_to_end(key)
-            while len(self._failed) > _KEPT_ATTEMPTS:
-                self._failed.popitem(last=False)
+            self._forget_old()
+            self._failed.append(_Failed(self._clock(), fingerprint, attempt, span))
 
-    def _take(self, key: bytes) -> tuple[Attempt, SpanContext] | None:
+    def _take(self, fingerprint: bytes) -> _Failed | None:
+        """Take out the latest attempt at a request."""
         with self._lock:
-            oldest = self._clock() - _KEPT_SECONDS
-            while self._failed and next(iter(self._failed.values()))[-1][0] < oldest:
-                self._failed.popitem(last=False)
-            attempts = self._failed.get(key)
-            if not attempts:
-                return None
-            _, attempt, span = attempts.pop()
-            if not attempts:
-                del self._failed[key]
-            return attempt, span
+            self._forget_old()
+            found = next((one for one in reversed(self._failed) if one.fingerprint == fingerprint), None)
+            if found is not None:
+                self._failed.remove(found)
+            return found
+
+    def _forget_old(self) -> None:
+        oldest = self._clock() - _KEPT_SECONDS
+        while self._failed and self._failed[0].at < oldest:
+            self._failed.popleft()
 
 
 def _fingerprint(trace_id: int, url: str, body: bytes) -> bytes:

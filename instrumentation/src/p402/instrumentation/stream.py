@@ -13,6 +13,7 @@ from typing import Any
 from p402.instrumentation.abandonment import watch
 from p402.instrumentation.body import Body
 from p402.instrumentation.call import StreamEnd
+from p402.instrumentation.hiding import HidingBody
 
 __all__ = ["stream_classes"]
 
@@ -26,7 +27,7 @@ def stream_classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
 
 class _Stream:
-    def __init__(self, inner: Any, body: Body) -> None:
+    def __init__(self, inner: Any, body: Body | HidingBody) -> None:
         self._inner = inner
         self._body = body
         self._finalizer = watch(self, body.call)

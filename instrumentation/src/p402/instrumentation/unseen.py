@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from p402.instrumentation.providers import is_provider
 
-__all__ = ["warn_of_request", "warn_of_websocket"]
+__all__ = ["warn_of_request", "warn_of_untold", "warn_of_websocket"]
 
 _logger = logging.getLogger("p402.instrumentation")
 _warned: set[str] = set()
@@ -20,6 +20,10 @@ _REPORT = (
 _LATER = (
     "They are metered when their results are downloaded by a process with this instrumentation, through an SDK or any "
     "HTTP client that is hooked."
+)
+_UNTOLD = (
+    "Their answers tell no tokens. Report what they used with a span of your own that has OpenTelemetry's GenAI attributes "
+    "(its README says which)."
 )
 _ELSEWHERE = "Their results are stored where only the provider's own billing sees them: compare with its invoice."
 
@@ -38,12 +42,14 @@ _AT_ANY_HOST = (
         "OpenAI's Realtime API",
         _REPORT,
     ),
+    (re.compile(r"/publishers/[^/]+/models/[^/:]+:predict(?:LongRunning)?$"), "Vertex AI's predictions", _UNTOLD),
 )
 _AT_PROVIDERS = (
+    (re.compile(r"/models/[^/:]+:predict(?:LongRunning)?$"), "Gemini's predictions (Imagen, Veo)", _UNTOLD),
     (re.compile(r"/batch(?:es|/jobs)/?$"), "the batch API", _LATER),
     (re.compile(r"/threads/(?:[^/]+/)?runs/?$"), "OpenAI's Assistants API", _REPORT),
 )
-_MAY_BE = re.compile(r"batch|/realtime/|/runs/?$|/model-invocation-job$", re.IGNORECASE)
+_MAY_BE = re.compile(r"batch|/realtime/|/runs/?$|/model-invocation-job$|:predict", re.IGNORECASE)
 
 
 def warn_of_request(host: str, path: str, port: int | None, own_hosts: Mapping[str, str]) -> None:
@@ -61,6 +67,11 @@ def warn_of_request(host: str, path: str, port: int | None, own_hosts: Mapping[s
                 return
 
 
+def warn_of_untold(api: str) -> None:
+    """Warn of calls that are seen, but not what they used."""
+    _warn(api, _UNTOLD, "what calls made through {} used")
+
+
 def warn_of_websocket(host: str, path: str, port: int | None, own_hosts: Mapping[str, str]) -> None:
     """Warn of a WebSocket to a provider, or to whoever speaks its protocol."""
     for known, api in _WEBSOCKETS:
@@ -71,7 +82,7 @@ def warn_of_websocket(host: str, path: str, port: int | None, own_hosts: Mapping
         _warn(f"the WebSocket API of {host}", _REPORT)
 
 
-def _warn(api: str, advice: str) -> None:
+def _warn(api: str, advice: str, unseen: str = "calls made through {} as they are made") -> None:
     if api not in _warned:
         _warned.add(api)
-        _logger.warning("P402 Meter does not see calls made through %s as they are made. %s", api, advice)
+        _logger.warning("P402 Meter does not see %s. %s", unseen.format(api), advice)

@@ -6,7 +6,7 @@ google-genai's async client uses aiohttp whenever that is installed. Needs aioht
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from http.cookies import SimpleCookie
 from types import ModuleType
 from typing import Any
@@ -28,6 +28,7 @@ __all__ = ["AiohttpHook"]
 
 _FIRST_ERROR = 400
 _Handler = Callable[[Any], Awaitable[Any]]
+_Middleware = Callable[[Any, _Handler], Awaitable[Any]]
 
 
 class AiohttpHook:
@@ -39,15 +40,25 @@ class AiohttpHook:
         self._module: Any = module
         self._inspector: Inspector | None = inspector
         wrapt.wrap_function_wrapper(module, "ClientSession.__init__", self._init)
+        wrapt.wrap_function_wrapper(module, "ClientSession._request", self._request)
 
     def remove(self) -> None:
         """Undo it, also in sessions that exist."""
         self._inspector = None
         unwrap(self._module.ClientSession, "__init__")
+        unwrap(self._module.ClientSession, "_request")
 
     def _init(self, wrapped: Callable[..., None], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # Last is innermost: an application's own middleware that retries or rewrites comes before us.
-        wrapped(*args, **{**kwargs, "middlewares": (*(kwargs.get("middlewares") or ()), self._middleware)})
+        wrapped(*args, **{**kwargs, "middlewares": self._with_ours(kwargs.get("middlewares") or ())})
+
+    def _request(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if kwargs.get("middlewares") is not None:  # a request's own take the place of the session's
+            kwargs = {**kwargs, "middlewares": self._with_ours(kwargs["middlewares"])}
+        return wrapped(*args, **kwargs)
+
+    def _with_ours(self, others: Iterable[_Middleware]) -> tuple[_Middleware, ...]:
+        """Put ours last, which is innermost: an application's own middleware that retries or rewrites comes before us."""
+        return (*(other for other in others if other != self._middleware), self._middleware)
 
     async def _middleware(self, request: Any, handler: _Handler) -> Any:
         found = None
@@ -144,14 +155,15 @@ async def _change(request: Any, inspected: Inspected) -> None:
 
 def _answered(call: Call, response: Any) -> None:
     with guard("looking at a response of aiohttp"):
-        call.answered(response.status)
+        content_type = response.headers.get("Content-Type", "")
+        call.answered(response.status, content_type)
         if response.status >= _FIRST_ERROR:
             call.finish(StreamEnd.READ)
             return
         # aiohttp undoes the content encoding before the bytes get here, unless the session was told not to.
         decoded = getattr(getattr(response, "_session", None), "auto_decompress", True)
         encoding = "" if decoded else response.headers.get("Content-Encoding", "")
-        response.content = _Reader(response.content, Body(call, response.headers.get("Content-Type", ""), encoding))
+        response.content = _Reader(response.content, Body(call, content_type, encoding))
         return
     call.finish(StreamEnd.FAILED)
 

@@ -73,12 +73,12 @@ class BotocoreHook:
 
 def _answered(call: Call, response: Any, *, streamed: bool) -> None:
     with guard("looking at a response of botocore"):
-        call.answered(response.status_code)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        content = headers.get("content-type", ""), headers.get("content-encoding", "")
+        call.answered(response.status_code, content[0])
         if response.status_code >= _FIRST_ERROR:
             call.finish(StreamEnd.READ)
             return
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        content = headers.get("content-type", ""), headers.get("content-encoding", "")
         if metrics := metrics_of(headers):
             call.event(metrics)
         if streamed:

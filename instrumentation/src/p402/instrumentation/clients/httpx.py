@@ -18,8 +18,10 @@ from wrapt import wrap_function_wrapper
 
 from p402.instrumentation.body import Body, read_whole
 from p402.instrumentation.call import Call, StreamEnd
+from p402.instrumentation.decoding import Decode, decoder
 from p402.instrumentation.feedback.refusal import STATUS, Refusal
 from p402.instrumentation.guard import guard
+from p402.instrumentation.hiding import HidingBody
 from p402.instrumentation.inspection import READ_HEADERS, Inspected, Inspector, Outgoing, Undecided
 from p402.instrumentation.stream import stream_classes
 
@@ -65,7 +67,7 @@ class HttpxHook:
             raise
         finally:
             context.detach(token)
-        self._answered(inspected.call, response, self._sync_stream)
+        self._answered(outgoing, inspected.call, response, self._sync_stream)
         if self._refused(outgoing, inspected, response):
             return self._send(wrapped, _, args, kwargs)
         return response
@@ -90,7 +92,7 @@ class HttpxHook:
             raise
         finally:
             context.detach(token)
-        self._answered(inspected.call, response, self._async_stream)
+        self._answered(outgoing, inspected.call, response, self._async_stream)
         if self._refused(outgoing, inspected, response):
             return await self._send_async(wrapped, _, args, kwargs)
         return response
@@ -129,7 +131,7 @@ class HttpxHook:
         """Tell whether a server refused the request because of what we added; then it must be sent as it was."""
         with guard("looking at a refusal"):
             if outgoing and _may_refuse(inspected, response) and b"stream_options" in response.content:
-                self._inspector.refused(outgoing)
+                self._inspector.stop_asking(outgoing)
                 return True
         return False
 
@@ -146,23 +148,41 @@ class HttpxHook:
         changed.headers.update(inspected.headers)
         return changed
 
-    def _answered(self, call: Call | None, response: Any, stream_class: type[Any]) -> None:
+    def _answered(self, outgoing: Outgoing | None, call: Call | None, response: Any, stream_class: type[Any]) -> None:
         """Read the body if it has been read, else read it in passing."""
         if call is None:
             return
         with guard("looking at a response of httpx"):
-            call.answered(response.status_code)
+            content_type = response.headers.get("content-type", "")
+            call.answered(response.status_code, content_type)
             if response.status_code >= _FIRST_ERROR:
                 call.finish(StreamEnd.READ)
-                return
-            content_type = response.headers.get("content-type", "")
-            if response.is_closed:
+            elif call.hides_usage and (decode := self._decoder(outgoing, response)) is not None:
+                _hide(response, HidingBody(call, content_type, decode), stream_class)
+            elif response.is_closed:
                 read_whole(call, content_type, response.content)
             else:
-                body = Body(call, content_type, response.headers.get("content-encoding", ""))
-                response.stream = stream_class(response.stream, body)
+                encoding = response.headers.get("content-encoding", "")
+                response.stream = stream_class(response.stream, Body(call, content_type, encoding))
             return
         _fail(call, None)
+
+    def _decoder(self, outgoing: Outgoing | None, response: Any) -> Decode | None:
+        """Make a decoder for a body out of which an event may have to be taken; None where it cannot be decoded."""
+        encoding = response.headers.get("content-encoding", "").lower().replace("identity", "")
+        if encoding and outgoing is not None:  # although we asked for none
+            self._inspector.stop_asking(outgoing)
+        return decoder("" if response.is_closed else encoding)
+
+
+def _hide(response: Any, body: HidingBody, stream_class: type[Any]) -> None:
+    """Put a body in the place of the response's own, and take off the headers that may not fit any more."""
+    if response.is_closed:  # a hook of the application's has read it
+        response._content = body.feed(response.content) + body.finish(StreamEnd.READ)  # noqa: SLF001
+    else:
+        response.stream = stream_class(response.stream, body)
+    for name in ("content-encoding", "content-length"):
+        response.headers.pop(name, None)
 
 
 def _may_refuse(inspected: Inspected, response: Any) -> bool:

@@ -83,11 +83,11 @@ def _text(value: object) -> str:
 def _answered(call: Call, response: Any) -> None:
     """Read the body if it has been read, else read it in passing."""
     with guard("looking at a response of requests"):
-        call.answered(response.status_code)
+        content_type = response.headers.get("content-type", "")
+        call.answered(response.status_code, content_type)
         if response.status_code >= _FIRST_ERROR:
             call.finish(StreamEnd.READ)
             return
-        content_type = response.headers.get("content-type", "")
         if response._content_consumed:  # noqa: SLF001 - else `content` would read a stream
             read_whole(call, content_type, response.content)
         else:

@@ -80,7 +80,7 @@ def question_of(about: About, facts: RequestFacts, body: Mapping[str, Any], raw:
         and facts.operation != "embeddings"
         and not shaped
         and not _forced(special.get("tool_choice")),
-        can_change_model=about.changeable and "rawPredict" not in about.path and "RawPredict" not in about.path,
+        can_change_model=about.changeable and not _is_for_one_model(about.path),
         any_provider=about.provider in GATEWAYS,
         writes_cache=about.provider == "openai" or given.caches,
         media=given.media or makes_media or Ability.AUDIO in needs,
@@ -89,6 +89,11 @@ def question_of(about: About, facts: RequestFacts, body: Mapping[str, Any], raw:
         complexity=about.complexity,
         data_class=about.data_class,
     )
+
+
+def _is_for_one_model(path: str) -> bool:
+    """Tell whether no other model can be called in the same way: Vertex AI's partners' have their own bodies, tuned ones their own paths."""
+    return "awPredict" in path or (path.endswith("enerateContent") and "/models/" not in path)
 
 
 def _add_needs(

@@ -28,6 +28,8 @@ class RequestFacts:
     max_tokens: int | None = None
     countable: bool = True
     """Whether it is about text, so that we can count what the provider does not tell; sound and images cannot be."""
+    often_untold: str | None = None
+    """What is warned of if the answer tells no usage, where only some models' answers do."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,11 @@ class Answer:
     pieces: list[str | bytes] = field(default_factory=list)
     """The generated text: answer, reasoning, arguments of tools. Bytes are as JSON writes them, not yet read."""
     text_length: int = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a model has answered at all."""
+        return bool(self.id or self.model or self.pieces or self.finish_reasons)
 
     @property
     def text(self) -> list[str]:

@@ -1,6 +1,6 @@
-"""Gemini's dialect: generateContent and streamGenerateContent, of the Gemini API and of Vertex AI.
+"""Gemini's dialect: generateContent, streamGenerateContent and embedContent, of the Gemini API and of Vertex AI.
 
-Source: https://ai.google.dev/api/generate-content#UsageMetadata. Gemini counts thoughts beside the candidates, and
+Sources: https://ai.google.dev/api/generate-content#UsageMetadata and https://ai.google.dev/api/embeddings. Gemini counts thoughts beside the candidates, and
 the prompts of its own tools beside the prompt; our totals include both.
 """
 
@@ -15,14 +15,23 @@ from p402.vocabulary import Usage
 
 __all__ = ["PATH", "PROVIDER", "read", "read_request"]
 
-PATH = re.compile(r"/models/[^/:]+:(?:g|streamG)enerateContent$")
+PATH = re.compile(
+    r"/(?:models|tunedModels|endpoints)/[^/:]+:(?:(?:g|streamG)enerateContent|embedContent|batchEmbedContents)$"
+)
 PROVIDER = "gcp.gemini"
 
 
 def read_request(path: str, body: Mapping[str, Any]) -> RequestFacts | None:
-    """Read a request to ``…/models/{model}:generateContent`` or ``:streamGenerateContent``; the model is in the path."""
-    model, _, method = path.rsplit("/", 1)[-1].partition(":")
-    if not model or not isinstance(body.get("contents"), list):
+    """Read a request to ``…/models/{model}:generateContent`` and the like; the model is in the path."""
+    before, _, last = path.rpartition("/")
+    model, _, method = last.partition(":")
+    kind = before.rpartition("/")[2]
+    if kind != "models":  # a model that was tuned, whose name alone says nothing
+        model = f"{kind}/{model}"
+    if "mbedContent" in method:
+        told = isinstance(body.get("content"), dict) or isinstance(body.get("requests"), list)
+        return RequestFacts(operation="embeddings", model=model, often_untold="Gemini's embeddings") if told else None
+    if not isinstance(body.get("contents"), list):
         return None
     limit = count(body.get("generationConfig"), "maxOutputTokens")
     stream = method == "streamGenerateContent"

@@ -99,6 +99,8 @@ def _read_completion(document: Mapping[str, Any], answer: Answer) -> None:
     answer.service_tier = text_of(document.get("service_tier")) or answer.service_tier
     choices = document.get("choices")
     for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict):
+            continue
         answer.finished(choice.get("finish_reason"))
         answer.add_text(choice.get("text"))
         _read_message(choice.get("delta") or choice.get("message") or {}, answer)
