@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from p402.collector.settings import Address, Settings, SettingsInvalid, load_settings
+from p402.collector.address import Address
+from p402.collector.settings import Settings, SettingsInvalid, load_settings
 
 
 @pytest.fixture(autouse=True)

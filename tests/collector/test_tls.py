@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from p402.collector.settings import Address, SettingsInvalid, load_settings
+from p402.collector.address import Address
+from p402.collector.settings import SettingsInvalid, load_settings
 from p402.collector.tls import Tls, TlsUnusable
 from support.collector import running_collector
 from support.otlp import ASpan, request_of

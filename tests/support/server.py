@@ -11,8 +11,9 @@ from typing import Any
 
 import aiohttp
 
+from p402.collector.address import Address
 from p402.collector.app import Listening, serve
-from p402.collector.settings import Address, Settings
+from p402.collector.settings import Settings
 from p402.collector.wiring import Collector, build
 from p402.vocabulary import Attribution
 from support.clock import CountingIds, FakeClock

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from p402.collector.address import Address
 from p402.collector.api.endpoint import described_by
-from p402.collector.settings import Address
 from p402.collector.storage.keys import SCOPES, Keys
 from support.clock import CountingIds
 from support.otlp import ASpan

@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from p402.collector.address import Address
 from p402.collector.oidc_settings import OidcSettings
-from p402.collector.settings import Address, SettingsInvalid, load_settings
+from p402.collector.settings import SettingsInvalid, load_settings
 from p402.collector.wiring import build
 from support.identity_provider import CLIENT_ID, ROLES, SECRET, configuration, identity_provider
 from support.ports import steady_port

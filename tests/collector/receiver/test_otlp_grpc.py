@@ -15,8 +15,9 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from p402.collector.address import Address
 from p402.collector.cli import main
-from p402.collector.settings import Address, Settings
+from p402.collector.settings import Settings
 from p402.collector.wiring import build
 from support.databases import empty_database
 from support.otlp import ASpan, request_of

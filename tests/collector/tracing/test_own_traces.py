@@ -12,9 +12,9 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from pydantic import SecretStr
 
+from p402.collector.address import Address
 from p402.collector.channel_settings import EventType, WebhookSettings
 from p402.collector.forward_settings import ForwardSettings
-from p402.collector.settings import Address
 from support.budgets import put_budget
 from support.collector import eventually
 from support.exporting import exported

@@ -11,10 +11,10 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from p402.collector.address import Address
 from p402.collector.api.problem import problem_middleware
 from p402.collector.api.rate_limits import tell_rate_limit
 from p402.collector.receiver.otlp_grpc import OtlpGrpc
-from p402.collector.settings import Address
 from p402.collector.tls import Tls
 
 __all__ = ["Listening", "build_app", "serve"]

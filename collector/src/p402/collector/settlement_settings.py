@@ -1,20 +1,22 @@
-"""Who is settled how: the tables ``[[settlement]]`` of the configuration file.
+"""Who is settled how: in general, and by the tables ``[[settlement]]`` of the configuration file.
 
-They come from the file alone, never from the API: whoever can name a payee can have money sent there.
+The tables come from the file alone, never from the API: whoever can name a payee can have money sent there.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from p402.collector.outbound import callable_url
+from p402.collector.setting_bounds import MOST_USD, TEN_YEARS
 from p402.receipts import normalise_address
 from p402.vocabulary import Permanent, is_valid_id
 
-__all__ = ["LEAST_PAYOUT", "AnAddress", "MinimumPayout", "ModeName", "SettlementSettings"]
+__all__ = ["SettlementDefaults", "SettlementSettings"]
 
 _MOST_USD = 1_000_000
 LEAST_PAYOUT = Decimal("0.10")
@@ -66,3 +68,74 @@ class SettlementSettings(BaseModel):
         if self.allow_private and self.payee_url is None:
             raise ValueError("allow_private is about payee_url")
         return self
+
+
+class SettlementDefaults(BaseModel):
+    """A part of the settings: the chain, who pays, when, and how whoever has no table of their own is settled."""
+
+    settlement_mode: Annotated[
+        ModeName,
+        Field(
+            description="`anchor`: checkpoints are anchored on Tempo. `pay`: and what was metered is paid. `reference`: and the "
+            "statement says where it was paid. `off`: nothing."
+        ),
+    ] = "off"
+    settlement_payee: Annotated[AnAddress | None, Field(description="Who is paid in mode `pay`.")] = None
+    settlement_minimum_payout_usd: Annotated[
+        MinimumPayout, Field(description="What is less than this is carried into the next settlement.")
+    ] = LEAST_PAYOUT
+    settlement_network: Annotated[
+        Literal["mainnet", "moderato", "local"], Field(description="Chain to settle on; gives chain id and defaults.")
+    ] = "moderato"
+    settlement_rpc_url: Annotated[str | None, Field(description="JSON-RPC address; unset: the network's.")] = None
+    settlement_token: Annotated[str | None, Field(description="TIP-20 token of settlements; unset: the network's.")] = (
+        None
+    )
+    settlement_fee_token: Annotated[
+        AnAddress | None, Field(description="TIP-20 token that fees are paid in; unset: the token of settlements.")
+    ] = None
+    settlement_max_fee_per_gas: Annotated[
+        int | None,
+        Field(
+            gt=0, le=10**18, description="Most that a unit of gas may cost, in 10⁻¹⁸ USD; unset: four times the usual."
+        ),
+    ] = None
+    settlement_explorer_url: Annotated[
+        str | None, Field(description="Block explorer that receipts link to; unset: the network's.")
+    ] = None
+    settlement_key_file: Annotated[
+        Path | None, Field(description="File with the hex private key that signs settlements.")
+    ] = None
+    settlement_payer: Annotated[
+        AnAddress | None, Field(description="Account that authorised the key, if that is an access key.")
+    ] = None
+    settlement_interval_seconds: Annotated[
+        float, Field(ge=0, le=TEN_YEARS, description="Receipts of one organisation are settled this often.")
+    ] = 600
+    settlement_receipts: Annotated[
+        int, Field(ge=1, le=1_000_000, description="So many receipts are settled at once, before the interval is over.")
+    ] = 1000
+    settlement_accrued_usd: Annotated[
+        Decimal,
+        Field(gt=0, le=MOST_USD, decimal_places=9, description="And so is so much money that they came to."),
+    ] = Decimal(100)
+    settlement: Annotated[
+        tuple[SettlementSettings, ...],
+        Field(description="Organisations that are settled in another mode or to another payee; only in the file."),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _settlement_fits_together(self) -> Self:
+        if self.settles and self.settlement_key_file is None:
+            raise ValueError("settlement_mode is on, so settlement_key_file must name the file of the signing key")
+        if (self.settlement_mode == "pay") != (self.settlement_payee is not None):
+            raise ValueError("settlement_mode pay needs settlement_payee, and the other modes have none")
+        organisations = [table.organisation for table in self.settlement]
+        if len(organisations) != len(set(organisations)):
+            raise ValueError("each organisation may have one table [[settlement]]")
+        return self
+
+    @property
+    def settles(self) -> bool:
+        """Whether any organisation is settled."""
+        return any(mode != "off" for mode in (self.settlement_mode, *(table.mode for table in self.settlement)))

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from p402.collector.access.places import is_cross_origin
 from p402.collector.access.roles import SCOPES_OF
+from p402.collector.address import Address
 from p402.collector.api.problem import Forbidden, Unauthorised
 from p402.collector.api.rate_limits import EXEMPT, RateLimits
-from p402.collector.settings import Address
 from p402.collector.storage.disclosures import Reader
 from p402.collector.storage.keys import SCOPES, ApiKey, Keys
 from p402.collector.storage.web_sessions import WebSession, WebSessions

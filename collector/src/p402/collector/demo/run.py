@@ -15,6 +15,7 @@ import aiohttp
 from rich.console import Console
 from rich.status import Status
 
+from p402.collector.address import Address
 from p402.collector.demo.acme import live
 from p402.collector.demo.acme.history import History
 from p402.collector.demo.acme.people import ORGANISATION, directory
@@ -31,7 +32,6 @@ from p402.collector.demo.processes import (
 from p402.collector.demo.providers import MockProviders, running
 from p402.collector.demo.story import Story, ask
 from p402.collector.sessions.signing import LogSigners
-from p402.collector.settings import Address
 from p402.receipts.cli import main as verify
 
 __all__ = ["Demo"]

@@ -19,11 +19,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from p402.collector.address import Address
 from p402.collector.api.auth import Authenticator, Principal
 from p402.collector.api.problem import status_of
 from p402.collector.receiver.decoded import MalformedOtlp
 from p402.collector.receiver.intake import PROTOBUF, Encoding, Intake
-from p402.collector.settings import Address
 from p402.collector.tls import Tls
 from p402.exporters.prometheus import CollectorMetrics
 from p402.vocabulary import P402Error, Permanent, Transient

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import grpc
 from opentelemetry.trace import SpanKind, Tracer, use_span
 
-from p402.collector.settings import Address
+from p402.collector.address import Address
 from p402.collector.tracing.spans import failed, remote_parent
 
 __all__ = ["GrpcTracing"]
