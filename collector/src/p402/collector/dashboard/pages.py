@@ -71,21 +71,21 @@ class Dashboard:
         health: WhatIsBehind,
         installed: Installed,
     ) -> None:
-        naming = Naming(disclosures, shell.clock)
+        naming = Naming(database, disclosures, shell.clock)
         self._live = LiveStream(database, shell.authenticator, shell.default_organisation)
         self._pages = (
             shell,
-            OverviewPage(shell, database, naming, forecasts),
-            SpendPages(shell, database, naming),
+            OverviewPage(shell, naming, forecasts),
+            SpendPages(shell, naming),
             SetAsidePage(shell, database),
-            BudgetsPage(shell, database, naming, forecasts),
+            BudgetsPage(shell, naming, forecasts),
             BudgetPages(shell, database, forecasts, new_id),
             PoliciesPage(shell, database),
             PolicyPage(shell, database, catalogue, prices),
             RoutingPage(shell, database, catalogue, prices),
             AlertsPage(shell, database),
-            SessionsPage(shell, database, naming),
-            SessionPage(shell, database, naming, sessions, trace_url),
+            SessionsPage(shell, naming),
+            SessionPage(shell, naming, sessions, trace_url),
             ReceiptsPage(shell, database, network, disclosures),
             ReceiptPage(shell, database, network, disclosures, reviews, signers),
             ExportsPage(shell, database, exports),
