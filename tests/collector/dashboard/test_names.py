@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, select
 
+from p402.collector.storage.tables import log_entries
 from p402.collector.storage.usage import SqlUsage
 from support.budgets import put_budget
 from support.directory import people_csv
@@ -51,11 +53,15 @@ async def named(tmp_path: Path) -> AsyncIterator[Server]:
         yield server
 
 
+async def address(server: Server, path: str) -> str:
+    if "{receipt}" not in path:
+        return path
+    listed = await server.get("/v1/receipts?organisation=acme", await server.key("receipts:read"))
+    return path.format(receipt=listed.json["receipts"][0]["receipt_id"])
+
+
 async def page(server: Server, path: str, key: str, query: str = "?organisation=acme") -> str:
-    if "{receipt}" in path:
-        listed = await server.get("/v1/receipts?organisation=acme", await server.key("receipts:read"))
-        path = path.format(receipt=listed.json["receipts"][0]["receipt_id"])
-    answer = await server.get(path + query, key)
+    answer = await server.get(await address(server, path) + query, key)
     assert answer.status == 200, answer.body
     return answer.body.decode()
 
@@ -102,6 +108,19 @@ async def test_a_receipt_shows_what_was_signed_with_the_names_beside(named: Serv
     assert [beside in text for beside in BESIDE] == [is_of_acme] * 2
     what = f"GET {path.format(receipt='{receipt_id}')}"
     assert await reads(named) == ([(what, 1), (what, 1)] if is_of_acme else []), "the receipt, and the person"
+
+
+@pytest.mark.parametrize("path", RECEIPTS)
+async def test_a_receipt_that_somebody_broke_is_shown_all_the_same(named: Server, path: str) -> None:
+    def tamper(connection: Connection) -> None:
+        body = connection.execute(select(log_entries.c.body).where(log_entries.c.seq == 0)).scalar_one()
+        broken = body.replace(b'"department":"legal"', b'"department":["legal"]')
+        assert broken != body
+        connection.execute(log_entries.update().where(log_entries.c.seq == 0).values(body=broken))
+
+    at = await address(named, path)
+    await named.collector.database.write(tamper)
+    assert "Ada Lovelace" in await page(named, at, await reader(named, "receipts:personal"))
 
 
 async def test_the_preview_of_a_budget_names_whom_it_would_have_been_about(named: Server) -> None:

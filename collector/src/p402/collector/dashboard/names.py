@@ -17,7 +17,7 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.directory_list import department_names
 from p402.collector.storage.directory_names import names_of_people
 from p402.collector.storage.disclosures import Disclosures
-from p402.vocabulary import Attribution, Clock, Level
+from p402.vocabulary import Attribution, Clock, Level, is_valid_id
 
 __all__ = ["Names", "Naming", "Nodes", "nodes_of"]
 
@@ -100,7 +100,7 @@ class Naming:
     def _names(self, connection: Connection, caller: Caller, nodes: Nodes, *, hidden: bool) -> Names:
         wanted: dict[str, set[str]] = {Level.DEPARTMENT: set(), Level.EMPLOYEE: set()}
         for level, node in nodes:
-            if node and level in wanted:
+            if node and is_valid_id(node) and level in wanted:  # a receipt that somebody broke may say anything
                 wanted[level].add(node)
         people = set() if hidden or not caller.principal.may(_PERSONAL) else wanted[Level.EMPLOYEE]
         organisation, vault = caller.organisation, self._disclosures.vault
