@@ -19,6 +19,7 @@ from p402.collector.budgets.alerts import Alert, AlreadyResolved
 from p402.collector.budgets.budget import Budget
 from p402.collector.dashboard.budget_words import amount_in_words
 from p402.collector.dashboard.forms import AGAIN, FORM, Told, form_of, see_other
+from p402.collector.dashboard.names import Naming, Nodes
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.notifications.events import EventType
 from p402.collector.storage.alerts import alert_by_id, newest_alerts, resolve_alert
@@ -58,13 +59,19 @@ class _Alerts:
     open: int
     """How many are, counted up to a page's worth."""
 
+    @property
+    def nodes(self) -> Nodes:
+        """What may have names."""
+        return [(self.budgets[one.budget].level, one.node) for one in self.alerts if one.budget in self.budgets]
+
 
 class AlertsPage(Pages):
     """The handlers."""
 
-    def __init__(self, shell: Shell, database: Database) -> None:
+    def __init__(self, shell: Shell, database: Database, naming: Naming) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
 
     @endpoint("GET /alerts", scope="spend:read", answers={200: HTML})
     async def alerts(self, request: web.Request, caller: Caller, query: AlertsView) -> web.Response:
@@ -108,7 +115,13 @@ class AlertsPage(Pages):
         typed: Mapping[str, str] | None = None,
     ) -> web.Response:
         resolves = caller.principal.may("review")
-        page = await self._database.read(lambda connection: self._read(connection, caller, query))
+        page, names = await self._naming.read(
+            caller,
+            query,
+            "GET /alerts",
+            lambda connection: self._read(connection, caller, query),
+            lambda page: page.nodes,
+        )
         return self._shell.page(
             request,
             caller,
@@ -117,6 +130,7 @@ class AlertsPage(Pages):
             live=not resolves and query.before is None,
             status=400 if wrong else 200,
             page=page,
+            names=names,
             resolves=resolves,
             wrong=wrong,
             typed=typed or {},

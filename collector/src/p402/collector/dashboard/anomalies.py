@@ -19,6 +19,7 @@ from p402.collector.api.endpoint import Caller, Media, endpoint
 from p402.collector.api.problem import BadRequest, NotFound
 from p402.collector.dashboard.anomaly_words import RULE_NAMES, in_words, is_own, rules_in_words
 from p402.collector.dashboard.forms import FORM_TYPE
+from p402.collector.dashboard.names import Naming, Nodes, nodes_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
 from p402.collector.storage.database import Database
@@ -32,6 +33,7 @@ from p402.collector.storage.review_queue import (
     reviewers_of,
 )
 from p402.collector.storage.reviews import review
+from p402.vocabulary import Level
 
 __all__ = ["AnomalyPages"]
 
@@ -75,6 +77,12 @@ class Queue:
         """Where the next page goes on."""
         return str(QueuePlace.of(self.anomalies[-1])) if len(self.anomalies) == _AT_ONCE else None
 
+    @property
+    def nodes(self) -> Nodes:
+        """What may have names."""
+        departments = [(Level.DEPARTMENT, department) for department in self.departments]
+        return [*departments, *nodes_of(*(anomaly.session for anomaly in self.anomalies))]
+
     def reviewer(self, anomaly: Anomaly) -> str:
         """Say who reviewed."""
         if anomaly.reviewed_by is None:
@@ -100,9 +108,10 @@ class Attempt:
 class AnomalyPages(Pages):
     """The handlers."""
 
-    def __init__(self, shell: Shell, database: Database, rules: AnomalyRules) -> None:
+    def __init__(self, shell: Shell, database: Database, naming: Naming, rules: AnomalyRules) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
         self._rules = rules
 
     @endpoint("GET /anomalies", scope="spend:read", answers={200: HTML})
@@ -161,7 +170,9 @@ class AnomalyPages(Pages):
                 reviewers_of(connection, found),
             )
 
-        page = await self._database.read(read)
+        page, names = await self._naming.read(
+            caller, query, "GET /anomalies", read, lambda page: [*page.nodes, *query.only.items()]
+        )
         return self._shell.page(
             request,
             caller,
@@ -171,6 +182,7 @@ class AnomalyPages(Pages):
             status=status,
             path="/anomalies",
             page=page,
+            names=names,
             attempt=attempt,
             done=_DONE.get(query.done) if query.done else None,
             words=lambda anomaly: in_words(anomaly, self._rules),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field, ValidationError
+from sqlalchemy import Connection
 
 from p402.collector.api.budget_views import read_budget
 from p402.collector.api.endpoint import Caller, endpoint
@@ -26,6 +28,7 @@ from p402.collector.dashboard.budget_lines import project_lines
 from p402.collector.dashboard.budget_words import amount_in_words, budget_in_words, nodes_in_words, period_in_words
 from p402.collector.dashboard.charts import Lines, burn_down
 from p402.collector.dashboard.forms import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
+from p402.collector.dashboard.names import Naming, Nodes
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.budgets import BudgetChangeKind
@@ -58,20 +61,28 @@ class _Filled:
     part: bool = False
     """Whether a script asks for the preview only."""
 
+    @property
+    def nodes(self) -> Nodes:
+        """What of the preview may have names."""
+        return () if self.preview is None else self.preview.nodes
+
 
 class BudgetPages(Pages):
     """The handlers."""
 
-    def __init__(self, shell: Shell, database: Database, forecasts: Forecasts, new_id: IdFactory) -> None:
+    def __init__(
+        self, shell: Shell, database: Database, naming: Naming, forecasts: Forecasts, new_id: IdFactory
+    ) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
         self._forecasts = forecasts
         self._changes = BudgetChanges(database, shell.clock, new_id)
 
     @endpoint("GET /budgets/new", scope=WRITES_RULES, answers={200: HTML})
     async def form(self, request: web.Request, caller: Caller, query: Told) -> web.Response:
         """Show the form for a new budget."""
-        return self._form(request, caller, query, _Filled(_NEW_FORM))
+        return await self._form(request, caller, query, _Filled(_NEW_FORM))
 
     @endpoint("POST /budgets/new", scope=WRITES_RULES, answers={200: HTML, 303: None, 400: AGAIN}, takes=FORM)
     async def make(self, request: web.Request, caller: Caller, query: Told) -> web.Response:
@@ -81,10 +92,10 @@ class BudgetPages(Pages):
             wanted = read_budget(new_document(form), caller.organisation, caller.principal)
             if form.get("action") == "preview":
                 preview = await self._changes.preview(caller, wanted)
-                return self._form(request, caller, query, _Filled(form, preview=preview))
+                return await self._form(request, caller, query, _Filled(form, preview=preview))
             await self._changes.apply(caller, wanted, only_new=True)
         except Permanent as error:
-            return self._form(request, caller, query, _Filled(form, wrong_fields(error), part=is_part(request)))
+            return await self._form(request, caller, query, _Filled(form, wrong_fields(error), part=is_part(request)))
         return see_other(self._shell.frame(request, caller, query).to(f"/budgets/{wanted.name}", done="made"))
 
     @endpoint("GET /budgets/{name}", scope="spend:read", answers={200: HTML})
@@ -96,7 +107,8 @@ class BudgetPages(Pages):
     async def change(self, request: web.Request, caller: Caller, query: Told, name: str) -> web.Response:
         """Change a budget, preview that, retire it, or allow more for a while."""
         form = await form_of(request)
-        detail = await self._detail(caller, name)
+        now = self._shell.clock.now()
+        detail = await self._database.read(lambda connection: _read(connection, caller, name, now))
         to = self._shell.frame(request, caller, query).to
         try:
             if form.get("action") == "retire":
@@ -120,7 +132,8 @@ class BudgetPages(Pages):
 
     # --- showing
 
-    def _form(self, request: web.Request, caller: Caller, query: Told, filled: _Filled) -> web.Response:
+    async def _form(self, request: web.Request, caller: Caller, query: Told, filled: _Filled) -> web.Response:
+        names = await self._naming.look_up(caller, query, "POST /budgets/new", filled.nodes)
         return self._shell.page(
             request,
             caller,
@@ -129,6 +142,7 @@ class BudgetPages(Pages):
             live=False,
             status=_status(filled),
             filled=filled,
+            names=names,
             words=budget_in_words,
             amount=amount_in_words,
         )
@@ -143,7 +157,13 @@ class BudgetPages(Pages):
         after: tuple[int, str] | None = None,
     ) -> web.Response:
         now = self._shell.clock.now()
-        detail = await self._detail(caller, name, after)
+        detail, names = await self._naming.read(
+            caller,
+            query,
+            "GET /budgets/{name}",
+            lambda connection: _read(connection, caller, name, now, after),
+            lambda detail: [*detail.nodes, *filled.nodes],
+        )
         lines = await project_lines(self._forecasts, caller.organisation, detail.lines, now)
         detail = replace(detail, lines=lines)
         if not filled.form or filled.override:
@@ -157,6 +177,7 @@ class BudgetPages(Pages):
             live=False,
             status=_status(filled),
             page=detail,
+            names=names,
             burn=await self._burn(caller.organisation, detail),
             window=detail.budget.period.window(now),
             filled=filled,
@@ -181,14 +202,14 @@ class BudgetPages(Pages):
         )
         return burn_down("burn", "Spent by the end of each day", projection)
 
-    async def _detail(self, caller: Caller, name: str, after: tuple[int, str] | None = None) -> BudgetDetail:
-        organisation, principal, now = caller.organisation, caller.principal, self._shell.clock.now()
-        found = await self._database.read(
-            lambda connection: budget_detail(connection, organisation, name, principal, now, after)
-        )
-        if found is None:
-            raise NotFound(f"There is no budget {name[:100]!r} that you may see; /budgets lists them.")
-        return found
+
+def _read(
+    connection: Connection, caller: Caller, name: str, now: datetime, after: tuple[int, str] | None = None
+) -> BudgetDetail:
+    found = budget_detail(connection, caller.organisation, name, caller.principal, now, after)
+    if found is None:
+        raise NotFound(f"There is no budget {name[:100]!r} that you may see; /budgets lists them.")
+    return found
 
 
 def _status(filled: _Filled) -> int:

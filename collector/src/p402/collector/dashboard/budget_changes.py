@@ -14,7 +14,9 @@ from p402.collector.api.endpoint import Caller
 from p402.collector.api.problem import BadRequest
 from p402.collector.budgets.budget import Budget
 from p402.collector.budgets.definition import BudgetDefinition, budget_of
-from p402.collector.dashboard.budget_words import tried_in_words
+from p402.collector.budgets.trial import Trial
+from p402.collector.dashboard.budget_words import nodes_said, tried_in_words
+from p402.collector.dashboard.names import Nodes
 from p402.collector.storage.budget_trials import TriedPeriod, periods_tried, trial_in
 from p402.collector.storage.budgets import (
     BudgetChange,
@@ -30,6 +32,8 @@ from p402.vocabulary import Clock, IdFactory
 
 __all__ = ["BudgetChanges", "BudgetPreview"]
 
+_SHOWN = 8
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetPreview:
@@ -41,6 +45,16 @@ class BudgetPreview:
     kind: BudgetChangeKind
     differences: Mapping[str, tuple[Any, Any]]
     """Of the fields that would change the values before and after."""
+
+    @property
+    def nodes(self) -> Nodes:
+        """What may have names."""
+        tried = [node for period in self.periods for node, _ in self.shown(period)]
+        return [*nodes_said(self.budget), *((self.budget.level, node) for node in tried)]
+
+    def shown(self, period: TriedPeriod) -> Sequence[tuple[str, Trial]]:
+        """Give the nodes of a period that a page has room for."""
+        return period.tried[:_SHOWN]
 
     def title(self, period: TriedPeriod) -> str:
         """Name one of the periods."""

@@ -14,10 +14,12 @@ from p402.collector.budgets.alerts import Alert
 from p402.collector.budgets.budget import Budget
 from p402.collector.budgets.period import PeriodKind
 from p402.collector.dashboard.budget_lines import BudgetLine
+from p402.collector.dashboard.budget_words import nodes_said
+from p402.collector.dashboard.names import Nodes, nodes_of
 from p402.collector.storage.alerts import newest_alerts
 from p402.collector.storage.audit import Audited, audit_about
 from p402.collector.storage.budgets import StoredBudget, budget_named
-from p402.collector.storage.decision_rows import Decided, decisions_page
+from p402.collector.storage.decision_rows import Decided, attribution_of, decisions_page
 from p402.collector.storage.driver import Driver, driver
 from p402.collector.storage.oversight import Overrun, balances_of, overruns_page
 from p402.decisions import Measure, Verdict
@@ -47,6 +49,20 @@ class BudgetDetail:
     """The newest of the calls that it refused, among the newest refusals."""
     overruns: Sequence[Overrun]
     history: Sequence[Audited]
+
+    @property
+    def nodes(self) -> Nodes:
+        """What may have names."""
+        of_its_level = [
+            *(line.node for line in self.lines),
+            *(alert.node for alert in self.alerts),
+            *(overrun.node for overrun in self.overruns),
+        ]
+        return [
+            *nodes_said(self.budget),
+            *((self.budget.level, node) for node in of_its_level),
+            *nodes_of(*(attribution_of(one) for one in self.refused)),
+        ]
 
     @property
     def single(self) -> BudgetLine | None:

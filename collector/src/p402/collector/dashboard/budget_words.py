@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from p402.collector.dashboard.format import day, usd
 from p402.decisions import Measure, Mode
 from p402.vocabulary import Level, Money
 
-__all__ = ["amount_in_words", "budget_in_words", "nodes_in_words", "period_in_words", "tried_in_words"]
+__all__ = ["amount_in_words", "budget_in_words", "nodes_in_words", "nodes_said", "period_in_words", "tried_in_words"]
 
 _UNITS = {Measure.TOKENS: "tokens", Measure.REQUESTS: "calls", Measure.CONCURRENCY: "calls at once"}
 
@@ -61,22 +62,32 @@ def _span(length: timedelta) -> str:
     return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
-def nodes_in_words(budget: Budget) -> str:
-    """Say whose calls are counted: ``the department legal``, ``each employee within department legal``."""
+def nodes_in_words(budget: Budget, called: Callable[[Level, str], str] = lambda _, node: node) -> str:
+    """Say whose calls are counted: ``the department legal``, ``each employee within department legal``.
+
+    Args:
+        budget: of which.
+        called: gives what the nodes are called that `nodes_said` gives.
+    """
     if budget.level is Level.REQUEST:
         whose = "single calls"
     elif budget.node is None:
         whose = f"each {budget.level.value}"
     else:
-        whose = f"the {budget.level.value} {budget.node}"
-    within = [f"{level.value} {value}" for level, value in budget.within if value is not None]
+        whose = f"the {budget.level.value} {called(budget.level, budget.node)}"
+    within = [f"{level.value} {called(level, value)}" for level, value in budget.within if value is not None]
     return f"{whose} within {' and '.join(within)}" if within else whose
 
 
-def budget_in_words(budget: Budget) -> str:
-    """Say all of it in a sentence or two."""
+def nodes_said(budget: Budget) -> Sequence[tuple[Level, str | None]]:
+    """Give the nodes that the words name."""
+    return [(budget.level, budget.node), *budget.within]
+
+
+def budget_in_words(budget: Budget, called: Callable[[Level, str], str] = lambda _, node: node) -> str:
+    """Say all of it in a sentence or two; see `nodes_in_words`."""
     cap = " ".join(filter(None, (amount_in_words(budget.measure, budget.cap), period_in_words(budget))))
-    said = f"At most {cap} for {nodes_in_words(budget)}."
+    said = f"At most {cap} for {nodes_in_words(budget, called)}."
     if budget.mode is Mode.OBSERVE:
         return f"{said} Observed only: what goes beyond is noted, and no call is refused."
     said += " Enforced: a call that does not fit is refused, unless the department's policy finds another way."

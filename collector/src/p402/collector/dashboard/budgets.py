@@ -16,13 +16,12 @@ from p402.collector.api.budget_views import in_part
 from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.budgets.budget import Budget
 from p402.collector.dashboard.budget_lines import BudgetLine, project_lines
-from p402.collector.dashboard.budget_words import amount_in_words, nodes_in_words, period_in_words
+from p402.collector.dashboard.budget_words import amount_in_words, nodes_in_words, nodes_said, period_in_words
 from p402.collector.dashboard.forms import WRITES_RULES, Told
-from p402.collector.dashboard.names import Names, Naming
+from p402.collector.dashboard.names import Naming, Nodes
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.budgets import budgets_in_force
-from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.oversight import balances_of
 from p402.vocabulary import Level
@@ -48,6 +47,11 @@ class BudgetRows:
     """Whether it has more nodes than these."""
 
     @property
+    def nodes(self) -> Nodes:
+        """What may have names."""
+        return [*((line.level, line.node) for line in self.lines), *nodes_said(self.budget)]
+
+    @property
     def fullest(self) -> tuple[int, str]:
         """Sorts the budget that is nearest to its cap first."""
         taken = max((line.balance.taken * 1000 // max(line.cap, 1) for line in self.lines), default=-1)
@@ -57,9 +61,8 @@ class BudgetRows:
 class BudgetsPage(Pages):
     """The handler."""
 
-    def __init__(self, shell: Shell, database: Database, naming: Naming, forecasts: Forecasts) -> None:
+    def __init__(self, shell: Shell, naming: Naming, forecasts: Forecasts) -> None:
         super().__init__(shell)
-        self._database = database
         self._naming = naming
         self._forecasts = forecasts
 
@@ -67,14 +70,13 @@ class BudgetsPage(Pages):
     async def budgets(self, request: web.Request, caller: Caller, query: BudgetsView) -> web.Response:
         """Show all budgets with what their nodes have taken, by level, the fullest first."""
         now, organisation, principal = self._shell.clock.now(), caller.organisation, caller.principal
-
-        def read(connection: Connection) -> tuple[list[BudgetRows], Names]:
-            found = _read(connection, organisation, principal, now)
-            nodes = [(line.level.value, line.node) for rows in found for line in rows.lines]
-            return found, self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
-
-        found, names = await self._database.read(read)
-        await self._naming.note(caller, "GET /budgets", names)
+        found, names = await self._naming.read(
+            caller,
+            query,
+            "GET /budgets",
+            lambda connection: _read(connection, organisation, principal, now),
+            lambda found: [node for rows in found for node in rows.nodes],
+        )
         shown = [rows for rows in found if query.level in (None, rows.budget.level)]
         projected = [
             replace(rows, lines=await project_lines(self._forecasts, organisation, rows.lines, now)) for rows in shown

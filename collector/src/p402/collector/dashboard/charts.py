@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
@@ -57,7 +57,7 @@ def stack_by_day(
     sums: Iterable[UsageSum],
     period: Period,
     until: date,
-    named: Mapping[str, str] | None = None,
+    called: Callable[[str], str] = str,
 ) -> Stack:
     """Make a chart of sums by day and one other dimension: the dearest names, and the others together.
 
@@ -67,7 +67,7 @@ def stack_by_day(
         sums: by day and the other dimension.
         period: the days.
         until: days after this one have not come yet, and are left out.
-        named: what values are called, where not as they are.
+        called: gives what a value is called.
     """
     by_name: defaultdict[str, defaultdict[int, Money]] = defaultdict(lambda: defaultdict(lambda: _NOTHING))
     for one in sums:
@@ -76,7 +76,7 @@ def stack_by_day(
     totals = {value: _sum(days.values()) for value, days in by_name.items()}
     dearest = sorted(totals, key=lambda value: (value == OTHERS, -totals[value].nano_usd, value))
     shown, rest = dearest[:MOST_NAMES], dearest[MOST_NAMES:]
-    names = [(named or {}).get(value, value) or "unattributed" for value in shown] + (["others"] if rest else [])
+    names = [called(value) if value else "unattributed" for value in shown] + (["others"] if rest else [])
     days = []
     for number in range(day_of(period.first), day_of(min(period.last, until)) + 1):
         amounts = [by_name[value][number] for value in shown]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import web
 from sqlalchemy import Connection, func, select
@@ -15,17 +16,17 @@ from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.budgets.alerts import Alert
 from p402.collector.budgets.period import PeriodKind
 from p402.collector.dashboard.budget_lines import BudgetLine, project_lines, read_lines
-from p402.collector.dashboard.charts import Lines, Stack, burn_down, stack_by_day
+from p402.collector.dashboard.charts import Lines, burn_down, stack_by_day
 from p402.collector.dashboard.format import total
-from p402.collector.dashboard.names import Names, Naming
+from p402.collector.dashboard.names import Naming, Nodes, nodes_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.forecast.project import Projection
 from p402.collector.forecast.service import Forecasts
 from p402.collector.storage.alerts import alerts_page
+from p402.collector.storage.budgets import budgets_in_force
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.charges import within_scope
-from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.reviews import AnomalyFilter, anomalies_page
 from p402.collector.storage.tables import receipts, scopes
@@ -50,7 +51,8 @@ class Overview:
     before: Money | None
     """In the days that these are compared with; None if usage began later."""
     compared: Period
-    by_day: Stack
+    by_day: Sequence[UsageSum]
+    """And by department."""
     departments: Sequence[UsageSum]
     employees: Sequence[UsageSum]
     people: int
@@ -59,6 +61,8 @@ class Overview:
     """Those of which most is used."""
     more_budgets: int
     alerts: Sequence[Alert]
+    levels: Mapping[str, Level]
+    """Of the budgets in force, by name."""
     anomalies: Sequence[Anomaly]
     receipts: int
     anchored: int
@@ -68,13 +72,23 @@ class Overview:
         """In the period."""
         return self.total.cost if self.total else Money(0)
 
+    @property
+    def nodes(self) -> Nodes:
+        """What may have names."""
+        return [
+            *((Level.DEPARTMENT, str(one.by[0])) for one in self.departments),
+            *((Level.EMPLOYEE, str(one.by[0])) for one in self.employees),
+            *((line.level, line.node) for line in self.budgets),
+            *((self.levels.get(alert.budget, ""), alert.node) for alert in self.alerts[:_SHOWN]),
+            *nodes_of(*(anomaly.session for anomaly in self.anomalies[:_SHOWN])),
+        ]
+
 
 class OverviewPage(Pages):
     """The handler."""
 
-    def __init__(self, shell: Shell, database: Database, naming: Naming, forecasts: Forecasts) -> None:
+    def __init__(self, shell: Shell, naming: Naming, forecasts: Forecasts) -> None:
         super().__init__(shell)
-        self._database = database
         self._naming = naming
         self._forecasts = forecasts
 
@@ -84,20 +98,15 @@ class OverviewPage(Pages):
         now = self._shell.clock.now()
         organisation, principal = caller.organisation, caller.principal
         asked = query.slice(organisation, principal.within(organisation), now)
-
-        def read(connection: Connection) -> tuple[Overview, Names]:
-            page = _read(connection, asked, principal, now)
-            nodes = [
-                *((Level.DEPARTMENT.value, str(one.by[0])) for one in page.departments),
-                *((Level.EMPLOYEE.value, str(one.by[0])) for one in page.employees),
-                *((line.level.value, line.node) for line in page.budgets),
-            ]
-            names = self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
-            by_day = replace(page.by_day, names=[names.of(Level.DEPARTMENT, name) for name in page.by_day.names])
-            return replace(page, by_day=by_day), names
-
-        page, names = await self._database.read(read)
-        await self._naming.note(caller, "GET /", names)
+        page, names = await self._naming.read(
+            caller,
+            query,
+            "GET /",
+            lambda connection: _read(connection, asked, principal, now),
+            lambda page: page.nodes,
+        )
+        called, today = partial(names.of, Level.DEPARTMENT), now.astimezone(UTC).date()
+        by_day = stack_by_day("days", "Spend by day and department", page.by_day, asked.period, today, called)
         lines = await project_lines(self._forecasts, organisation, page.budgets, now)
         projection = await self._project(organisation, principal, lines) if query.period == "month" else None
         chart: Lines | None = burn_down("burn", "Spent by the end of each day", projection) if projection else None
@@ -108,6 +117,7 @@ class OverviewPage(Pages):
             "overview.html",
             page=page,
             names=names,
+            by_day=by_day,
             budgets=lines,
             projection=projection,
             burn=chart,
@@ -137,7 +147,7 @@ class OverviewPage(Pages):
 
 
 def _read(connection: Connection, asked: Slice, principal: Principal, now: datetime) -> Overview:
-    organisation = asked.organisation
+    organisation, sql = asked.organisation, driver(connection)
     by_department = usage_by(connection, asked, [Dimension.DAY, Dimension.DEPARTMENT])
     employees = usage_by(connection, asked, [Dimension.EMPLOYEE])
     today = now.astimezone(UTC).date()
@@ -146,7 +156,7 @@ def _read(connection: Connection, asked: Slice, principal: Principal, now: datet
     unreviewed = anomalies_page(connection, within, Attribution(), AnomalyFilter(AnomalyState.OPEN), 0, _NEWEST)
     issued, anchored = _receipts(connection, asked, within)
     sees_all = within == Attribution(organisation=organisation)
-    alerts = alerts_page(driver(connection), organisation, 0, _NEWEST, unresolved=True) if sees_all else []
+    alerts = alerts_page(sql, organisation, 0, _NEWEST, unresolved=True) if sees_all else []
     lines = [
         line
         for line in read_lines(connection, organisation, principal, now, _SHOWN)
@@ -157,7 +167,7 @@ def _read(connection: Connection, asked: Slice, principal: Principal, now: datet
         total=next(iter(fold(by_department)), None),
         before=None if before is None else total(one.cost for one in before),
         compared=asked.period.before(today),
-        by_day=stack_by_day("days", "Spend by day and department", by_department, asked.period, today),
+        by_day=by_department,
         departments=fold(by_department, [1]),
         employees=[one for one in employees if one.by != ("",)][:_SHOWN],
         people=sum(one.by != ("",) for one in employees),
@@ -165,6 +175,7 @@ def _read(connection: Connection, asked: Slice, principal: Principal, now: datet
         budgets=lines[:_MOST_BUDGETS],
         more_budgets=len(lines[_MOST_BUDGETS:]),
         alerts=alerts[::-1],
+        levels={one.definition.name: one.definition.level for one in budgets_in_force(sql, organisation, now)},
         anomalies=unreviewed[::-1],
         receipts=issued,
         anchored=anchored,

@@ -14,6 +14,7 @@ from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.policy_views import policy_department
 from p402.collector.api.problem import BadRequest
 from p402.collector.dashboard.forms import AGAIN, FORM, WRITES_RULES, Told, form_of, is_part, see_other
+from p402.collector.dashboard.names import Naming
 from p402.collector.dashboard.policy_preview import PolicyPreview, PolicyTrials
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.pricing import PriceBook
@@ -30,7 +31,7 @@ from p402.collector.storage.policies import (
     newest_versions,
 )
 from p402.decisions import Catalogue
-from p402.vocabulary import Permanent
+from p402.vocabulary import Level, Permanent
 
 __all__ = ["PolicyPage"]
 
@@ -78,9 +79,12 @@ class _Filled:
 class PolicyPage(Pages):
     """The handlers."""
 
-    def __init__(self, shell: Shell, database: Database, catalogue: Catalogue, prices: PriceBook) -> None:
+    def __init__(
+        self, shell: Shell, database: Database, naming: Naming, catalogue: Catalogue, prices: PriceBook
+    ) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
         self._trials = PolicyTrials(database, shell.clock, catalogue, prices)
 
     @endpoint("GET /policies/{department}", scope="spend:read", answers={200: HTML})
@@ -119,7 +123,13 @@ class PolicyPage(Pages):
     async def _show(
         self, request: web.Request, caller: Caller, query: Told, department: str, filled: _Filled
     ) -> web.Response:
-        page = await self._database.read(lambda connection: _read(connection, caller.organisation, department))
+        page, names = await self._naming.read(
+            caller,
+            query,
+            "GET /policies/{department}",
+            lambda connection: _read(connection, caller.organisation, department),
+            lambda page: [(Level.DEPARTMENT, page.department)],
+        )
         definition = page.stored.definition if page.stored else None
         text = filled.text if filled.text is not None else _text(definition)
         return self._shell.page(
@@ -130,6 +140,7 @@ class PolicyPage(Pages):
             live=False,
             status=filled.status,
             page=page,
+            names=names,
             definition=definition,
             filled=replace(filled, text=text),
             address=request.rel_url.raw_path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from p402.collector.api.problem import NotFound
 from p402.collector.api.receipt_reviews import ReceiptReviewsApi, ReviewBody
 from p402.collector.api.views import ReceiptView, receipt_view
 from p402.collector.dashboard.forms import FORM_TYPE, WrongForm, fields_of, read_fields, shown
+from p402.collector.dashboard.names import Naming, nodes_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.verification import Finding, Verification, verify_receipt
 from p402.collector.dashboard.view import View
@@ -32,7 +33,7 @@ from p402.collector.storage.receipts import StoredReceipt, receipt_by_id, receip
 from p402.exporters.documents.pdf import RelatedReceipt
 from p402.receipts import ChainReader, Checkpoint, PinnedKey, Status, parse_checkpoint, parse_proof
 from p402.receipts.settlement import LOCAL, MAINNET, MODERATO, TempoNetwork
-from p402.vocabulary import Permanent
+from p402.vocabulary import Attribution, Permanent
 
 __all__ = ["ReceiptPage"]
 
@@ -73,6 +74,7 @@ class ReceiptPage(Pages):
         self,
         shell: Shell,
         database: Database,
+        naming: Naming,
         network: TempoNetwork | None,
         disclosures: Disclosures,
         reviews: ReceiptReviewsApi,
@@ -80,6 +82,7 @@ class ReceiptPage(Pages):
     ) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
         self._network = network
         self._disclosures = disclosures
         self._reviews = reviews
@@ -151,6 +154,10 @@ class ReceiptPage(Pages):
         read = await self._read(principal, receipt_id)
         if read.file is not None:
             await self._disclosures.note_receipts(reader_of(principal, _WHAT), [read.stored], read.file.beside)
+        view = read.view
+        owner = Attribution(department=view["department"], employee=view["employee"]) if view else Attribution()
+        of_its_log = replace(caller, organisation=read.stored.organisation)  # which the address need not name
+        names = await self._naming.look_up(of_its_log, query, _WHAT, nodes_of(owner))
         rpc = self._network.rpc_url if self._network else None
         return self._shell.page(
             request,
@@ -160,7 +167,8 @@ class ReceiptPage(Pages):
             live=False,
             status=status,
             stored=read.stored,
-            receipt=read.view,
+            receipt=view,
+            names=names,
             unreadable=read.problem,
             fates={} if read.file is None else read.file.fates[read.stored.seq],
             related=read.related,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from p402.collector.api.auth import reader_of
 from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.views import receipt_view
+from p402.collector.dashboard.names import Naming, nodes_of
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
@@ -25,6 +26,7 @@ from p402.vocabulary import Attribution, Level
 
 __all__ = ["ReceiptsPage"]
 
+_WHAT = "GET /receipts"
 _AT_ONCE = 50
 _PERSONAL = "receipts:personal"
 _LEVELS = (Level.DEPARTMENT, Level.PROJECT, Level.CLIENT, Level.EMPLOYEE)
@@ -45,10 +47,16 @@ class ReceiptsPage(Pages):
     """The handler."""
 
     def __init__(
-        self, shell: Shell, database: Database, network: TempoNetwork | None, disclosures: Disclosures
+        self,
+        shell: Shell,
+        database: Database,
+        naming: Naming,
+        network: TempoNetwork | None,
+        disclosures: Disclosures,
     ) -> None:
         super().__init__(shell)
         self._database = database
+        self._naming = naming
         self._network = network
         self._disclosures = disclosures
 
@@ -76,14 +84,18 @@ class ReceiptsPage(Pages):
 
         found, beside, totals = await self._database.read(read)
         receipts = [receipt for _, receipt in found]
-        await self._disclosures.note_receipts(reader_of(principal, "GET /receipts"), receipts, beside)
+        await self._disclosures.note_receipts(reader_of(principal, _WHAT), receipts, beside)
+        views = [receipt_view(receipt, self._network, beside) for receipt in receipts]
+        owners = (Attribution(department=view["department"], employee=view["employee"]) for view in views)
+        names = await self._naming.look_up(caller, query, _WHAT, [*nodes_of(*owners), *query.only.items()])
         return self._shell.page(
             request,
             caller,
             query,
             "receipts.html",
             live=False,  # who looks once is noted once
-            receipts=[receipt_view(receipt, self._network, beside) for receipt in receipts],
+            receipts=views,
+            names=names,
             totals=totals,
             more=str(found[-1][0]) if len(found) == _AT_ONCE else None,
             only=query.only,

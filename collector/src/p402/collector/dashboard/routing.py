@@ -14,13 +14,13 @@ from sqlalchemy import Connection
 from p402.collector.api.auth import Principal
 from p402.collector.api.budget_views import within_part
 from p402.collector.api.endpoint import Caller, endpoint
+from p402.collector.dashboard.names import Naming, Nodes, nodes_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.pricing import PriceBook
 from p402.collector.routing.moved import Moved, moved
 from p402.collector.storage.calls import moved_calls
 from p402.collector.storage.charge_rows import to_millis
-from p402.collector.storage.database import Database
 from p402.collector.storage.decision_rows import Decided, attribution_of, decisions_page
 from p402.collector.storage.driver import driver
 from p402.collector.storage.evaluations import Quality, quality_by_task_and_model
@@ -29,7 +29,7 @@ from p402.collector.storage.verdict_counts import UNASKED, verdicts_by_day
 from p402.collector.usage.slices import Dimension, Slice
 from p402.collector.usage.tiers import Part, Work, work_by_tier
 from p402.decisions import Catalogue, Tier, Verdict
-from p402.vocabulary import Attribution
+from p402.vocabulary import Attribution, Level
 
 __all__ = ["RoutingPage"]
 
@@ -76,6 +76,12 @@ class Routing:
         return sum(counts.get(verdict, 0) for _, counts in self.days)
 
     @property
+    def nodes(self) -> Nodes:
+        """What may have names."""
+        departments = [(Level.DEPARTMENT, work.department) for work in self.work]
+        return [*departments, *nodes_of(*(attribution_of(one) for one in self.refused))]
+
+    @property
     def calls(self) -> int:
         """Those that were made, and those that were refused."""
         return sum(count for _, counts in self.days for name, count in counts.items() if name != Verdict.WAIT.value)
@@ -84,9 +90,9 @@ class Routing:
 class RoutingPage(Pages):
     """The handler."""
 
-    def __init__(self, shell: Shell, database: Database, catalogue: Catalogue, prices: PriceBook) -> None:
+    def __init__(self, shell: Shell, naming: Naming, catalogue: Catalogue, prices: PriceBook) -> None:
         super().__init__(shell)
-        self._database = database
+        self._naming = naming
         self._catalogue = catalogue
         self._prices = prices
 
@@ -95,8 +101,13 @@ class RoutingPage(Pages):
         """Show where premium models are used, and what was decided about calls, day by day."""
         now, principal = self._shell.clock.now(), caller.principal
         asked = query.slice(caller.organisation, principal.within(caller.organisation), now)
-        page = await self._database.read(
-            lambda connection: self._read(connection, asked, query.path, principal, now), long=True
+        page, names = await self._naming.read(
+            caller,
+            query,
+            "GET /routing",
+            lambda connection: self._read(connection, asked, query.path, principal, now),
+            lambda page: [*page.nodes, *query.only.items()],
+            long=True,
         )
         return self._shell.page(
             request,
@@ -105,6 +116,7 @@ class RoutingPage(Pages):
             "routing.html",
             live=False,  # it reads the calls of the period, which is too much for every change
             page=page,
+            names=names,
             only=query.only,
             shown=_WORK_SHOWN,
             tiers=[*reversed(Tier), None],

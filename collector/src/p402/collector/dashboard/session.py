@@ -16,10 +16,9 @@ from p402.collector.api.problem import NotFound
 from p402.collector.api.query import DIGITS
 from p402.collector.api.sessions import SessionsApi
 from p402.collector.dashboard.format import in_path
-from p402.collector.dashboard.names import Names, Naming, nodes_of
+from p402.collector.dashboard.names import Naming, nodes_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
-from p402.collector.storage.database import Database
 from p402.collector.storage.decision_rows import Decided
 from p402.collector.storage.session_list import charges_of_sessions, decisions_of_owner
 from p402.collector.storage.session_log import LoggedSession, sessions_called
@@ -82,11 +81,8 @@ class _Shown:
 class SessionPage(Pages):
     """The handlers."""
 
-    def __init__(
-        self, shell: Shell, database: Database, naming: Naming, api: SessionsApi, trace_url: str | None
-    ) -> None:
+    def __init__(self, shell: Shell, naming: Naming, api: SessionsApi, trace_url: str | None) -> None:
         super().__init__(shell)
-        self._database = database
         self._naming = naming
         self._api = api
         self._trace_url = trace_url
@@ -96,19 +92,13 @@ class SessionPage(Pages):
         """Show a session: its owner, what it cost, its requests in order with the refused ones, its receipts."""
         within = caller.principal.within(caller.organisation)
         name = _NO_PATHS.get(session, session)
-
-        def read(connection: Connection) -> tuple[_Shown, Names] | None:
-            shown = _read(connection, within, name, query.owner, query.after or 0)
-            if shown is None:
-                return None
-            nodes = nodes_of(*(one.owner for one in (shown.session, *shown.others)))
-            return shown, self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
-
-        found = await self._database.read(read)
-        if found is None:
-            raise NotFound(f"There is no session {name[:64]!r} with calls that you may see; sessions lists them.")
-        shown, names = found
-        await self._naming.note(caller, "GET /sessions/{session}", names)
+        shown, names = await self._naming.read(
+            caller,
+            query,
+            "GET /sessions/{session}",
+            lambda connection: _read(connection, within, name, query.owner, query.after or 0),
+            lambda shown: nodes_of(*(one.owner for one in (shown.session, *shown.others))),
+        )
         is_all = query.after is None and shown.next_after is None
         return self._shell.page(
             request,
@@ -147,11 +137,11 @@ _NO_PATHS = {"%2E": ".", "%2E%2E": ".."}
 """Ids that no browser asks for, since they mean another address; see `format.in_path`."""
 
 
-def _read(connection: Connection, within: Attribution, session: str, owner: int | None, after: int) -> _Shown | None:
+def _read(connection: Connection, within: Attribution, session: str, owner: int | None, after: int) -> _Shown:
     found = sessions_called(connection, within, session)
     one = next((it for it in found if owner in (None, it.number)), None)
     if one is None:
-        return None
+        raise NotFound(f"There is no session {session[:64]!r} with calls that you may see; sessions lists them.")
     rows = charges_of_sessions(connection, [one.number], after, _AT_ONCE + 1)
     shown = [charge for _, _, charge in rows[:_AT_ONCE]]
     more = len(rows) > _AT_ONCE

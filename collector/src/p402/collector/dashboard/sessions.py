@@ -6,16 +6,13 @@ from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import Field
-from sqlalchemy import Connection
 
 from p402.collector.api.endpoint import Caller, endpoint
-from p402.collector.dashboard.names import Names, Naming, nodes_of
+from p402.collector.dashboard.names import Naming, nodes_of
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
-from p402.collector.storage.calls import Place
-from p402.collector.storage.database import Database
-from p402.collector.storage.session_log import LoggedSession, SessionFilter, session_log
+from p402.collector.storage.session_log import SessionFilter, session_log
 
 __all__ = ["SessionsPage"]
 
@@ -41,9 +38,8 @@ class SessionsView(Pageful):
 class SessionsPage(Pages):
     """The handler."""
 
-    def __init__(self, shell: Shell, database: Database, naming: Naming) -> None:
+    def __init__(self, shell: Shell, naming: Naming) -> None:
         super().__init__(shell)
-        self._database = database
         self._naming = naming
 
     @endpoint("GET /sessions", scope="spend:read", answers={200: HTML, 303: None})
@@ -60,15 +56,13 @@ class SessionsPage(Pages):
             open_=None if query.state is None else query.state == "open",
             dearest=query.order == "dearest",
         )
-
-        def read(connection: Connection) -> tuple[list[tuple[Place, LoggedSession]], Names]:
-            found = session_log(connection, asked, place, _AT_ONCE)
-            only = [(dimension.value, value) for dimension, value in query.only.items()]
-            nodes = [*nodes_of(*(session.owner for _, session in found)), *only]
-            return found, self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
-
-        found, names = await self._database.read(read)
-        await self._naming.note(caller, "GET /sessions", names)
+        found, names = await self._naming.read(
+            caller,
+            query,
+            "GET /sessions",
+            lambda connection: session_log(connection, asked, place, _AT_ONCE),
+            lambda found: [*nodes_of(*(session.owner for _, session in found)), *query.only.items()],
+        )
         more = str(found[-1][0]) if len(found) == _AT_ONCE else None
         sessions = [session for _, session in found]
         is_narrowed = bool(query.only or query.begins or query.state)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date
 from functools import partial
 
 from aiohttp import web
@@ -12,17 +12,16 @@ from sqlalchemy import Connection
 
 from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
-from p402.collector.dashboard.charts import MOST_NAMES, OTHERS, Stack, stack_by_day
-from p402.collector.dashboard.format import someone, total
-from p402.collector.dashboard.names import Names, Naming
+from p402.collector.dashboard.charts import MOST_NAMES, OTHERS, stack_by_day
+from p402.collector.dashboard.format import total
+from p402.collector.dashboard.names import Naming, nodes_of
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import FILTERS, Pageful, View
-from p402.collector.storage.calls import Place, calls_of
-from p402.collector.storage.database import Database
+from p402.collector.storage.calls import calls_of
 from p402.collector.storage.usage import usage_before, usage_by
 from p402.collector.usage.slices import Dimension, Period, Slice, UsageSum, fold
-from p402.vocabulary import Charge, Money
+from p402.vocabulary import Money
 
 __all__ = ["SpendPages"]
 
@@ -54,7 +53,8 @@ class Breakdown:
     rest: UsageSum | None
     """What the others used together."""
     before_by: Mapping[str, Money] | None
-    by_day: Stack
+    by_day: Sequence[UsageSum]
+    """And by the dimension, as far as a chart tells it apart."""
 
     @property
     def spent(self) -> Money:
@@ -70,9 +70,8 @@ class Breakdown:
 class SpendPages(Pages):
     """The handlers."""
 
-    def __init__(self, shell: Shell, database: Database, naming: Naming) -> None:
+    def __init__(self, shell: Shell, naming: Naming) -> None:
         super().__init__(shell)
-        self._database = database
         self._naming = naming
 
     @endpoint("GET /spend/{dimension}", scope="spend:read", answers={200: HTML})
@@ -82,20 +81,25 @@ class SpendPages(Pages):
             raise NotFound(f"Spend is shown by {', '.join(known.value for known in FILTERS)}.")
         by, now = Dimension(dimension), self._shell.clock.now()
         asked = query.slice(caller.organisation, caller.principal.within(caller.organisation), now)
-        hidden = by is Dimension.EMPLOYEE and query.people == "hidden"
-
-        def read(connection: Connection) -> tuple[Breakdown, Names]:
-            rows = usage_by(connection, asked, [by])
-            nodes = [*((by.value, str(one.by[0])) for one in rows[:_MOST_ROWS]), *asked_for]
-            names = self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
-            return _read(connection, asked, by, rows, now, someone if hidden else partial(names.of, by.value)), names
-
-        asked_for = [(dimension.value, value) for dimension, value in query.only.items()]
-        page, names = await self._database.read(read)
-        await self._naming.note(caller, "GET /spend/{dimension}", names)
-        tabs = [one for one in FILTERS if one is by or one not in query.only]
+        today = now.astimezone(UTC).date()
+        page, names = await self._naming.read(
+            caller,
+            query,
+            "GET /spend/{dimension}",
+            lambda connection: _read(connection, asked, by, today),
+            lambda page: [*((by, str(one.by[0])) for one in page.rows), *query.only.items()],
+        )
+        title = f"Spend by day and {by.value.replace('_', ' ')}"
         return self._shell.page(
-            request, caller, query, "spend.html", page=page, names=names, only=query.only, tabs=tabs
+            request,
+            caller,
+            query,
+            "spend.html",
+            page=page,
+            by_day=stack_by_day("days", title, page.by_day, asked.period, today, partial(names.of, by)),
+            names=names,
+            only=query.only,
+            tabs=[one for one in FILTERS if one is by or one not in query.only],
         )
 
     @endpoint("GET /calls", scope="spend:read", answers={200: HTML})
@@ -104,12 +108,16 @@ class SpendPages(Pages):
         now = self._shell.clock.now()
         asked = query.slice(caller.organisation, caller.principal.within(caller.organisation), now)
         place = place_of(query.before)
-
-        def read(connection: Connection) -> tuple[UsageSum | None, list[tuple[Place, Charge]]]:
-            found = calls_of(connection, asked, place, _AT_ONCE)
-            return next(iter(usage_by(connection, asked, [])), None), found
-
-        total, found = await self._database.read(read)
+        (found, sums), names = await self._naming.read(
+            caller,
+            query,
+            "GET /calls",
+            lambda connection: (
+                calls_of(connection, asked, place, _AT_ONCE),
+                usage_by(connection, asked, []),
+            ),
+            lambda page: [*nodes_of(*(charge.attribution for _, charge in page[0])), *query.only.items()],
+        )
         more = str(found[-1][0]) if len(found) == _AT_ONCE else None
         return self._shell.page(
             request,
@@ -117,25 +125,17 @@ class SpendPages(Pages):
             query,
             "calls.html",
             live=place is None,
-            total=total,
+            total=next(iter(sums), None),
             calls=found,
+            names=names,
             more=more,
             only=query.only,
         )
 
 
-def _read(
-    connection: Connection,
-    asked: Slice,
-    by: Dimension,
-    rows: Sequence[UsageSum],
-    now: datetime,
-    called: Callable[[str], str],
-) -> Breakdown:
-    today = now.astimezone(UTC).date()
+def _read(connection: Connection, asked: Slice, by: Dimension, today: date) -> Breakdown:
+    rows = usage_by(connection, asked, [by])
     before = usage_before(connection, asked, [by], today)
-    named = {str(one.by[0]): called(str(one.by[0])) for one in rows[:MOST_NAMES] if one.by[0]}
-    title = f"Spend by day and {by.value.replace('_', ' ')}"
     return Breakdown(
         dimension=by,
         total=next(iter(fold(rows)), None),
@@ -145,7 +145,7 @@ def _read(
         others=len(rows[_MOST_ROWS:]),
         rest=next(iter(fold(rows[_MOST_ROWS:])), None),
         before_by=None if before is None else {str(one.by[0]): one.cost for one in before},
-        by_day=stack_by_day("days", title, _by_day(connection, asked, by, rows), asked.period, today, named),
+        by_day=_by_day(connection, asked, by, rows),
     )
 
 
