@@ -99,7 +99,11 @@ function draw() {
     if (known && known.shows === shows && known.place === place) continue;
     if (known) known.plot.destroy();
     const [made, data] = (figure.dataset.chart === "stack" ? stack : lines)(table, width);
-    plots.set(place.id, { shows, place, plot: new uPlot(made, data, place) });
+    const plot = new uPlot(made, data, place);
+    const legend = plot.root.querySelector(".u-legend tbody"); // in the order of the table, and the day at its end
+    const names = [...legend.children];
+    legend.append(...(figure.dataset.chart === "stack" ? names.reverse() : names.slice(0, 1)));
+    plots.set(place.id, { shows, place, plot });
   }
   for (const [id, known] of plots) {
     if (!seen.has(id)) {
