@@ -22,6 +22,8 @@ __all__ = ["add_to", "spend_table", "tokens"]
 
 _LEVELS = [level.value for level in Level if level is not Level.REQUEST]
 _BAR = 24  # characters
+_SMALL_USD = Decimal("0.10")
+"""Where less than this was spent in all, cents tell nothing: so after the first calls of somebody who tries this."""
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,7 +53,12 @@ def _spend(remote: Remote, parsed: argparse.Namespace) -> int:
     console = Console()
     console.print(f"{answer['organisation']}, {answer['from']} to {answer['to']}", highlight=False)
     if not answer["spend"]:
-        console.print("Nothing was spent. `p402 doctor` says whether spans arrive.")
+        console.print(
+            f"Nothing was spent by {answer['organisation']!r} then. --organisation asks for another one's spend; `p402 doctor` "
+            "says whether spans can arrive.",
+            highlight=False,
+            markup=False,
+        )
         return 0
     console.print(spend_table(answer, parsed.by, parsed.top))
     return 0
@@ -96,7 +103,7 @@ def _cells(rows: Sequence[Mapping[str, Any]], total: Decimal) -> list[str | Prog
     cost = sum((Decimal(row["cost_usd"]) for row in rows), Decimal(0))
     share = cost / total * 100 if total else Decimal(0)
     return [
-        f"${cost:,.2f}",
+        f"${cost:,.2f}" if not total or total >= _SMALL_USD else f"${cost:,.6f}",
         f"{share:.1f} %",
         ProgressBar(total=100, completed=float(share), width=_BAR),
         f"{sum(row['charges'] for row in rows):,}",
