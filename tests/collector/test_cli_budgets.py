@@ -62,6 +62,8 @@ def test_a_file_that_is_wrong_is_refused_before_anything_is_sent(p402: Command, 
     assert code == 1
     assert "The budget 'a' cannot be used: level:" in said
     assert "The budget 'b' cannot be used: cap: an amount is a decimal string" in said
+    file.write_text("budgets: {c: {level: session, cap: '5.00', perid: total}}")
+    assert "The budget 'c' cannot be used: perid: there is no such field." in p402("apply", str(file))[2]
     file.write_text("budget: {}")
     assert "may have budgets and nothing else; got budget" in p402("apply", str(file))[2]
     file.write_text("budgets: [1]")
