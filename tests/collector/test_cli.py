@@ -140,6 +140,13 @@ def test_a_folder_without_a_database_is_said_to_be_one_and_left_empty(
 
 
 @pytest.mark.usefixtures("_migrated")
+def test_before_the_first_receipt_nobody_pins_an_empty_file_of_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["log", "keys"]) == 1
+    out, told = capsys.readouterr()
+    assert (out, "p402: There is no log yet, so there are no keys to pin" in told) == ("", True)
+
+
+@pytest.mark.usefixtures("_migrated")
 @pytest.mark.parametrize("content", ["not a key", "", None])
 def test_a_signing_key_that_cannot_be_used_is_told_at_the_start(
     content: str | None, capsys: pytest.CaptureFixture[str], data_dir: Path

@@ -49,6 +49,8 @@ def test_a_file_is_tried_applied_and_applied_again(p402: Command, tmp_path: Path
     assert p402("list")[1].count("legal-month") == 0
     assert "4 created" in p402("apply", str(file))[1]
     assert p402("apply", str(file))[1].strip() == "0 created, 0 changed, 0 retired, 4 unchanged"
+    [ceiling] = [line.split("│") for line in p402("list")[1].splitlines() if "│ request " in line]
+    assert ceiling[2].strip() == "each call"  # and not the month that a budget has where nothing is said
     _, pruned, _ = p402("apply", str(other), "--prune")
     assert "0 created, 1 changed, 3 retired, 0 unchanged" in pruned
     [cap] = [line for line in pruned.splitlines() if "│ cap " in line]

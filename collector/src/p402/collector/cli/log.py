@@ -101,7 +101,12 @@ async def _organisations(database: Database, only: str | None) -> Sequence[str]:
 
 
 async def _keys(parsed: argparse.Namespace, database: Database, _: LogSigners) -> int:
-    for organisation in await _organisations(database, parsed.organisation):
+    organisations = await _organisations(database, parsed.organisation)
+    if not organisations:
+        raise Permanent(
+            "There is no log yet, so there are no keys to pin: an organisation's begins with its first receipt."
+        )
+    for organisation in organisations:
         for key in await database.read(partial(keys_of_log, organisation=organisation)):
             last = () if key.last_size is None else (key.last_size,)
             print(key.vkey, key.since_size, *last)
