@@ -30,7 +30,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--scope", action="append", required=True, choices=SCOPES, help="what it may do; give it once for each scope"
     )
     for level in _BOUND:
-        create.add_argument(f"--{level.value}", metavar="ID", help=f"bind the key to a {level.value}")
+        create.add_argument(f"--{level.value}", metavar="ID", help=f"bind the key to one {level.value}")
     create.set_defaults(run=lambda parsed: _with_keys(lambda keys: _create(keys, parsed)))
     actions.add_parser("list", help="show all keys").set_defaults(run=lambda _: _with_keys(_list))
     revoke = actions.add_parser("revoke", help="make a key useless from now on")

@@ -34,7 +34,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Show what each node of a level spent, the dearest first. Days are counted in UTC, by the hour.",
         epilog="example: p402 spend --by project --month 2026-10",
     )
-    parser.add_argument("--by", choices=_LEVELS, default=Level.DEPARTMENT.value, help="(default: department)")
+    parser.add_argument(
+        "--by", choices=_LEVELS, default=Level.DEPARTMENT.value, help="level of the tree (default: department)"
+    )
     when = parser.add_mutually_exclusive_group()
     when.add_argument("--month", nargs="?", const="", metavar="2026-10", help="a month (default: this one)")
     when.add_argument("--from", dest="begin", metavar="TIME", help="such as 2026-10-01T00:00:00Z")
