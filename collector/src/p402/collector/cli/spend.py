@@ -21,7 +21,7 @@ from p402.vocabulary import Level, rfc3339
 __all__ = ["add_to", "spend_table", "tokens"]
 
 _LEVELS = [level.value for level in Level if level is not Level.REQUEST]
-_BAR = 24  # characters
+_BAR = 16  # characters
 _SMALL_USD = Decimal("0.10")
 """Where less than this was spent in all, cents tell nothing: so after the first calls of somebody who tries this."""
 
@@ -60,6 +60,7 @@ def _spend(remote: Remote, parsed: argparse.Namespace) -> int:
             "says whether spans can arrive.",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
         return 0
     console.print(spend_table(answer, parsed.by, parsed.top))
@@ -70,7 +71,7 @@ def spend_table(answer: Mapping[str, Any], level: str, top: int) -> Table:
     """Lay out what ``GET /v1/spend`` answers; the rows that are left out are one."""
     total = sum((Decimal(row["cost_usd"]) for row in answer["spend"]), Decimal(0))
     table = Table(
-        Column(level, overflow="fold"),
+        Column(level, overflow="fold", min_width=len(level)),
         Column("spend", justify="right", no_wrap=True),
         Column("share", justify="right", no_wrap=True),
         Column("", no_wrap=True, min_width=_BAR),
