@@ -118,6 +118,34 @@ def test_a_database_that_cannot_be_used_ends_a_command_with_its_path(
     assert f"p402: The database {data_dir}/p402.sqlite3 cannot be opened" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["keys", "list"],
+        ["log", "check"],
+        ["log", "rotate"],
+        ["vault", "rotate"],
+        ["vault", "scrub"],
+        ["backup", "copy.db"],
+    ],
+    ids=" ".join,
+)
+def test_a_folder_without_a_database_is_said_to_be_one_and_left_empty(
+    command: list[str], capsys: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    assert main(command) == 1
+    told = capsys.readouterr().err
+    assert f"p402: There is no database at {data_dir}/p402.sqlite3. P402_DATA_DIR" in told
+    assert list(data_dir.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_migrated")
+def test_before_the_first_receipt_nobody_pins_an_empty_file_of_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["log", "keys"]) == 1
+    out, told = capsys.readouterr()
+    assert (out, "p402: There is no log yet, so there are no keys to pin" in told) == ("", True)
+
+
 @pytest.mark.usefixtures("_migrated")
 @pytest.mark.parametrize("content", ["not a key", "", None])
 def test_a_signing_key_that_cannot_be_used_is_told_at_the_start(

@@ -49,6 +49,8 @@ def test_a_file_is_tried_applied_and_applied_again(p402: Command, tmp_path: Path
     assert p402("list")[1].count("legal-month") == 0
     assert "4 created" in p402("apply", str(file))[1]
     assert p402("apply", str(file))[1].strip() == "0 created, 0 changed, 0 retired, 4 unchanged"
+    [ceiling] = [line.split("│") for line in p402("list")[1].splitlines() if "│ request " in line]
+    assert ceiling[2].strip() == "each call"  # and not the month that a budget has where nothing is said
     _, pruned, _ = p402("apply", str(other), "--prune")
     assert "0 created, 1 changed, 3 retired, 0 unchanged" in pruned
     [cap] = [line for line in pruned.splitlines() if "│ cap " in line]
@@ -62,6 +64,8 @@ def test_a_file_that_is_wrong_is_refused_before_anything_is_sent(p402: Command, 
     assert code == 1
     assert "The budget 'a' cannot be used: level:" in said
     assert "The budget 'b' cannot be used: cap: an amount is a decimal string" in said
+    file.write_text("budgets: {c: {level: session, cap: '5.00', perid: total}}")
+    assert "The budget 'c' cannot be used: perid: there is no such field." in p402("apply", str(file))[2]
     file.write_text("budget: {}")
     assert "may have budgets and nothing else; got budget" in p402("apply", str(file))[2]
     file.write_text("budgets: [1]")

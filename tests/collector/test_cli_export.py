@@ -100,6 +100,7 @@ def test_a_damaged_download_is_told_and_not_kept(p402: Command, collector: Runni
 
 
 def test_a_wrong_request_is_told_in_the_collectors_words(p402: Command, tmp_path: Path) -> None:
-    code, _, errors = p402("--format", "csv", "--from", "yesterday", "--out", str(tmp_path))
-    assert code == 1
-    assert "from" in errors
+    for time in ("yesterday", "2026-11-01"):
+        code, _, errors = p402("--format", "csv", "--from", time, "--out", str(tmp_path))
+        assert code == 1
+        assert "from: must be a time with a zone, such as 2026-11-01T00:00:00Z" in errors

@@ -48,7 +48,7 @@ def test_a_file_is_applied_shown_and_applied_again_without_a_change(p402: Comman
     assert code == 0
     assert "legal: is new\n  min_tier: – → standard\n" in said
     assert said.endswith("2 of 2 policies would change\n")
-    assert p402("list")[1] == ""
+    assert p402("list")[1].startswith("No department has a policy. `p402 policies apply FILE`")
     code, said, _ = p402("apply", file)
     assert (code, said.count("version 1 is in force")) == (0, 2)
     assert p402("apply", file)[1] == (
@@ -79,6 +79,10 @@ def test_a_policy_is_tried_on_a_call_and_on_a_period(
     code, said, _ = p402(*asked, "--from", "2026-05-01T00:00:00Z", "--to", "2026-06-01T00:00:00Z")
     assert code == 0
     assert "  anthropic: claude-opus-4-5 → claude-haiku-4-5: 1 calls, $0.264235 → $0.052847" in said
+    code, up_to_now, _ = p402(*asked, "--from", "2026-05-01T00:00:00Z")
+    assert (code, up_to_now) == (0, said)
+    code, _, error = p402(*asked, "--to", "2026-06-01T00:00:00Z")
+    assert (code, "Give --call FILE, or --from TIME" in error) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from p402.collector.cli import main
-from p402.collector.cli.spend import tokens
+from p402.collector.cli.spend import spend_table, tokens
 from p402.collector.cli.top import screen
 from support.collector import PROTOBUF, RunningCollector, running_collector
 from support.otlp import ASpan, request_of
@@ -70,7 +70,17 @@ def test_any_level_and_period_can_be_asked_for_and_read_by_a_program(p402: Comma
     assert (code, answer["level"], answer["spend"][0]["employee"]) == (0, "employee", "e-1042")
     _, said, _ = p402("spend", "--month", "2024-12")
     assert "2024-12-01T00:00:00.000Z to 2025-01-01T00:00:00.000Z" in said
-    assert "Nothing was spent" in said
+    assert "Nothing was spent by 'acme' then. --organisation asks for another one's spend" in said
+
+
+def test_the_first_small_calls_do_not_look_like_nothing() -> None:
+    row = {"department": "legal", "cost_usd": "0.00008075", "charges": 1, "unpriced_charges": 0}
+    table = spend_table({"spend": [{**row, "tokens": {"input": 3, "output": 40}}]}, "department", 25)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    shown = console.export_text()
+    assert shown.count("$0.000081") == 2  # legal, and in all
+    assert "department" in shown  # in one piece, in a terminal of the usual width
 
 
 def test_a_month_that_is_none_is_refused(p402: Command) -> None:

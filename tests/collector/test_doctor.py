@@ -35,8 +35,10 @@ def test_a_collector_that_is_away_is_found(capfd: pytest.CaptureFixture[str], mo
     assert main(["doctor", "--url", "http://127.0.0.1:9"]) == 1
     told = capfd.readouterr().out
     assert "✗ http://127.0.0.1:9 cannot be reached" in told
+    assert "P402_LISTEN or --url says where it listens" in told
     assert "✗ The collector at http://127.0.0.1:9 cannot be reached" in told
     assert "There is no database" in told
+    assert "P402_DATA_DIR says where it is" in told
 
 
 def test_a_key_that_others_can_read_is_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

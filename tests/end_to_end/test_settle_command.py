@@ -92,6 +92,7 @@ def test_an_access_key_is_set_up_pays_and_is_seen_to_have_paid(
     assert f"P402_SETTLEMENT_PAYER={payer}" in said
 
     monkeypatch.setenv("P402_SETTLEMENT_PAYER", payer)
+    p402("migrate")
     _, secret, _ = p402("keys", "create", "cli", "--scope", "admin")
     settings = {name: os.environ[name] for name in ("P402_CONFIG", "P402_SETTLEMENT_PAYER")}
     with running_collector(tmp_path / "data", settings) as collector:
@@ -139,6 +140,7 @@ async def transfer_by_hand(node: Anvil, key: str, payee: str) -> None:
 def test_a_difference_is_acknowledged_and_a_doubt_resolved_and_then_payments_go_on(
     mining: Anvil, payee: str, p402: Command, own_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    p402("migrate")
     _, secret, _ = p402("keys", "create", "cli", "--scope", "admin")
     with running_collector(tmp_path / "data", {"P402_CONFIG": os.environ["P402_CONFIG"]}) as collector:
         monkeypatch.setenv("P402_API_KEY", secret.splitlines()[-1])

@@ -147,6 +147,13 @@ async def test_what_is_no_valid_key_is_refused_even_where_none_is_needed(server:
     assert (await server.get("/v1/charges", Authorization=header)).status == 401
 
 
+async def test_whoever_sent_no_key_is_told_that_one_is_needed_and_where_to_get_it(server: Server) -> None:
+    answer = await server.ask("POST", "/v1/budgets/apply")
+    assert answer.status == 403
+    assert "with the scope 'budgets:write', also on this machine; none was sent" in answer.json["detail"]
+    assert "`p402 keys create NAME --scope budgets:write` makes one" in answer.json["detail"]
+
+
 @pytest.mark.parametrize(
     "headers",
     [

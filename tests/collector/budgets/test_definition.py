@@ -72,7 +72,7 @@ def test_everything_that_is_written_is_read() -> None:
         ({"time_zone": "Berlin"}, "time_zone: a time zone has a name"),
         ({"time_zone": "../../etc/passwd"}, "time_zone: a time zone has a name"),
         ({"mode": "watch"}, "mode: "),
-        ({"warn_at": [0]}, "warn_at.0: "),
+        ({"warn_at": [0]}, "warn_at[0]: "),
         ({"owner": "x" * 300}, "owner: "),
         ({"within": {"request": "r-1"}}, "within names nodes from organisation to session"),
         ({"within": {"team": "x"}}, "within.team"),

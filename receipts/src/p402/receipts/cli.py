@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="p402-verify",
-        description="Check that receipts are genuine: unchanged, in the log, and anchored on the Tempo chain. "
+        description="Check that receipts are genuine: unchanged, in the log, and anchored on the Tempo chain.\n"
         "The bundle is trusted in nothing; what you trust you name below.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

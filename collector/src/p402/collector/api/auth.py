@@ -69,6 +69,11 @@ class Principal:
             has = ", ".join(sorted(self.scopes))
             if self.role is not None:
                 raise Forbidden(f"This needs the scope {scope!r}; your role, {self.role}, has: {has}.")
+            if self.actor is None:
+                raise Forbidden(
+                    f"This needs an API key with the scope {scope!r}, also on this machine; none was sent. `p402 serve` printed one "
+                    f"at its first start, and `p402 keys create NAME --scope {scope}` makes one; commands take it from P402_API_KEY."
+                )
             raise Forbidden(f"This needs an API key with the scope {scope!r}; yours has: {has}.")
 
     def require_whole_organisation(self) -> None:

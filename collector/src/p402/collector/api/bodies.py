@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from p402.collector.api.problem import BadRequest
-from p402.collector.routing.problems import problems_of
+from p402.collector.field_problems import problems_of
 
 __all__ = ["LARGEST_BODY", "form_body", "form_fields", "json_body", "whole_body"]
 

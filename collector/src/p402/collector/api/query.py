@@ -55,9 +55,12 @@ def _whole(value: object) -> object:
 
 def _moment(value: object) -> object:
     if isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise ValueError("no zone")
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise ValueError("must be a time with a zone, such as 2026-11-01T00:00:00Z")
         return _in_utc(moment)
     return value
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from p402.collector.budgets.budget import Budget, Override
 from p402.collector.budgets.period import Period, PeriodKind
+from p402.collector.field_problems import problems_of
 from p402.decisions import Measure, Mode
 from p402.vocabulary import Attribution, Level, Money, Permanent, is_valid_id
 
@@ -113,10 +114,7 @@ def read_definition(document: Mapping[str, Any]) -> BudgetDefinition:
         return BudgetDefinition.model_validate(document)
     except ValidationError as error:
         name = document.get("name")
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'the budget'}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
+        problems = problems_of(error, "the budget")
         raise BudgetInvalid(f"The budget {str(name)[:100]!r} cannot be used: {problems}.") from error
 
 

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from p402.collector.cli.database import existing_backend
 from p402.collector.settings import load_settings
 from p402.vocabulary import Permanent
 
@@ -34,9 +35,8 @@ def _run(target: Path) -> int:
     settings = load_settings()
     if settings.postgresql_url is not None:
         raise NoBackup("The database is PostgreSQL: pg_dump makes its backups; see the README.")
+    existing_backend(settings)
     source = settings.database_file
-    if not source.is_file():
-        raise NoBackup(f"There is no database at {source}.")
     if target.exists():
         raise NoBackup(f"{target} exists; name a new file.")
     partial = target.with_name(f"{target.name}.partial")

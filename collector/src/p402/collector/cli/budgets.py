@@ -19,7 +19,7 @@ from p402.collector.budgets.definition import BudgetInvalid, read_definition
 from p402.collector.cli.documents import DocumentInvalid, read_document
 from p402.collector.cli.remote import Remote, add_options, remote_of
 from p402.collector.cli.tables import print_table
-from p402.vocabulary import rfc3339
+from p402.vocabulary import Level, rfc3339
 
 __all__ = ["add_to"]
 
@@ -69,7 +69,8 @@ def _list(remote: Remote, node: str | None) -> int:
     narrowed = {"node": node} if node else {}
     table = Table(Column("budget", no_wrap=True), "period", "node", "used", "", "spent", "held", "cap", "mode")
     for budget in remote.pages("/v1/budgets", "budgets", **narrowed):
-        period = " ".join(filter(None, (budget["period"], budget["length"])))
+        ceiling = budget["level"] == Level.REQUEST
+        period = "each call" if ceiling else " ".join(filter(None, (budget["period"], budget["length"])))
         cap = _amount(budget["measure"], budget["cap_in_force"])
         if not budget["nodes"]:
             table.add_row(*map(Text, (budget["name"], period, budget["node"], "", "", "", "", cap, budget["mode"])))

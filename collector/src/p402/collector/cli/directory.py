@@ -43,7 +43,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     imports = actions.add_parser(
         "import",
         help="make the directory say what a CSV or SCIM file says",
-        description="Make the directory say what a file says, as often as you like: ids get names, and calls that name only their "
+        description="Make the directory say what a file says, as often as you like: ids get names, and calls that name only their\n"
         "employee are attributed to the employee's department.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -68,7 +68,7 @@ def examine(settings: Settings, url: str | None) -> Iterator[tuple[str, Iterator
 def _data(settings: Settings) -> Iterator[Line]:
     file = settings.database_file
     if settings.postgresql_url is None and not file.exists():
-        yield "–", f"There is no database at {file} yet; `p402 serve` makes it."
+        yield "–", f"There is no database at {file}: `p402 serve` makes it, or P402_DATA_DIR says where it is."
         return
     try:
         backend = open_backend(settings)
@@ -106,7 +106,9 @@ def _collector(url: str) -> Iterator[Line]:
     except HTTPError as error:
         yield "✗", f"{url} answers {error.code} at /readyz: its log says why it cannot record."
     except (OSError, ValueError) as error:
-        yield "✗", f"{url} cannot be reached ({getattr(error, 'reason', error)}): is `p402 serve` running there?"
+        reason = getattr(error, "reason", error)
+        where = "P402_LISTEN or --url says where it listens"
+        yield "✗", f"{url} cannot be reached ({reason}): is `p402 serve` running there? {where}."
 
 
 def _own_traces(endpoint: str | None) -> Iterator[Line]:

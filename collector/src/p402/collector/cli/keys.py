@@ -9,12 +9,10 @@ from collections.abc import Awaitable, Callable
 from rich.table import Column, Table
 from rich.text import Text
 
+from p402.collector.cli.database import opened
 from p402.collector.cli.tables import print_table
 from p402.collector.settings import load_settings
-from p402.collector.storage.backend import open_backend
-from p402.collector.storage.database import Database
 from p402.collector.storage.keys import SCOPES, Keys
-from p402.collector.storage.migrate import upgrade
 from p402.vocabulary import Attribution, Level, SystemClock, new_id, rfc3339
 
 __all__ = ["add_to"]
@@ -32,7 +30,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--scope", action="append", required=True, choices=SCOPES, help="what it may do; give it once for each scope"
     )
     for level in _BOUND:
-        create.add_argument(f"--{level.value}", metavar="ID", help=f"bind the key to a {level.value}")
+        create.add_argument(f"--{level.value}", metavar="ID", help=f"bind the key to one {level.value}")
     create.set_defaults(run=lambda parsed: _with_keys(lambda keys: _create(keys, parsed)))
     actions.add_parser("list", help="show all keys").set_defaults(run=lambda _: _with_keys(_list))
     revoke = actions.add_parser("revoke", help="make a key useless from now on")
@@ -42,14 +40,8 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _with_keys(action: Callable[[Keys], Awaitable[None]]) -> int:
     async def run() -> None:
-        backend = open_backend(load_settings())
-        upgrade(backend)
-        database = Database(backend)
-        database.start()
-        try:
+        async with opened(load_settings()) as database:
             await action(Keys(database, new_id))
-        finally:
-            await database.close()
 
     asyncio.run(run())
     return 0

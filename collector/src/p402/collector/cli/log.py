@@ -11,14 +11,13 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from p402.collector.cli.database import opened
 from p402.collector.sessions.signing import LogSigners
 from p402.collector.settings import load_settings
-from p402.collector.storage.backend import open_backend
 from p402.collector.storage.database import Database
 from p402.collector.storage.log_check import LogReport, check_log
 from p402.collector.storage.log_keys import keys_of_log
 from p402.collector.storage.log_upkeep import SqlLogs, organisations_with_logs
-from p402.collector.storage.migrate import upgrade
 from p402.receipts import PinnedKey, RotationReason, read_checkpoint, read_keys
 from p402.vocabulary import Permanent, SystemClock, rfc3339
 
@@ -86,14 +85,8 @@ Action = Callable[[Database, LogSigners], Awaitable[int]]
 def _with_database(action: Action) -> int:
     async def run() -> int:
         settings = load_settings()
-        backend = open_backend(settings)
-        upgrade(backend)
-        database = Database(backend)
-        database.start()
-        try:
+        async with opened(settings) as database:
             return await action(database, LogSigners(settings.log_key_file, settings.receipt_origin))
-        finally:
-            await database.close()
 
     return asyncio.run(run())
 
@@ -108,7 +101,12 @@ async def _organisations(database: Database, only: str | None) -> Sequence[str]:
 
 
 async def _keys(parsed: argparse.Namespace, database: Database, _: LogSigners) -> int:
-    for organisation in await _organisations(database, parsed.organisation):
+    organisations = await _organisations(database, parsed.organisation)
+    if not organisations:
+        raise Permanent(
+            "There is no log yet, so there are no keys to pin: an organisation's begins with its first receipt."
+        )
+    for organisation in organisations:
         for key in await database.read(partial(keys_of_log, organisation=organisation)):
             last = () if key.last_size is None else (key.last_size,)
             print(key.vkey, key.since_size, *last)

@@ -13,6 +13,7 @@ from p402.collector.cli.documents import DocumentInvalid, read_document
 from p402.collector.cli.remote import Remote, add_options, remote_of
 from p402.collector.routing.differences import differences
 from p402.collector.routing.schema import PolicyDefinition, PolicyInvalid, read_policy
+from p402.vocabulary import SystemClock, rfc3339
 
 __all__ = ["add_to"]
 
@@ -40,7 +41,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "test",
         help="say what a policy makes of a call, or would have made of those of a period",
         description="Give --call FILE (YAML or JSON: provider, model, input_tokens, task_type, complexity, …), or --from "
-        "and --to. Nothing is changed.",
+        "and perhaps --to. Nothing is changed.",
     )
     test.add_argument("--department", metavar="ID", help="whose calls, and whose policy")
     test.add_argument(
@@ -48,16 +49,19 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     test.add_argument("--call", type=Path, metavar="FILE", help="a call that is about to be made")
     test.add_argument("--from", dest="begin", metavar="TIME", help="such as 2026-10-01T00:00:00Z")
-    test.add_argument("--to", dest="end", metavar="TIME", help="not included")
+    test.add_argument("--to", dest="end", metavar="TIME", help="not included (default: now)")
     test.set_defaults(run=lambda parsed: _test(remote_of(parsed), parsed))
     for action in (listing, show, apply, test):
         add_options(action)
 
 
 def _list(remote: Remote) -> int:
-    for policy in remote.get("/v1/policies")["policies"]:
+    policies = remote.get("/v1/policies")["policies"]
+    for policy in policies:
         told = ", ".join(f"{name} {policy['definition'][name]}" for name in _TOLD if name in policy["definition"])
         print(f"{policy['department']}  version {policy['version']}  {policy['created_at']}  {told}".rstrip())
+    if not policies:
+        print("No department has a policy. `p402 policies apply FILE` makes the policies of a file the ones in force.")
     return 0
 
 
@@ -125,9 +129,9 @@ def _test(remote: Remote, parsed: argparse.Namespace) -> int:
         if answer["would"]:
             print(f"  observing; enforced it would be {answer['would']}")
         return 0
-    if not (parsed.begin and parsed.end):
-        raise DocumentInvalid("Give --call FILE, or --from TIME and --to TIME.")
-    body["history"] = {"from": parsed.begin, "to": parsed.end}
+    if not parsed.begin:
+        raise DocumentInvalid("Give --call FILE, or --from TIME, such as 2026-10-01T00:00:00Z, and perhaps --to TIME.")
+    body["history"] = {"from": parsed.begin, "to": parsed.end or rfc3339(SystemClock().now())}
     for line in _history(remote.ask("POST", "/v1/policies/test", body)):
         print(line)
     return 0

@@ -45,7 +45,7 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = subparsers.add_parser(
         "reconcile",
         help="compare a provider's invoice or usage export with the ledger, and explain the difference",
-        description="Compare a provider's exports with the ledger by day, model and key, and explain each difference. The files are "
+        description="Compare a provider's exports with the ledger by day, model and key, and explain each difference. The files are\n"
         "read and hashed, not kept.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -21,7 +21,9 @@ from p402.vocabulary import Level, rfc3339
 __all__ = ["add_to", "spend_table", "tokens"]
 
 _LEVELS = [level.value for level in Level if level is not Level.REQUEST]
-_BAR = 24  # characters
+_BAR = 16  # characters
+_SMALL_USD = Decimal("0.10")
+"""Where less than this was spent in all, cents tell nothing: so after the first calls of somebody who tries this."""
 
 
 def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +34,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Show what each node of a level spent, the dearest first. Days are counted in UTC, by the hour.",
         epilog="example: p402 spend --by project --month 2026-10",
     )
-    parser.add_argument("--by", choices=_LEVELS, default=Level.DEPARTMENT.value, help="(default: department)")
+    parser.add_argument(
+        "--by", choices=_LEVELS, default=Level.DEPARTMENT.value, help="level of the tree (default: department)"
+    )
     when = parser.add_mutually_exclusive_group()
     when.add_argument("--month", nargs="?", const="", metavar="2026-10", help="a month (default: this one)")
     when.add_argument("--from", dest="begin", metavar="TIME", help="such as 2026-10-01T00:00:00Z")
@@ -51,7 +55,13 @@ def _spend(remote: Remote, parsed: argparse.Namespace) -> int:
     console = Console()
     console.print(f"{answer['organisation']}, {answer['from']} to {answer['to']}", highlight=False)
     if not answer["spend"]:
-        console.print("Nothing was spent. `p402 doctor` says whether spans arrive.")
+        console.print(
+            f"Nothing was spent by {answer['organisation']!r} then. --organisation asks for another one's spend; `p402 doctor` "
+            "says whether spans can arrive.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         return 0
     console.print(spend_table(answer, parsed.by, parsed.top))
     return 0
@@ -61,7 +71,7 @@ def spend_table(answer: Mapping[str, Any], level: str, top: int) -> Table:
     """Lay out what ``GET /v1/spend`` answers; the rows that are left out are one."""
     total = sum((Decimal(row["cost_usd"]) for row in answer["spend"]), Decimal(0))
     table = Table(
-        Column(level, overflow="fold"),
+        Column(level, overflow="fold", min_width=len(level)),
         Column("spend", justify="right", no_wrap=True),
         Column("share", justify="right", no_wrap=True),
         Column("", no_wrap=True, min_width=_BAR),
@@ -96,7 +106,7 @@ def _cells(rows: Sequence[Mapping[str, Any]], total: Decimal) -> list[str | Prog
     cost = sum((Decimal(row["cost_usd"]) for row in rows), Decimal(0))
     share = cost / total * 100 if total else Decimal(0)
     return [
-        f"${cost:,.2f}",
+        f"${cost:,.2f}" if not total or total >= _SMALL_USD else f"${cost:,.6f}",
         f"{share:.1f} %",
         ProgressBar(total=100, completed=float(share), width=_BAR),
         f"{sum(row['charges'] for row in rows):,}",

@@ -31,7 +31,9 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="show spend as it happens",
         description="Show what each node of a level spent this hour and today (UTC), and how fast. Ctrl-C ends it.",
     )
-    parser.add_argument("--by", choices=_LEVELS, default=Level.DEPARTMENT.value, help="(default: department)")
+    parser.add_argument(
+        "--by", choices=_LEVELS, default=Level.DEPARTMENT.value, help="level of the tree (default: department)"
+    )
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="between two looks (default: 2)")
     parser.add_argument("--once", action="store_true", help="print one screen and end")
     add_options(parser)

@@ -8,11 +8,9 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from p402.collector.cli.database import existing_backend, opened
 from p402.collector.privacy.vault_keys import VaultKeys
 from p402.collector.settings import load_settings
-from p402.collector.storage.backend import open_backend
-from p402.collector.storage.database import Database
-from p402.collector.storage.migrate import upgrade
 from p402.collector.storage.vault import Vault
 from p402.vocabulary import Transient
 
@@ -47,25 +45,19 @@ def add_to(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _rotate(*, keep_old: bool, finish: bool) -> int:
     settings = load_settings()
     keys = VaultKeys(settings.vault_file)
-    keys.make_if_missing()
-    backend = open_backend(settings)
-    upgrade(backend)
-    if not finish:
-        keys.add_wrapping_key()  # from here on every collector of this file encrypts new data keys with it
-    vault = Vault(keys)
 
     async def run() -> int:
-        database = Database(backend)
-        database.start()
-        try:
+        async with opened(settings) as database:
+            keys.make_if_missing()
+            if not finish:
+                keys.add_wrapping_key()  # from here on every collector of this file encrypts new data keys with it
+            vault = Vault(keys)
             after, count = 0, 0
             while True:
                 after, some = await database.write(partial(_wrap_again, vault, after))
                 if not after:
                     return count
                 count += some
-        finally:
-            await database.close()
 
     count = asyncio.run(run())
     forgotten = 0 if keep_old else keys.forget_old_wrapping_keys()
@@ -78,7 +70,7 @@ def _wrap_again(vault: Vault, after: int, connection: Connection) -> tuple[int, 
 
 
 def _scrub() -> int:
-    backend = open_backend(load_settings())
+    backend = existing_backend(load_settings())
     if not backend.scrub(whole=True):
         raise NotScrubbed(f"{backend.place} is in use and could not be locked; try again when there is less to do.")
     print(f"{backend.place}: what was deleted is overwritten, as far as this kind of database does that.")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from p402.collector.routing.problems import problems_of
+from p402.collector.field_problems import problems_of
 from p402.decisions import Ability, Catalogue, Model, Tier
 from p402.vocabulary import MAX_ID_LENGTH, Permanent
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from p402.collector.routing.problems import problems_of
+from p402.collector.field_problems import problems_of
 from p402.decisions import FailMode, Mode, Policy, Rung, Strategy, Tier, policy_from_wire
 from p402.vocabulary import Permanent, is_valid_id
 
