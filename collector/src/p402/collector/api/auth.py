@@ -51,6 +51,11 @@ class Principal:
         """Who does this, for trails of changes: an id of a key, else of a session; None: somebody on this machine."""
         return self.key_id or self.session_id
 
+    @property
+    def is_of_whole_organisation(self) -> bool:
+        """Whether they are bound to no part of one."""
+        return not any(value is not None for level, value in self.bound_to if level is not Level.ORGANISATION)
+
     def may(self, scope: str) -> bool:
         """Tell whether a scope is allowed; ``admin`` includes all."""
         return scope in self.scopes or "admin" in self.scopes
@@ -77,7 +82,7 @@ class Principal:
         Raises:
             Forbidden: if it is.
         """
-        if any(value is not None for level, value in self.bound_to if level is not Level.ORGANISATION):
+        if not self.is_of_whole_organisation:
             raise Forbidden("The API key is bound below the organisation; sums over all of it are not its to read.")
 
     def require_node(self, level: Level, node: str | None) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from p402.collector.api.endpoint import Caller, endpoint
-from p402.collector.dashboard.names import Names, Naming, nodes_of
+from p402.collector.dashboard.names import Names, Naming, asked_for, nodes_of
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
@@ -63,8 +63,8 @@ class SessionsPage(Pages):
 
         def read(connection: Connection) -> tuple[list[tuple[Place, LoggedSession]], Names]:
             found = session_log(connection, asked, place, _AT_ONCE)
-            only = [(dimension.value, value) for dimension, value in query.only.items()]
-            nodes = [*nodes_of(*(session.owner for _, session in found)), *only]
+            owners = nodes_of(*(session.owner for _, session in found))
+            nodes = [*owners, *asked_for(caller, query.only, shown=bool(found))]
             return found, self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
 
         found, names = await self._database.read(read)

@@ -14,7 +14,7 @@ from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.dashboard.charts import MOST_NAMES, OTHERS, Stack, stack_by_day
 from p402.collector.dashboard.format import someone, total
-from p402.collector.dashboard.names import Names, Naming
+from p402.collector.dashboard.names import Names, Naming, asked_for
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import FILTERS, Pageful, View
@@ -86,11 +86,11 @@ class SpendPages(Pages):
 
         def read(connection: Connection) -> tuple[Breakdown, Names]:
             rows = usage_by(connection, asked, [by])
-            nodes = [*((by.value, str(one.by[0])) for one in rows[:_MOST_ROWS]), *asked_for]
+            named = asked_for(caller, query.only, shown=bool(rows))
+            nodes = [*((by.value, str(one.by[0])) for one in rows[:_MOST_ROWS]), *named]
             names = self._naming.names(connection, caller, nodes, hidden=query.people == "hidden")
             return _read(connection, asked, by, rows, now, someone if hidden else partial(names.of, by.value)), names
 
-        asked_for = [(dimension.value, value) for dimension, value in query.only.items()]
         page, names = await self._database.read(read)
         await self._naming.note(caller, "GET /spend/{dimension}", names)
         tabs = [one for one in FILTERS if one is by or one not in query.only]
