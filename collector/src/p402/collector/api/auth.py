@@ -88,7 +88,8 @@ class Principal:
     def require_node(self, level: Level, node: str | None) -> None:
         """Insist on a key that may read the sums of a node: one of the whole organisation, or the node's own.
 
-        A key's own node is the deepest that it is bound to: those above it have other parts too.
+        A key that is bound to several levels has no node of its own: a project may be of several departments, and an
+        employee works on several projects.
 
         Raises:
             Forbidden: if it is another's.
@@ -96,8 +97,11 @@ class Principal:
         below = [
             (bound, value) for bound, value in self.bound_to if value is not None and bound is not Level.ORGANISATION
         ]
-        if below and below[-1] != (level, node):
-            raise Forbidden(f"The API key is bound to one {below[-1][0].value}, and may read only the sums of that.")
+        if len(below) > 1:
+            levels = " and ".join(f"a {bound.value}" for bound, _ in below).replace("a employee", "an employee")
+            raise Forbidden(f"The API key is bound to {levels}, and each has sums of other parts too.")
+        if below and below[0] != (level, node):
+            raise Forbidden(f"The API key is bound to one {below[0][0].value}, and may read only the sums of that.")
 
 
 _ANYBODY = Principal(None, _ANONYMOUS_SCOPES, Attribution())
