@@ -52,6 +52,11 @@ class Principal:
         return self.key_id or self.session_id
 
     @property
+    def employee(self) -> str | None:
+        """Who asks, by their id, where that is known: who signed in, or whom the API key is bound to."""
+        return self.known_as or self.bound_to.employee
+
+    @property
     def is_of_whole_organisation(self) -> bool:
         """Whether they are bound to no part of one."""
         return not any(value is not None for level, value in self.bound_to if level is not Level.ORGANISATION)
@@ -109,7 +114,7 @@ _ANYBODY = Principal(None, _ANONYMOUS_SCOPES, Attribution())
 
 def reader_of(principal: Principal, what: str) -> Reader:
     """Say who reads personal data, for the access log."""
-    return Reader(principal.actor, principal.known_as or principal.bound_to.employee, what)
+    return Reader(principal.actor, principal.employee, what)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

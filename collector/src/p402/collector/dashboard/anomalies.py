@@ -177,7 +177,7 @@ class AnomalyPages(Pages):
             rules=rules_in_words(self._rules),
             rule_names=RULE_NAMES,
             states=tuple(AnomalyState),
-            own=caller.principal.known_as or caller.principal.bound_to.employee,
+            own=caller.principal.employee,
         )
 
 
