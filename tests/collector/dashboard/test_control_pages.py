@@ -320,6 +320,18 @@ async def test_a_head_sees_and_resolves_alerts_of_budgets_within_their_departmen
     assert (await send(server, "/alerts", key, {"alert_id": alerts["legal"]})).status == 303
 
 
+async def test_a_head_sees_no_alert_of_another_department_s_budget_that_had_the_name_of_theirs(server: Server) -> None:
+    await put_budget(server, "team", {**LEGAL, "warn_at": [80]})
+    await server.send(ASpan())
+    await put_budget(server, "team", {**LEGAL, "node": "sales"})
+    key = await server.key("spend:read", "review", organisation="acme", department="sales")
+    [alert] = (await server.get("/v1/alerts")).json["alerts"]
+    assert alert["node"] == "legal"
+    for path in ("/alerts", "/budgets/team"):
+        assert "more than 80 % spent" not in await shown(server, path, key), path
+    assert (await send(server, "/alerts", key, {"alert_id": alert["alert_id"]})).status == 404
+
+
 async def test_premium_work_is_shown_by_department_and_type_of_task(server: Server) -> None:
     await server.send(
         ASpan.of({"p402.task_type": "review"}),

@@ -91,7 +91,7 @@ def budget_detail(
         budget=budget,
         lines=[BudgetLine(budget, node, balance, budget.cap_at(now)) for node, balance in shown],
         after=f"{shown[-1][1].taken}~{shown[-1][0]}" if len(balances) > _NODES else None,
-        alerts=newest_alerts(sql, organisation, _FOREVER, _SHOWN, budgets=[name]),
+        alerts=newest_alerts(sql, organisation, _FOREVER, _SHOWN, budgets=[stored.id]),
         refused=_refused(sql, organisation, budget),
         overruns=overruns_page(sql, organisation, _FOREVER, _SHOWN, stored.id),
         history=audit_about(sql, organisation, "budget", name, _SHOWN),
