@@ -100,6 +100,8 @@ async def test_who_is_bound_to_a_part_sees_that_part(guarded: Server) -> None:
     assert departments == [{"department": "legal", "display_name": "Legal & Compliance", "people": 1}]
     oneself = await guarded.key("spend:read", **ACME, employee="e-2001")
     assert [one["employee"] for one in await people(guarded, oneself)] == ["e-2001"]
+    departments = (await guarded.get("/v1/directory/departments", oneself)).json["departments"]
+    assert departments == [{"department": "sales", "display_name": None, "people": 1}]
     of_project = await guarded.key("spend:read", **ACME, project="contracts")
     assert (await guarded.get("/v1/directory/people", of_project)).status == 403
 

@@ -96,7 +96,7 @@ async def test_what_is_unattributed_is_a_node_too(server: Server) -> None:
 
 async def test_a_key_of_a_part_may_ask_for_that_part_only(guarded: Server) -> None:
     legal = await guarded.key("spend:read", organisation="acme", department="legal")
-    project = await guarded.key("spend:read", organisation="acme", department="legal", project="contracts")
+    project = await guarded.key("spend:read", organisation="acme", project="contracts")
     whole = await guarded.key("spend:read", organisation="acme")
     own, contracts = "level=department&node=legal", "level=project&node=contracts"
     others = ("", "level=department&node=sales", "level=department&node=", "level=employee&node=legal")
@@ -106,6 +106,17 @@ async def test_a_key_of_a_part_may_ask_for_that_part_only(guarded: Server) -> No
             assert answer.status == (200 if query in allowed else 403), (allowed, query)
     answer = await guarded.get(f"/v1/forecast?{contracts}", legal)
     assert "bound to one department" in answer.json["detail"]
+
+
+async def test_a_key_of_two_levels_may_ask_for_neither_since_each_has_spend_that_is_not_the_key_s(
+    guarded: Server,
+) -> None:
+    both = await guarded.key("spend:read", organisation="acme", department="legal", project="contracts")
+    sales = ASpan.of({"p402.department": "sales", "p402.session": "s-2"})  # of the same project
+    await guarded.send(sales, key=await guarded.key("ingest"))
+    for query in ("level=project&node=contracts", "level=department&node=legal", ""):
+        answer = await guarded.get(f"/v1/forecast?{query}", both)
+        assert (answer.status, "a department and a project" in answer.json.get("detail", "")) == (403, True)
 
 
 @pytest.mark.parametrize(

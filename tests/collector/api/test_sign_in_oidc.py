@@ -19,6 +19,7 @@ from p402.collector.oidc_settings import OidcSettings
 from p402.collector.settings import SettingsInvalid, load_settings
 from p402.collector.wiring import build
 from support.identity_provider import CLIENT_ID, ROLES, SECRET, configuration, identity_provider
+from support.otlp import ASpan
 from support.ports import steady_port
 from support.server import Answer, Server, serving
 
@@ -118,6 +119,18 @@ async def test_an_answer_that_another_browser_asked_for_is_refused(server: Serve
     for tampered in (re.sub(r"state=[^&]+", "state=x", place), re.sub(r"&?state=[^&]+", "", place)):
         assert (await server.get(tampered, **cookie)).status == 400
     assert (await server.get(place, **cookie)).status == 303, "the right one still holds"
+
+
+async def test_whoever_signed_in_reviews_in_their_own_name_only(server: Server) -> None:
+    await server.send(ASpan(), key=await server.key("ingest"))
+    await server.seal()
+    address, cookie = await begun(server)
+    hedy = session_of(await server.get(await back(address, "who=u-hedy"), **cookie))
+    [receipt] = (await server.get("/v1/receipts", **hedy)).json["receipts"]
+    path, step = f"/v1/receipts/{receipt['receipt_id']}/review", {"action": "approve"}
+    another = await server.ask("POST", path, json={**step, "reviewer": "u-aude"}, headers=hedy)
+    assert (another.status, "who signed in" in another.json["detail"]) == (403, True)
+    assert (await server.ask("POST", path, json={**step, "reviewer": "u-hedy"}, headers=hedy)).status == 201
 
 
 async def test_a_code_of_another_attempt_is_refused_by_its_verifier(server: Server) -> None:

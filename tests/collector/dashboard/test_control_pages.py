@@ -12,7 +12,7 @@ import pytest
 from p402.collector.notifications.events import EventType
 from p402.collector.storage.outbox import SqlDeliveries
 from p402.collector.storage.usage import SqlUsage
-from support.budgets import put_budget
+from support.budgets import ask, put_budget
 from support.collector import PROTOBUF
 from support.evaluations import evaluations
 from support.otlp import MAY_2026, ASpan
@@ -318,6 +318,39 @@ async def test_a_head_sees_and_resolves_alerts_of_budgets_within_their_departmen
     assert (alerts["legal"] in page, alerts["acme"] in page) == (True, False)
     assert (await send(server, "/alerts", key, {"alert_id": alerts["acme"]})).status == 404
     assert (await send(server, "/alerts", key, {"alert_id": alerts["legal"]})).status == 303
+
+
+async def test_a_head_sees_no_alert_of_another_department_s_budget_that_had_the_name_of_theirs(server: Server) -> None:
+    await put_budget(server, "team", {**LEGAL, "warn_at": [80]})
+    await server.send(ASpan())
+    await put_budget(server, "team", {**LEGAL, "node": "sales"})
+    key = await server.key("spend:read", "review", organisation="acme", department="sales")
+    [alert] = (await server.get("/v1/alerts")).json["alerts"]
+    assert alert["node"] == "legal"
+    for path in ("/alerts", "/budgets/team"):
+        assert "more than 80 % spent" not in await shown(server, path, key), path
+    assert (await send(server, "/alerts", key, {"alert_id": alert["alert_id"]})).status == 404
+
+
+async def test_a_head_sees_the_changes_of_a_budget_since_it_is_theirs(server: Server) -> None:
+    for change in ({"cap": "77.77"}, {"cap": "5", "node": "sales"}, {"cap": "6", "node": "sales"}):
+        await put_budget(server, "team", {**LEGAL, **change})
+        server.clock.advance(minutes=1)
+    key = await server.key("spend:read", organisation="acme", department="sales")
+    page = await shown(server, "/budgets/team", key)
+    assert ("cap 5 → 6" in page, "77.77" in page, "legal" in page) == (True, False, False)
+    assert "cap 77.77 → 5" in await shown(server, "/budgets/team", await server.key("spend:read"))
+
+
+async def test_a_head_sees_no_refused_call_of_another_department_s_budget_that_had_the_name_of_theirs(
+    server: Server,
+) -> None:
+    await put_budget(server, "team", {**LEGAL, "cap": "0.01", "mode": "enforce"})
+    assert (await ask(server, "/v1/decisions")).status == 402
+    server.clock.advance(minutes=1)
+    await put_budget(server, "team", {**LEGAL, "node": "sales"})
+    page = await shown(server, "/budgets/team", await server.key("spend:read", organisation="acme", department="sales"))
+    assert "there is none that came to this budget" in page
 
 
 async def test_premium_work_is_shown_by_department_and_type_of_task(server: Server) -> None:

@@ -181,6 +181,17 @@ async def test_evidence_needs_the_scopes_of_the_records_that_it_has(server: Serv
     assert repr(missing) in refused.json["detail"]
 
 
+@pytest.mark.parametrize("scope", ["holds", "spend:read"])
+async def test_evidence_is_for_those_who_may_see_the_records_that_it_has(server: Server, scope: str) -> None:
+    maker = await server.key("exports", "holds", "spend:read", organisation="acme")
+    export, _ = await exported(server, maker, format="evidence")
+    key = await server.key("exports", scope, organisation="acme")
+    assert (await server.get(f"/v1/exports/{export['export_id']}", key)).status == 404
+    assert {(await server.get(file["url"], key)).status for file in export["files"]} == {404}
+    assert (await server.get("/v1/exports", key)).json["exports"] == []
+    assert export["export_id"] not in (await server.get("/exports", key)).body.decode()
+
+
 @pytest.mark.parametrize("more", [{"disclose": ["employee"]}, {"employee": "e-1042"}])
 async def test_personal_fields_need_a_scope_of_their_own(server: Server, more: dict[str, Any]) -> None:
     key = await server.key("exports", organisation="acme")

@@ -14,6 +14,7 @@ from p402.collector.storage.directory_list import department_rows, listed_nodes
 from p402.collector.storage.directory_names import opened_names, rows_of
 from p402.collector.storage.directory_plan import Difference
 from p402.collector.storage.vault import Vault
+from p402.vocabulary import Attribution
 from support.directory import import_csv, listed, people_csv
 from support.personal import PersonalBooks, call, files_with, personal, tables_with
 
@@ -126,7 +127,7 @@ async def test_lists_are_in_the_order_of_code_points_on_every_database(personal:
     await import_csv(books, people_csv("a,,Z", "B,,Ä", "ä,,m", "e_1,,", "E-1,,a"))
 
     def read(connection: Connection) -> tuple[list[str], list[str], list[str]]:
-        departments = [row.department for row in department_rows(connection, "acme", None, "Z", 10)]
+        departments = [row.department for row in department_rows(connection, "acme", Attribution(), "Z", 10)]
         employees = listed_nodes(connection, "acme", None, "employee", "", 3)
         return departments, employees, [row.employee for row in rows_of(connection, "acme", None, "E-1", 2)]
 

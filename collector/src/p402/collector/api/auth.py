@@ -51,6 +51,16 @@ class Principal:
         """Who does this, for trails of changes: an id of a key, else of a session; None: somebody on this machine."""
         return self.key_id or self.session_id
 
+    @property
+    def employee(self) -> str | None:
+        """Who asks, by their id, where that is known: who signed in, or whom the API key is bound to."""
+        return self.known_as or self.bound_to.employee
+
+    @property
+    def is_of_whole_organisation(self) -> bool:
+        """Whether they are bound to no part of one."""
+        return not any(value is not None for level, value in self.bound_to if level is not Level.ORGANISATION)
+
     def may(self, scope: str) -> bool:
         """Tell whether a scope is allowed; ``admin`` includes all."""
         return scope in self.scopes or "admin" in self.scopes
@@ -82,13 +92,14 @@ class Principal:
         Raises:
             Forbidden: if it is.
         """
-        if any(value is not None for level, value in self.bound_to if level is not Level.ORGANISATION):
+        if not self.is_of_whole_organisation:
             raise Forbidden("The API key is bound below the organisation; sums over all of it are not its to read.")
 
     def require_node(self, level: Level, node: str | None) -> None:
         """Insist on a key that may read the sums of a node: one of the whole organisation, or the node's own.
 
-        A key's own node is the deepest that it is bound to: those above it have other parts too.
+        A key that is bound to several levels has no node of its own: a project may be of several departments, and an
+        employee works on several projects.
 
         Raises:
             Forbidden: if it is another's.
@@ -96,8 +107,11 @@ class Principal:
         below = [
             (bound, value) for bound, value in self.bound_to if value is not None and bound is not Level.ORGANISATION
         ]
-        if below and below[-1] != (level, node):
-            raise Forbidden(f"The API key is bound to one {below[-1][0].value}, and may read only the sums of that.")
+        if len(below) > 1:
+            levels = " and ".join(f"a {bound.value}" for bound, _ in below).replace("a employee", "an employee")
+            raise Forbidden(f"The API key is bound to {levels}, and each has sums of other parts too.")
+        if below and below[0] != (level, node):
+            raise Forbidden(f"The API key is bound to one {below[0][0].value}, and may read only the sums of that.")
 
 
 _ANYBODY = Principal(None, _ANONYMOUS_SCOPES, Attribution())
@@ -105,7 +119,7 @@ _ANYBODY = Principal(None, _ANONYMOUS_SCOPES, Attribution())
 
 def reader_of(principal: Principal, what: str) -> Reader:
     """Say who reads personal data, for the access log."""
-    return Reader(principal.actor, principal.known_as or principal.bound_to.employee, what)
+    return Reader(principal.actor, principal.employee, what)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

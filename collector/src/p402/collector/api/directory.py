@@ -209,12 +209,13 @@ class DirectoryApi:
 
     @endpoint("GET /v1/directory/departments", scope="spend:read", answers={200: DepartmentsPage})
     async def departments(self, caller: Caller, query: DepartmentsQuery) -> web.Response:
-        """List departments, by id; ``next_after`` continues."""
+        """List departments, by id; ``next_after`` continues.
+
+        Who is bound to an employee sees the department of that one, and no count of others.
+        """
         within = _part_of(caller.principal)
         rows = await self.database.read(
-            lambda connection: department_rows(
-                connection, caller.organisation, within.department, query.after or "", query.limit
-            )
+            lambda connection: department_rows(connection, caller.organisation, within, query.after or "", query.limit)
         )
         page: DepartmentsPage = {
             "departments": [

@@ -21,6 +21,7 @@ from p402.collector.api.query import Cursor, Limit, Moment, NodeId, Query
 from p402.collector.exports.folder import ExportFolder
 from p402.collector.exports.ports import Export, ExportFormat, ExportRequest, ExportState
 from p402.collector.exports.requests import request_value
+from p402.collector.exports.sight import Sight
 from p402.collector.storage.charge_rows import to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures
@@ -29,7 +30,7 @@ from p402.collector.storage.log import checkpoint_at
 from p402.exporters.documents.manifest import ManifestFile
 from p402.vocabulary import Attribution, Clock, IdFactory, Level, rfc3339
 
-__all__ = ["ExportBody", "ExportView", "ExportsApi", "export_view"]
+__all__ = ["ExportBody", "ExportView", "ExportsApi", "export_view", "sight_of"]
 
 _PERSONAL = "receipts:personal"
 _OF_EVIDENCE = ("holds", "spend:read")  # what GET /v1/access-log, /v1/audit and /v1/anomalies need
@@ -225,16 +226,9 @@ class ExportsApi:
     @endpoint("GET /v1/exports", scope="exports", answers={200: ExportList})
     async def exports(self, caller: Caller, query: ExportsQuery) -> web.Response:
         """List exports, the newest first."""
-        principal = caller.principal
+        sight = sight_of(caller.principal)
         found = await self.database.read(
-            lambda connection: exports_page(
-                connection,
-                caller.organisation,
-                principal.bound_to,
-                query.after,
-                query.limit,
-                personal=principal.may(_PERSONAL),
-            )
+            lambda connection: exports_page(connection, caller.organisation, sight, query.after, query.limit)
         )
         more = found[-1] if len(found) == query.limit else None
         page: ExportList = {
@@ -295,14 +289,20 @@ class ExportsApi:
         return web.FileResponse(path, headers=headers)
 
     async def _export(self, caller: Caller, export_id: str) -> Export:
-        principal = caller.principal
-        bound_to, personal = principal.bound_to, principal.may(_PERSONAL)
-        export = await self.database.read(
-            lambda connection: export_by_id(connection, export_id, bound_to, personal=personal)
-        )
+        sight = sight_of(caller.principal)
+        export = await self.database.read(lambda connection: export_by_id(connection, export_id, sight))
         if export is None:
             raise NotFound(f"There is no export {export_id[:64]!r}, or this API key may not see it.")
         return export
+
+
+def sight_of(principal: Principal) -> Sight:
+    """Say which exports somebody may see and download: the scopes that asking for one needs, seeing it needs too."""
+    return Sight(
+        principal.bound_to,
+        personal=principal.may(_PERSONAL),
+        evidence=all(principal.may(scope) for scope in _OF_EVIDENCE),
+    )
 
 
 def _within(body: ExportBody, principal: Principal, organisation: str) -> Attribution:

@@ -66,7 +66,8 @@ class ReceiptReviewsApi:
     async def review(self, caller: Caller, receipt_id: str, body: ReviewBody) -> web.Response:
         """Note a step of the review of a session: it is asked for, approved, rejected, or commented.
 
-        The step is an entry of the log at once. A key that is bound to an employee reviews in their name only.
+        The step is an entry of the log at once. Who is known reviews in their own name only: whoever signed in, and the
+        employee that a key is bound to.
         """
         step = await self.take(caller, receipt_id, body)
         said = {"reviewer": body.reviewer, **({} if body.comment is None else {"comment": body.comment})}
@@ -80,9 +81,8 @@ class ReceiptReviewsApi:
             NotFound: if there is no such receipt that the caller may see.
         """
         principal, now = caller.principal, self.clock.now()
-        own = principal.bound_to.employee
-        if own is not None and own != body.reviewer:
-            raise Forbidden("The API key is bound to an employee, who must be the reviewer.")
+        if principal.employee not in (None, body.reviewer):
+            raise Forbidden("The reviewer must be who signed in, or the employee that the API key is bound to.")
 
         def change(connection: Connection) -> ReviewStep | None:
             receipt = receipt_by_id(connection, receipt_id, principal.within(caller.organisation))

@@ -52,6 +52,8 @@ class Alert:
     organisation: str
     kind: AlertKind
     budget: str
+    budget_id: int
+    """Of the budget as it was: one of another node is another budget, whatever its name."""
     node: str
     percent: int
     amount: str

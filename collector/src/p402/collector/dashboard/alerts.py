@@ -27,7 +27,6 @@ from p402.collector.storage.budgets import budgets_in_force
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.events import Delivery, deliveries_about
-from p402.vocabulary import Level
 
 __all__ = ["AlertsPage"]
 
@@ -93,7 +92,7 @@ class AlertsPage(Pages):
             sql = driver(connection)
             found = alert_by_id(sql, organisation, alert_id)
             seen = self._seen(connection, organisation, caller.principal)
-            if found is None or (seen is not None and found.budget not in seen):
+            if found is None or (seen is not None and found.budget_id not in seen):
                 return None
             return resolve_alert(sql, organisation, alert_id, caller.principal.actor, note or None, now)
 
@@ -152,9 +151,9 @@ class AlertsPage(Pages):
         told = deliveries_about(connection, organisation, _TYPES, keys)
         return _Alerts(found[:_AT_ONCE], len(found) > _AT_ONCE, budgets, told, len(unresolved))
 
-    def _seen(self, connection: Connection, organisation: str, principal: Principal) -> set[str] | None:
-        """Give the names of the budgets whose alerts somebody may see; None: all, also of those that are retired."""
-        if all(value is None or level is Level.ORGANISATION for level, value in principal.bound_to):
+    def _seen(self, connection: Connection, organisation: str, principal: Principal) -> set[int] | None:
+        """Give the ids of the budgets whose alerts somebody may see; None: all, also of those that are retired."""
+        if principal.is_of_whole_organisation:
             return None
         known = budgets_in_force(driver(connection), organisation, self._shell.clock.now())
-        return {stored.definition.name for stored in known if in_part(principal, stored.definition)}
+        return {stored.id for stored in known if in_part(principal, stored.definition)}

@@ -19,7 +19,7 @@ from p402.collector.api.endpoint import Caller, Media, endpoint
 from p402.collector.api.problem import BadRequest, NotFound
 from p402.collector.dashboard.anomaly_words import RULE_NAMES, in_words, is_own, rules_in_words
 from p402.collector.dashboard.forms import FORM_TYPE
-from p402.collector.dashboard.names import Naming, Nodes, nodes_of
+from p402.collector.dashboard.names import Naming, Nodes, asked_for, nodes_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
 from p402.collector.storage.database import Database
@@ -171,7 +171,11 @@ class AnomalyPages(Pages):
             )
 
         page, names = await self._naming.read(
-            caller, query, "GET /anomalies", read, lambda page: [*page.nodes, *query.only.items()]
+            caller,
+            query,
+            "GET /anomalies",
+            read,
+            lambda page: [*page.nodes, *asked_for(caller, query.only, shown=bool(page.anomalies))],
         )
         return self._shell.page(
             request,
@@ -189,7 +193,7 @@ class AnomalyPages(Pages):
             rules=rules_in_words(self._rules),
             rule_names=RULE_NAMES,
             states=tuple(AnomalyState),
-            own=caller.principal.known_as or caller.principal.bound_to.employee,
+            own=caller.principal.employee,
         )
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from p402.collector.api.auth import Principal
-from p402.collector.api.budget_views import in_part
+from p402.collector.api.budget_views import in_part, within_part
 from p402.collector.budgets.alerts import Alert
 from p402.collector.budgets.budget import Budget
 from p402.collector.budgets.period import PeriodKind
@@ -107,14 +107,24 @@ def budget_detail(
         budget=budget,
         lines=[BudgetLine(budget, node, balance, budget.cap_at(now)) for node, balance in shown],
         after=f"{shown[-1][1].taken}~{shown[-1][0]}" if len(balances) > _NODES else None,
-        alerts=newest_alerts(sql, organisation, _FOREVER, _SHOWN, budgets=[name]),
-        refused=_refused(sql, organisation, budget),
+        alerts=newest_alerts(sql, organisation, _FOREVER, _SHOWN, budgets=[stored.id]),
+        refused=_refused(sql, organisation, budget, principal),
         overruns=overruns_page(sql, organisation, _FOREVER, _SHOWN, stored.id),
-        history=audit_about(sql, organisation, "budget", name, _SHOWN),
+        history=_history(sql, organisation, stored, principal),
     )
 
 
-def _refused(sql: Driver, organisation: str, budget: Budget) -> list[Decided]:
+def _history(sql: Driver, organisation: str, stored: StoredBudget, principal: Principal) -> list[Audited]:
+    """Give the changes of a budget; to who sees a part only, those since it is for a node of that."""
+    found = audit_about(sql, organisation, "budget", stored.definition.name, _SHOWN)
+    if principal.is_of_whole_organisation:
+        return found
+    since = stored.made_at
+    return [one for one in found if one.at > since or (one.at == since and one.action == "budget.created")]
+
+
+def _refused(sql: Driver, organisation: str, budget: Budget, principal: Principal) -> list[Decided]:
     newest = decisions_page(sql, organisation, Verdict.BLOCK.value, (_FOREVER, ""), REFUSALS_LOOKED_AT)
     named = f"budget={budget.in_rationales},"
-    return [decided for decided in newest if named in f"{decided.decision.rationale},"][:_SHOWN]
+    refused = (decided for decided in newest if named in f"{decided.decision.rationale},")
+    return [decided for decided in refused if within_part(principal, attribution_of(decided))][:_SHOWN]

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import Field
 
 from p402.collector.api.endpoint import Caller, endpoint
-from p402.collector.api.exports import ExportBody, ExportsApi, export_view
+from p402.collector.api.exports import ExportBody, ExportsApi, export_view, sight_of
 from p402.collector.api.problem import Conflict, Forbidden
 from p402.collector.dashboard.forms import FORM_TYPE, WrongForm, fields_of, read_fields, shown
 from p402.collector.dashboard.places import cursor_of
@@ -24,7 +24,6 @@ from p402.collector.storage.exports import exports_page
 __all__ = ["ExportsPage"]
 
 _AT_ONCE = 50
-_PERSONAL = "receipts:personal"
 _LEVELS = ("department", "project", "client", "employee")
 _LABELS = {"from": "From", "from_": "From", "to": "To", "format": "What", "model": "Model", "disclose": "Disclose"}
 
@@ -78,16 +77,9 @@ class ExportsPage(Pages):
         problems: Mapping[str, str] | None = None,
         typed: Mapping[str, str] | None = None,
     ) -> web.Response:
-        principal, before = caller.principal, cursor_of(query.before)
+        sight, before = sight_of(caller.principal), cursor_of(query.before)
         found = await self._database.read(
-            lambda connection: exports_page(
-                connection,
-                caller.organisation,
-                principal.bound_to,
-                before,
-                _AT_ONCE,
-                personal=principal.may(_PERSONAL),
-            )
+            lambda connection: exports_page(connection, caller.organisation, sight, before, _AT_ONCE)
         )
         days = query.days(self._shell.clock.now())
         return self._shell.page(

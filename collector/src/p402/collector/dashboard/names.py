@@ -17,9 +17,10 @@ from p402.collector.storage.database import Database
 from p402.collector.storage.directory_list import department_names
 from p402.collector.storage.directory_names import names_of_people
 from p402.collector.storage.disclosures import Disclosures
+from p402.collector.usage.slices import Dimension
 from p402.vocabulary import Attribution, Clock, Level, is_valid_id
 
-__all__ = ["Names", "Naming", "Nodes", "nodes_of"]
+__all__ = ["Names", "Naming", "Nodes", "asked_for", "nodes_of"]
 
 _PERSONAL = "receipts:personal"
 _NOTED_FOR = timedelta(minutes=10)
@@ -126,3 +127,17 @@ class Naming:
 def nodes_of(*owners: Attribution) -> Nodes:
     """Give the nodes of owners."""
     return [(level.value, node) for owner in owners for level, node in owner]
+
+
+def asked_for(caller: Caller, only: Mapping[Dimension, str], *, shown: bool) -> Nodes:
+    """Give the nodes that a page is narrowed to, as far as whoever looks may know what they are called.
+
+    Anybody can write any id into an address. So who sees a part only is told names of what is in it, and nothing of others.
+
+    Args:
+        caller: who looks.
+        only: what the address asks for.
+        shown: whether the page shows anything of it.
+    """
+    knows = shown or caller.principal.is_of_whole_organisation
+    return [(dimension.value, value) for dimension, value in only.items()] if knows else []

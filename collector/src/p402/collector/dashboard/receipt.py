@@ -125,7 +125,7 @@ class ReceiptPage(Pages):
     ) -> web.Response:
         """Note a step of a review, and show the receipt with it; what is wrong in the form is said beside it."""
         fields = await fields_of(request)
-        own = _name_of(caller.principal)
+        own = caller.principal.employee
         said: dict[str, str] = {name: fields[name] for name in ("action", "reviewer", "comment") if name in fields}
         if own is not None:
             said["reviewer"] = own
@@ -177,7 +177,7 @@ class ReceiptPage(Pages):
             base=f"{request.scheme}://{request.host}",
             key=read.keys[-1].vkey if read.keys else None,
             rpc=rpc if rpc in _PUBLIC_NODES else None,
-            reviewer=_name_of(principal),
+            reviewer=principal.employee,
             checked=checked,
             problems=shown(problems),
             typed=shown(typed),
@@ -224,12 +224,6 @@ class ReceiptPage(Pages):
         bundle = receipt_bundle(stored, proof, shown)
         rpc = ChainReader(self._network.rpc_url) if self._network else None
         return await asyncio.to_thread(verify_receipt, bundle, read.keys, rpc, in_ledger)
-
-
-def _name_of(principal: Principal) -> str | None:
-    """Say who reviews, where that is known: who signed in, or whom the API key is bound to."""
-    known: str | None = getattr(principal, "known_as", None) or principal.bound_to.employee
-    return known
 
 
 def _compare(connection: Connection, stored: StoredReceipt) -> Finding:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from p402.collector.api.auth import reader_of
 from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.views import receipt_view
-from p402.collector.dashboard.names import Naming, nodes_of
+from p402.collector.dashboard.names import Naming, asked_for, nodes_of
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
@@ -87,7 +87,9 @@ class ReceiptsPage(Pages):
         await self._disclosures.note_receipts(reader_of(principal, _WHAT), receipts, beside)
         views = [receipt_view(receipt, self._network, beside) for receipt in receipts]
         owners = (Attribution(department=view["department"], employee=view["employee"]) for view in views)
-        names = await self._naming.look_up(caller, query, _WHAT, [*nodes_of(*owners), *query.only.items()])
+        names = await self._naming.look_up(
+            caller, query, _WHAT, [*nodes_of(*owners), *asked_for(caller, query.only, shown=bool(views))]
+        )
         return self._shell.page(
             request,
             caller,

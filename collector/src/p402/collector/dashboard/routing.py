@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from p402.collector.api.auth import Principal
 from p402.collector.api.budget_views import within_part
 from p402.collector.api.endpoint import Caller, endpoint
-from p402.collector.dashboard.names import Naming, Nodes, nodes_of
+from p402.collector.dashboard.names import Naming, Nodes, asked_for, nodes_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import View
 from p402.collector.pricing import PriceBook
@@ -106,7 +106,7 @@ class RoutingPage(Pages):
             query,
             "GET /routing",
             lambda connection: self._read(connection, asked, query.path, principal, now),
-            lambda page: [*page.nodes, *query.only.items()],
+            lambda page: [*page.nodes, *asked_for(caller, query.only, shown=bool(page.nodes))],
             long=True,
         )
         return self._shell.page(

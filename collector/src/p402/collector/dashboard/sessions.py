@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import Field
 
 from p402.collector.api.endpoint import Caller, endpoint
-from p402.collector.dashboard.names import Naming, nodes_of
+from p402.collector.dashboard.names import Naming, asked_for, nodes_of
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import Pageful
@@ -61,7 +61,10 @@ class SessionsPage(Pages):
             query,
             "GET /sessions",
             lambda connection: session_log(connection, asked, place, _AT_ONCE),
-            lambda found: [*nodes_of(*(session.owner for _, session in found)), *query.only.items()],
+            lambda found: [
+                *nodes_of(*(session.owner for _, session in found)),
+                *asked_for(caller, query.only, shown=bool(found)),
+            ],
         )
         more = str(found[-1][0]) if len(found) == _AT_ONCE else None
         sessions = [session for _, session in found]

@@ -14,7 +14,7 @@ from p402.collector.api.endpoint import Caller, endpoint
 from p402.collector.api.problem import NotFound
 from p402.collector.dashboard.charts import MOST_NAMES, OTHERS, stack_by_day
 from p402.collector.dashboard.format import total
-from p402.collector.dashboard.names import Naming, nodes_of
+from p402.collector.dashboard.names import Naming, asked_for, nodes_of
 from p402.collector.dashboard.places import place_of
 from p402.collector.dashboard.shell import HTML, Pages, Shell
 from p402.collector.dashboard.view import FILTERS, Pageful, View
@@ -87,7 +87,10 @@ class SpendPages(Pages):
             query,
             "GET /spend/{dimension}",
             lambda connection: _read(connection, asked, by, today),
-            lambda page: [*((by, str(one.by[0])) for one in page.rows), *query.only.items()],
+            lambda page: [
+                *((by, str(one.by[0])) for one in page.rows),
+                *asked_for(caller, query.only, shown=bool(page.rows)),
+            ],
         )
         title = f"Spend by day and {by.value.replace('_', ' ')}"
         return self._shell.page(
@@ -116,7 +119,10 @@ class SpendPages(Pages):
                 calls_of(connection, asked, place, _AT_ONCE),
                 usage_by(connection, asked, []),
             ),
-            lambda page: [*nodes_of(*(charge.attribution for _, charge in page[0])), *query.only.items()],
+            lambda page: [
+                *nodes_of(*(charge.attribution for _, charge in page[0])),
+                *asked_for(caller, query.only, shown=bool(page[0])),
+            ],
         )
         more = str(found[-1][0]) if len(found) == _AT_ONCE else None
         return self._shell.page(

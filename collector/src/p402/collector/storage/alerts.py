@@ -29,7 +29,7 @@ _INSERT = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _SELECT = (
-    "SELECT alerts.id, seq, alerts.organisation, kind, name, definition, node, percent, amount, cap, reached_on,"
+    "SELECT alerts.id, seq, alerts.organisation, kind, name, budget_id, definition, node, percent, amount, cap, reached_on,"
     " raised_at, resolved_at, resolved_by, note FROM alerts JOIN budgets ON budgets.id = budget_id"
 )
 _ACCOUNTS = (
@@ -72,7 +72,7 @@ def newest_alerts(
     limit: int,
     *,
     resolved: bool | None = None,
-    budgets: Collection[str] | None = None,
+    budgets: Collection[int] | None = None,
 ) -> list[Alert]:
     """Give the alerts with numbers below one, the newest first.
 
@@ -82,16 +82,16 @@ def newest_alerts(
         before: the number.
         limit: how many at most.
         resolved: only those that are, or are not; None: all.
-        budgets: only those about budgets of these names; None: all.
+        budgets: only those about budgets of these ids; None: all.
     """
     if budgets is not None and not budgets:
         return []
-    names = sorted(budgets or ())
+    ids = sorted(budgets or ())
     which = "" if resolved is None else f" AND resolved_at IS {'NOT ' if resolved else ''}NULL"
-    which += f" AND name IN ({', '.join('?' * len(names))})" if names else ""
+    which += f" AND budget_id IN ({', '.join('?' * len(ids))})" if ids else ""
     rows = sql.execute(
         f"{_SELECT} WHERE alerts.organisation = ? AND seq < ?{which} ORDER BY seq DESC LIMIT ?",
-        (organisation, before, *names, limit),
+        (organisation, before, *ids, limit),
     )
     return [_alert(row) for row in rows.fetchall()]
 
@@ -151,8 +151,8 @@ def alert_by_id(sql: Driver, organisation: str, alert_id: str) -> Alert | None:
 
 
 def _alert(row: Sequence[Any]) -> Alert:
-    id_, seq, organisation, kind, name, definition, node, percent, amount, cap, reached_on = row[:11]
-    raised_at, resolved_at, resolved_by, note = row[11:]
+    id_, seq, organisation, kind, name, budget_id, definition, node, percent, amount, cap, reached_on = row[:12]
+    raised_at, resolved_at, resolved_by, note = row[12:]
     measure = Measure(json.loads(definition).get("measure", Measure.COST))
     return Alert(
         id=id_,
@@ -160,6 +160,7 @@ def _alert(row: Sequence[Any]) -> Alert:
         organisation=organisation,
         kind=AlertKind(kind),
         budget=name,
+        budget_id=budget_id,
         node=node,
         percent=percent,
         amount=show_amount(measure, int(amount)),

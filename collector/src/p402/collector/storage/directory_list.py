@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from p402.collector.storage.directory_tables import departments, people
+from p402.vocabulary import Attribution
 
 __all__ = ["DepartmentRow", "department_names", "department_rows", "listed_nodes"]
 
@@ -22,18 +23,20 @@ class DepartmentRow(NamedTuple):
 
 
 def department_rows(
-    connection: Connection, organisation: str, department: str | None, after: str, limit: int
+    connection: Connection, organisation: str, within: Attribution, after: str, limit: int
 ) -> list[DepartmentRow]:
     """Give the next departments by id, each with its display name and how many active people it has.
 
     Args:
         connection: where to read.
         organisation: whose directory it is.
-        department: the only one that is to be seen; None: all are.
+        within: the only department, or employee, that is to be seen: then that is who is counted; of neither: all are.
         after: the last one that is known.
         limit: how many at most.
     """
     of_it = (people.c.organisation == departments.c.organisation) & (people.c.department == departments.c.department)
+    if within.employee is not None:
+        of_it &= people.c.employee == within.employee
     count = select(func.count()).where(of_it, people.c.active).scalar_subquery()
     id_ = _in_order(connection, departments.c.department)
     query = (
@@ -42,8 +45,10 @@ def department_rows(
         .order_by(id_)
         .limit(limit)
     )
-    if department is not None:
-        query = query.where(departments.c.department == department)
+    if within.department is not None:
+        query = query.where(departments.c.department == within.department)
+    if within.employee is not None:
+        query = query.where(exists().where(of_it))
     return [DepartmentRow(*row) for row in connection.execute(query)]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, or_
 
 from p402.collector.exports.ports import Export, ExportRequest, ExportState, Pages, Part, Progress
 from p402.collector.exports.requests import progress_of, progress_value, request_of, request_value
+from p402.collector.exports.sight import Sight
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.disclosures import Disclosures, Reader
@@ -19,7 +20,7 @@ from p402.collector.storage.export_pages import ExportPages, MakePages
 from p402.collector.storage.export_tables import exports
 from p402.collector.storage.tables import api_keys
 from p402.exporters.documents.manifest import ManifestFile
-from p402.vocabulary import Attribution, IdFactory, Permanent
+from p402.vocabulary import IdFactory, Permanent
 
 __all__ = ["SqlExports", "TooManyExports", "export_by_id", "exports_page", "forget_disclosing", "request_export"]
 
@@ -174,28 +175,19 @@ def request_export(
     return export
 
 
-def export_by_id(connection: Connection, export_id: str, bound_to: Attribution, *, personal: bool) -> Export | None:
-    """Give one export, None if there is none that may be seen: of a part within a key's own.
-
-    Args:
-        connection: where to read.
-        export_id: which one.
-        bound_to: the key's part of the tree.
-        personal: whether exports with personal data may be seen.
-    """
+def export_by_id(connection: Connection, export_id: str, sight: Sight) -> Export | None:
+    """Give one export, None if there is none that may be seen."""
     row = connection.execute(select(exports).where(exports.c.id == export_id)).one_or_none()
     export = None if row is None else _export(row)
-    return export if export is not None and _may_see(export, bound_to, personal=personal) else None
+    return export if export is not None and sight.has(export) else None
 
 
 def exports_page(
     connection: Connection,
     organisation: str,
-    bound_to: Attribution,
+    sight: Sight,
     before: tuple[int, str] | None,
     limit: int,
-    *,
-    personal: bool,
 ) -> list[Export]:
     """Give the exports of an organisation that may be seen, the newest first, before a time and an id."""
     found: list[Export] = []
@@ -205,7 +197,7 @@ def exports_page(
             earlier = and_(exports.c.created_at == before[0], exports.c.id < before[1])
             query = query.where(or_(exports.c.created_at < before[0], earlier))
         rows = connection.execute(query.order_by(exports.c.created_at.desc(), exports.c.id.desc()).limit(limit)).all()
-        found += [export for export in map(_export, rows) if _may_see(export, bound_to, personal=personal)]
+        found += [export for export in map(_export, rows) if sight.has(export)]
         if len(rows) < limit:
             break
         before = rows[-1].created_at, rows[-1].id
@@ -227,13 +219,6 @@ def forget_disclosing(connection: Connection, organisation: str) -> None:
         elif row.state == ExportState.RUNNING.value:
             fresh = json.dumps(progress_value(Progress()))
             _settle(connection, row.id, state=ExportState.QUEUED.value, progress=fresh)
-
-
-def _may_see(export: Export, bound_to: Attribution, *, personal: bool) -> bool:
-    within = export.request.within
-    own = all(value is None or getattr(within, level.value) == value for level, value in bound_to)
-    named = (within.employee, within.session) != (bound_to.employee, bound_to.session)
-    return own and (personal or not (export.request.disclose or named))
 
 
 def _is_valid(connection: Connection, key_id: str) -> bool:
