@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
+from p402.collector.storage.access_log import Access, AccessLogSealing
 from p402.receipts import access_log_digest
 from support.databases import kept_in
+from support.personal import personal_books
 from support.server import Server
 
 
@@ -117,3 +122,21 @@ async def test_rows_are_hashed_into_the_log_when_one_has_waited_long_enough(guar
         for row in found
     ]
     assert entry["sha256"] == access_log_digest(lines)
+
+
+async def test_a_log_whose_key_is_not_at_hand_keeps_the_reads_of_no_others_out_of_theirs(tmp_path: Path) -> None:
+    async with personal_books(tmp_path) as personal:
+        books, now = personal.books, personal.books.clock.now()
+
+        def read(connection: Connection) -> None:
+            for whose in ("acme", "initech"):
+                row = Access(organisation=whose, key_id="key_1", who=None, what="GET /v1/receipts", items=["rcpt_1"])
+                personal.access_log.record(connection, row, now)
+
+        await books.database.write(read)
+        books.kept.run(
+            "INSERT INTO log_keys (organisation, vkey, since_size) VALUES ('acme', 'of another collector', 1)"
+        )
+        assert await AccessLogSealing(books.database, personal.access_log).seal_due(now, timedelta(0)) == 1
+        unsealed = books.rows("SELECT organisation FROM access_log WHERE seq IS NULL")
+        assert (unsealed, len(books.entries("initech"))) == ([("acme",)], 1)

@@ -65,14 +65,17 @@ async def test_a_bound_key_reads_the_lines_of_its_part(server: Server) -> None:
     assert (await server.get(MAY, person)).status == 403
 
 
+@pytest.mark.parametrize("behind", [0, 10])
 async def test_what_comes_after_the_close_is_an_adjustment_of_the_month_in_which_it_was_recorded(
-    server: Server,
+    server: Server, behind: int
 ) -> None:
     admin, sender = await server.key("admin", organisation="acme"), await server.key("ingest")
     server.clock.advance(days=20)
     assert (await server.ask("POST", "/v1/periods/2026-05/close", headers=authorised(admin))).status in (200, 201)
     before = (await server.get(f"{MAY}&by=department", admin)).json
+    server.clock.advance(days=-behind)  # of a collector whose clock says that it is still May
     await server.send(ASpan.of({"p402.session": "late"}), key=sender)
+    server.clock.advance(days=behind)
     after = (await server.get(f"{MAY}&by=department", admin)).json
     assert (after["state"], after["lines"], after["totals"]) == ("closed", before["lines"], before["totals"])
     june = (await server.get("/v1/statements?period=2026-06", admin)).json

@@ -83,6 +83,25 @@ async def test_files_that_are_gone_are_made_again_from_the_beginning(
         assert (export_view["state"], export_view["files"][0]["rows"]) == ("done", 5)
 
 
+@pytest.mark.parametrize("left", [None, b"torn"])
+@pytest.mark.parametrize("kind", ["csv", "evidence", "pdf"])
+async def test_files_that_are_gone_or_torn_when_only_the_end_is_missing_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, left: bytes | None
+) -> None:
+    async with serving(tmp_path) as server:
+        await sealed_sessions(server)
+        worker = server.collector.exports
+        with worker._folder.alone():
+            export_id = (await ask(server, None, format=kind)).json["export_id"]
+            with monkeypatch.context() as crash:
+                crash.setattr(worker, "_finish", _dies)
+                with pytest.raises(_Crash):
+                    await _all_of_it(server)
+            for file in (worker._folder._folder / export_id).iterdir():
+                file.unlink() if left is None else file.write_bytes(left)
+        assert (await finished(server, None, export_id))["state"] == "done"
+
+
 async def test_who_loses_the_race_for_a_part_changes_nothing(tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
         await sealed_sessions(server)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from p402.collector.sessions import seal
 from p402.collector.storage.log import latest_checkpoint
 from p402.collector.storage.receipts import receipt_proof, receipts_page
 from p402.receipts import NO_PREVIOUS, SealedReceipt, leaf_hash, open_checkpoint, parse_proof, verify_inclusion
@@ -194,6 +195,19 @@ async def test_one_session_that_cannot_be_sealed_does_not_hold_up_the_others(boo
         lambda connection: connection.exec_driver_sql("UPDATE charges SET usage_source = 'provider' WHERE seq = 1")
     )
     assert len(await sealed(books)) == 1
+
+
+async def test_more_sessions_than_are_sealed_together_that_cannot_be_do_not_hold_up_the_others(
+    books: OpenBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "_SESSIONS_AT_ONCE", 2)
+    await books.send(*(ASpan.of({"p402.session": f"spoilt-{number}"}) for number in range(3)))
+    books.clock.advance(seconds=1)
+    await books.send(ASpan.of({"p402.session": "good"}))
+    books.kept.run("UPDATE charges SET usage_source = 'spoilt' WHERE seq <= 3")
+    assert len(await sealed(books, hours=1)) == 1
+    books.kept.run("UPDATE charges SET usage_source = 'provider'")
+    assert (len(await sealed(books)), len(await sealed(books))) == (2, 1)
 
 
 async def test_a_collector_with_another_key_seals_nothing_into_the_log(tmp_path: Path) -> None:

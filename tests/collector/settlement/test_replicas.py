@@ -36,6 +36,22 @@ async def test_one_leads_until_it_resigns_or_its_lease_is_over(tmp_path: Path) -
         assert await leader.take()
 
 
+async def test_a_leader_that_died_after_its_clock_was_far_ahead_is_followed_all_the_same(tmp_path: Path) -> None:
+    clock, ahead = FakeClock(), FakeClock()
+    ahead.advance(hours=2)
+    async with open_database(tmp_path) as database:
+        assert await Leadership(database, "settlement", "a", ahead).take()
+        assert await Leadership(database, "settlement", "b", clock).take()
+
+
+async def test_clocks_that_differ_a_little_do_not_take_the_lead_away(tmp_path: Path) -> None:
+    clock, ahead = FakeClock(), FakeClock()
+    ahead.advance(minutes=1)
+    async with open_database(tmp_path) as database:
+        assert await Leadership(database, "settlement", "a", ahead).take()
+        assert not await Leadership(database, "settlement", "b", clock).take()
+
+
 async def test_tasks_have_leaders_of_their_own(tmp_path: Path) -> None:
     clock = FakeClock()
     async with open_database(tmp_path) as database:

@@ -182,6 +182,21 @@ async def test_after_a_failure_the_receipts_are_settled_anew_in_another_place(at
     assert at_work.books.rows("SELECT settlement_id FROM receipts") == [(final.settlement_id,)]
 
 
+async def test_a_log_whose_key_is_not_at_hand_holds_up_the_settlements_of_no_others(at_work: Settling) -> None:
+    await at_work.receipt()
+    await at_work.step()
+    vkey = at_work.books.value("SELECT vkey FROM log_keys")
+    at_work.books.kept.run("UPDATE log_keys SET vkey = 'of another collector'")
+    await at_work.receipt("initech")
+    await at_work.settle()
+    await at_work.settle()
+    assert [one.state for one in await at_work.settlements("initech")] == [SettlementState.FINAL]
+    assert (await at_work.only()).state is SettlementState.SIGNED
+    at_work.books.kept.run(f"UPDATE log_keys SET vkey = '{vkey}' WHERE organisation = 'acme'")
+    await at_work.step()
+    assert (await at_work.only()).state is SettlementState.FINAL
+
+
 async def test_a_chain_that_is_away_loses_nothing(at_work: Settling) -> None:
     at_work.chain.away = True
     for _ in range(3):

@@ -70,6 +70,23 @@ async def test_what_is_written_about_others_who_use_a_session_of_that_name_stays
     assert (b"stand-up" in bytes(of_bob), b"bob" in bytes(of_bob)) == (True, True)
 
 
+async def test_an_idempotency_key_that_a_client_goes_on_using_does_not_stop_what_is_left_of_an_erasure(
+    personal: PersonalBooks,
+) -> None:
+    await personal.sealed(call("ada.l", "held.1", project="tender"), call("ada.l", "free.1"))
+    hold = await personal.hold(project="tender")
+    asked_again = "UPDATE decisions SET key_id = 'key_1', idempotency_key = 'report of ada.l' WHERE id = 'x_{}'"
+    await written_about(personal, "ada.l", "free.1", "x_1")
+    personal.books.kept.run(asked_again.format(1))
+    erasure = await personal.erase("ada.l")
+    await written_about(personal, erasure.pseudonym, "later.1", "x_2")
+    personal.books.kept.run(asked_again.format(2))
+    await personal.release(hold)
+    assert personal.books.rows("SELECT state FROM erasures") == [("done",)]
+    assert tables_with(personal.books.kept, ["ada.l", "held.1", "free.1"]) == {}
+    assert personal.books.rows("SELECT idempotency_key FROM decisions") == [(None,), (None,)]
+
+
 async def test_a_session_that_is_called_like_a_word_is_not_taken_out_of_sentences_about_others(
     personal: PersonalBooks,
 ) -> None:

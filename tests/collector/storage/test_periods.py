@@ -21,6 +21,7 @@ from p402.collector.storage.periods import (
     posting_of,
     posting_to,
 )
+from p402.collector.storage.statements import posted_month
 from p402.collector.storage.tables import charges
 from p402.vocabulary import Money
 from support.clock import FakeClock
@@ -131,6 +132,23 @@ async def test_the_closed_total_is_what_still_posts_to_the_period(books: OpenBoo
         return int(connection.execute(select(func.sum(charges.c.cost_nano_usd)).where(condition)).scalar_one())
 
     assert Money(await books.database.read(total)) == closed.cost
+
+
+async def test_what_a_clock_that_is_behind_records_after_the_close_does_not_change_the_closed_month(
+    books: OpenBooks,
+) -> None:
+    await close(books)
+    books.clock.advance(seconds=-1)
+    await books.send(ASpan())
+    assert await posted(books) == {1: Posting("2026-06", adjustment=True)}
+
+    def months(connection: Connection) -> list[list[tuple[str | None, int]]]:
+        return [
+            [(one.adjusts, one.charges) for one in posted_month(connection, "acme", month).usages]
+            for month in ("2026-05", "2026-06")
+        ]
+
+    assert await books.database.read(months) == [[], [("2026-05", 1)]]
 
 
 def test_a_period_is_a_month_in_utc() -> None:

@@ -73,12 +73,9 @@ class ExportFolder:
             FilesGone: if that is not there.
             FilesUnavailable: when they cannot be written.
         """
+        self.look_for(export_id, before)
         with _telling():
             self._make(export_id)
-            for name, known in before.items():
-                file_there = self.file(export_id, name)
-                if not file_there.exists() or file_there.stat().st_size < known.bytes:
-                    raise FilesGone(f"The file {name} of {export_id} is not what was committed of it.")
             for name, data in appends.items():
                 known = before.get(name, Written())
                 with _open(self.file(export_id, name)) as file:
@@ -87,6 +84,19 @@ class ExportFolder:
                     file.truncate()
                     file.flush()
                     os.fsync(file.fileno())
+
+    def look_for(self, export_id: str, committed: Mapping[str, Written]) -> None:
+        """See that what was committed of files is there.
+
+        Raises:
+            FilesGone: if it is not.
+            FilesUnavailable: when the folder cannot be read.
+        """
+        with _telling():
+            for name, known in committed.items():
+                file = self.file(export_id, name)
+                if not file.exists() or file.stat().st_size < known.bytes:
+                    raise FilesGone(f"The file {name} of {export_id} is not what was committed of it.")
 
     def write(self, export_id: str, name: str, data: bytes) -> None:
         """Write a whole file.

@@ -170,6 +170,7 @@ class ExportWorker:
 
     async def _finish(self, export: Export) -> None:
         written = export.progress.files
+        await asyncio.to_thread(self._folder.look_for, export.id, written)
         if export.request.format is ExportFormat.PDF:
             await asyncio.to_thread(self._folder.close_archive, export.id, PDFS_NAME, written[PDFS_NAME].bytes)
         described = {name: await self._described(export, name) for name in written}

@@ -43,6 +43,8 @@ class Sealer:
         self._new_id = new_id
         self._observe = observe
         self._wake = asyncio.Event()
+        self._stuck: dict[int, None] = {}
+        """Sessions that could not be sealed, those that were tried last at the end."""
 
     def wake(self) -> None:
         """Say that a session was closed. New charges need not say so: they are followed together, every second."""
@@ -67,7 +69,7 @@ class Sealer:
         while await self._store.follow(self._rules, _CHARGES_AT_ONCE) == _CHARGES_AT_ONCE:
             pass
         with self._observe("seal receipts") as work:
-            sealed = await self._seal(await self._store.due(self._clock.now(), _SESSIONS_AT_ONCE))
+            sealed = await self._seal_next()
             if sealed:
                 work.did(receipts=len(sealed))
             for receipt in sealed:
@@ -82,6 +84,20 @@ class Sealer:
         self.wake()
         return closed
 
+    async def _seal_next(self) -> list[SealedReceipt]:
+        """Seal what is due: what could not be sealed comes after all others, some of it at each look."""
+        while True:
+            due = await self._store.due(self._clock.now(), _SESSIONS_AT_ONCE + len(self._stuck))
+            others = [scope_id for scope_id in due if scope_id not in self._stuck]
+            if not others:
+                break
+            if sealed := await self._seal(others[:_SESSIONS_AT_ONCE]):
+                return sealed
+        again = list(self._stuck)[:_SESSIONS_AT_ONCE]
+        for scope_id in again:
+            del self._stuck[scope_id]
+        return await self._seal(again)
+
     async def _seal(self, scope_ids: Sequence[int]) -> list[SealedReceipt]:
         """Seal sessions together; where one cannot be sealed, the others without it."""
         if not scope_ids:
@@ -90,8 +106,9 @@ class Sealer:
             return await self._store.seal(scope_ids, self._make_receipt, self._clock.now())
         except Transient:
             raise
-        except Exception:  # one session must not hold up the receipts of all others; it is tried again at every look
+        except Exception:  # one session must not hold up the receipts of all others; it is tried again
             if len(scope_ids) == 1:
+                self._stuck[scope_ids[0]] = None
                 log.exception("session_cannot_be_sealed", scope_id=scope_ids[0])
                 return []
         middle = len(scope_ids) // 2

@@ -132,7 +132,7 @@ class SettlementWorker:
                 if planned_before or transactions:
                     work.did(planned=len(planned_before), transactions=len(transactions))
                 for transaction in transactions:
-                    await self._move_on(transaction)
+                    await self._try_to_move_on(transaction)
                 await self._sign_what_may_be(await self._ours(planned_before))
                 await self._payees.show()
             except WrongChain as error:
@@ -249,6 +249,15 @@ class SettlementWorker:
         return complaint
 
     # --- following
+
+    async def _try_to_move_on(self, transaction: KeptTransaction) -> None:
+        """Move a transaction on; one that a fault keeps where it is holds up no others, and is tried again."""
+        try:
+            await self._move_on(transaction)
+        except (Transient, WrongChain):
+            raise
+        except Exception:  # such as a log of another key
+            log.exception("settlement_fault", transaction=transaction.transaction_id)
 
     async def _move_on(self, transaction: KeptTransaction) -> None:
         if not all(self._is_here(settlement.statement) for settlement in transaction.settlements):

@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.database import Database
 from p402.collector.storage.driver import driver
 from p402.collector.storage.log import Signers, append_entry
+from p402.collector.storage.log_keys import LogOfAnotherKey
 from p402.collector.storage.vault import Kept, Vault, person
 from p402.receipts import Entry, EntryPlace, access_log_digest, access_log_entry, commit
 from p402.vocabulary import rfc3339
@@ -25,6 +27,8 @@ ACCESS_LOG_TYPE = "access-log"
 ROWS_IN_ENTRY = 1_000
 _MOST_ITEMS = 100  # that a row names; of more it names the first and the last
 _COLUMNS = "number, at, key_id, who, what, items, count, seq"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +150,13 @@ class AccessLogSealing:
         """Hash rows into the log of organisations with a thousand of them, or with one that is older than `longest`."""
         sealed = 0
         for organisation, count, since in await self._database.read(unsealed_accesses):
-            while count >= ROWS_IN_ENTRY or (count > 0 and at - since >= longest):
-                done = await self._database.write(partial(self._seal, organisation, at))
-                sealed += done
-                count -= max(done, 1)  # noqa: PLW2901 - another collector may have been faster
+            try:
+                while count >= ROWS_IN_ENTRY or (count > 0 and at - since >= longest):
+                    done = await self._database.write(partial(self._seal, organisation, at))
+                    sealed += done
+                    count -= max(done, 1)  # noqa: PLW2901 - another collector may have been faster
+            except LogOfAnotherKey:  # the others' rows are hashed all the same
+                log.exception("access_log_not_sealed", organisation=organisation)
         return sealed
 
     def _seal(self, organisation: str, at: datetime, connection: Connection) -> int:

@@ -27,6 +27,8 @@ class _Table:
     at: str
     json: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    lookups: tuple[str, ...] = ()
+    """Texts that rows are found by as they were sent: one with a name in it finds nothing any more, and is taken out whole."""
     spans: str | None = None
     """The column with an encoded OTLP request."""
     whose: str | None = None
@@ -43,7 +45,8 @@ _TABLES = (
         "id",
         "decided_at",
         json=("question",),
-        texts=("rationale", "would", "idempotency_key"),
+        texts=("rationale", "would"),
+        lookups=("idempotency_key",),
         whose="question",
     ),
     _Table("events", "seq", "at", json=("payload",), texts=("dedupe_key",), whose="payload"),
@@ -93,7 +96,7 @@ def sweep_some(
     if work.table >= len(_TABLES):
         return None
     table, sql = _TABLES[work.table], driver(connection)
-    columns = (*table.json, *table.texts, *((table.spans,) if table.spans else ()))
+    columns = (*table.json, *table.texts, *table.lookups, *((table.spans,) if table.spans else ()))
     limit = limit if table.most is None else min(limit, table.most)
     where = table.which + ("" if work.after is None else f" AND {table.key} > ?")
     rows = sql.execute(
@@ -147,9 +150,10 @@ def _replaced(
         elsewhere = replace(everywhere, employees=about_them.employees)
         body = bytes(found[table.spans])
         replaced[table.spans] = without_names(body, about_them, organisation, of_nobody=elsewhere, of_others=elsewhere)
-    for name in table.texts:
-        if found[name] is not None:
-            replaced[name] = names.in_text(found[name])
+    for name in (*table.texts, *table.lookups):
+        text = found[name]
+        if text is not None and (without := names.in_text(text)) != text:
+            replaced[name] = None if name in table.lookups else without
     return replaced
 
 

@@ -16,7 +16,14 @@ from p402.collector.storage.charge_rows import charge_of, from_millis, to_millis
 from p402.collector.storage.charges import charges_joined, within_scope
 from p402.collector.storage.export_records import records_page
 from p402.collector.storage.log import checkpoint_of_size, consistency_hashes, log_size, proofs_hashes
-from p402.collector.storage.periods import ClosedPeriod, closed_periods_of, period_bounds, posting_of
+from p402.collector.storage.periods import (
+    ClosedPeriod,
+    closed_periods_of,
+    last_close,
+    period_bounds,
+    posting_of,
+    recorded_after_closes,
+)
 from p402.collector.storage.receipt_documents import receipt_file
 from p402.collector.storage.receipt_sheets import sheet_of
 from p402.collector.storage.sealed_charges import KnownParts, SealedCharges
@@ -297,7 +304,10 @@ class ExportPages:
             return and_(later, true() if request.end is None else moment < to_millis(request.end))
 
         late = or_(false(), *(_came_too_late_for(closed) for closed in self._closed.values()))
-        return or_(and_(in_period(charges.c.started_at), not_(late)), and_(in_period(charges.c.recorded_at), late))
+        return or_(
+            and_(in_period(charges.c.started_at), not_(late)),
+            and_(in_period(recorded_after_closes(self._closed)), late),
+        )
 
     def _posted(self, rows: Sequence[RowMapping]) -> list[PostedCharge]:
         sealed = SealedCharges(self._connection, self._export.log_size, self._settlement, self._known)
@@ -317,6 +327,7 @@ class ExportPages:
                     seq=row["seq"],
                     charge=replace(charge, attribution=_without(whose, shown)),
                     recorded_at=recorded_at,
+                    closed_before=last_close(row["seq"], self._closed),
                     organisation=self._organisation,
                     correction=posting_of(row["seq"], charge.started_at, recorded_at, self._closed).adjustment,
                     receipt=receipt,

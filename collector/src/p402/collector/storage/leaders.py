@@ -19,6 +19,8 @@ from p402.vocabulary import Clock
 __all__ = ["LEASE", "Leadership"]
 
 LEASE = timedelta(seconds=30)
+_CLOCKS_DIFFER = timedelta(minutes=5)
+"""A lease that ends later than one from a clock so far ahead is of a clock that was wrong: it binds nobody."""
 
 
 class Leadership:
@@ -52,7 +54,10 @@ class Leadership:
     def _held(self, connection: Connection) -> tuple[str | None, datetime]:
         query = select(leaders.c.holder, leaders.c.until).where(leaders.c.task == self._task)
         row = connection.execute(query).one_or_none()
-        return (None, from_millis(0)) if row is None else (row.holder, from_millis(row.until))
+        latest = self._clock.now() + LEASE + _CLOCKS_DIFFER
+        if row is None or (until := from_millis(row.until)) > latest:
+            return None, from_millis(0)
+        return row.holder, until
 
     def _claim(self, connection: Connection) -> bool:
         now = self._clock.now()

@@ -1,7 +1,8 @@
 """Closed periods: months whose totals stand in the log, and where a charge posts that came too late for one.
 
 A charge posts to the month (UTC) in which its call began. If that month was closed before the charge was recorded, the
-charge is an *adjustment*: it posts to the month in which it was recorded, and no closed total changes. Whether it is one
+charge is an *adjustment*: it posts to the month in which it was recorded, and no closed total changes. Clocks of collectors
+differ: a charge that comes after a close in the ledger was recorded later than that, whatever its clock said. Whether it is one
 follows from the table ``closed_periods`` alone, so nothing is noted on charges. For a single charge there is `posting_of`,
 for queries `posting_to`; both say the same.
 """
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, literal, or_, select
 
 from p402.collector.storage.charge_rows import from_millis, to_millis
 from p402.collector.storage.log import append_entry
@@ -29,10 +30,12 @@ __all__ = [
     "Posting",
     "close_period",
     "closed_periods_of",
+    "last_close",
     "period_bounds",
     "period_of",
     "posting_of",
     "posting_to",
+    "recorded_after_closes",
 ]
 
 _PERIOD = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
@@ -103,7 +106,23 @@ def posting_of(seq: int, started_at: datetime, recorded_at: datetime, closed: Ma
     known = closed.get(begun)
     if known is None or seq <= known.through_seq:
         return Posting(begun, adjustment=False)
-    return Posting(period_of(recorded_at), adjustment=True)
+    return Posting(period_of(max(recorded_at, last_close(seq, closed) or recorded_at)), adjustment=True)
+
+
+def last_close(seq: int, closed: Mapping[str, ClosedPeriod]) -> datetime | None:
+    """Give when the last period was closed of those that were before a charge was recorded; None: there were none."""
+    return max((it.closed_at for it in closed.values() if seq > it.through_seq), default=None)
+
+
+def recorded_after_closes(closed: Mapping[str, ClosedPeriod]) -> ColumnElement[int]:
+    """Give the milliseconds of `charges` at which an adjustment was recorded: not before the last close before it."""
+    newest_first = sorted(closed.values(), key=lambda it: it.closed_at, reverse=True)
+    recorded: ColumnElement[int] = charges.c.recorded_at
+    if not newest_first:
+        return recorded
+    closes = [(charges.c.seq > it.through_seq, literal(to_millis(it.closed_at))) for it in newest_first]
+    known = case(*closes, else_=recorded)
+    return case((recorded > known, recorded), else_=known)
 
 
 def posting_to(period: str, closed: Mapping[str, ClosedPeriod]) -> ColumnElement[bool]:
@@ -114,7 +133,7 @@ def posting_to(period: str, closed: Mapping[str, ClosedPeriod]) -> ColumnElement
         closed: the closed periods of the organisation that the query is about, from `closed_periods_of`.
     """
     begin, end = (to_millis(bound) for bound in period_bounds(period))
-    recorded = and_(charges.c.recorded_at >= begin, charges.c.recorded_at < end)
+    recorded = and_(recorded_after_closes(closed) >= begin, recorded_after_closes(closed) < end)
     ways = [_begun_in(period)]
     if period in closed:
         ways = [and_(_begun_in(period), charges.c.seq <= closed[period].through_seq)]

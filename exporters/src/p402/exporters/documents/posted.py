@@ -40,13 +40,17 @@ class PostedCharge:
     """The prices that it was computed from; None if they are not held any more."""
     listed: RateCard | None = None
     """What the provider's list says, where ``card`` is of prices that were agreed; None if it says nothing else."""
+    closed_before: datetime | None = None
+    """When a period was closed last before this was recorded, by the order of the ledger: clocks that record may differ."""
     markup_basis_points: int | None = None
     """What the configuration adds for whoever it is charged to, in hundredths of a per cent."""
 
     @property
     def posted_at(self) -> datetime:
         """The time that decides which period it counts in."""
-        return self.recorded_at if self.correction else self.charge.started_at
+        if not self.correction:
+            return self.charge.started_at
+        return max(self.recorded_at, self.closed_before or self.recorded_at)
 
 
 def month_of(moment: datetime) -> datetime:
