@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ def data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.fixture
 def _migrated(data_dir: Path) -> None:
     (data_dir / "p402.sqlite3").write_bytes(empty_database())
+
+
+def test_the_command_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"p402 {version('p402-collector')}\n"
 
 
 def create(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:

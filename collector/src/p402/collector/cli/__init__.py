@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 
 from p402.vocabulary import P402Error
 
@@ -47,6 +48,7 @@ def parser(asked: str | None = None) -> argparse.ArgumentParser:
         description="P402 Meter: every AI token attributed, priced, and provable afterwards.",
         epilog="Settings come from the file named by P402_CONFIG and from P402_* variables; see the collector's README.",
     )
+    described.add_argument("--version", action="version", version=f"p402 {version('p402-collector')}")
     subparsers = described.add_subparsers(required=True, metavar="COMMAND")
     for name in (asked,) if asked in _COMMANDS else _COMMANDS:
         import_module(f"{__name__}.{name}").add_to(subparsers)

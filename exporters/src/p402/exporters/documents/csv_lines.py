@@ -1,12 +1,14 @@
 """CSV as RFC 4180 has it, in UTF-8, and safe to open in a spreadsheet.
 
 A spreadsheet takes a cell that begins with ``= + - @``, a tab or a line break for a formula, and names in our records come
-from outside. Such text gets an apostrophe in front, which spreadsheets read as "this is text". Numbers are ours and stay
-as they are, with a point for the decimals and no exponent.
+from outside. Such text gets an apostrophe in front, which spreadsheets read as "this is text". So does what follows a
+semicolon or a tab in a text: where decimals have commas, cells begin there. Numbers are ours and stay as they are, with a
+point for the decimals and no exponent.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +20,7 @@ __all__ = ["Cell", "csv_line", "csv_lines"]
 Cell = str | int | Decimal | Money | datetime | None
 """What a cell may hold; None is an empty one."""
 
-_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_BEGINS_FORMULA = re.compile(r"(?:^|(?<=[;\t]))(?=[=+\-@\t\r\n])")
 _NEEDS_QUOTES = frozenset(',"\r\n')
 
 
@@ -37,7 +39,7 @@ def _written(cell: Cell) -> str:
         case None:
             return ""
         case str():
-            text = f"'{cell}" if cell.startswith(_BEGINS_FORMULA) else cell
+            text = _BEGINS_FORMULA.sub("'", cell)
             return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.intersection(text) else text
         case Decimal():
             return f"{cell:f}"
