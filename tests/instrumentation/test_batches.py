@@ -238,8 +238,9 @@ async def test_results_that_are_not_there_yet_are_nothing(served: BatchProviders
 
 
 async def test_a_line_that_makes_us_fail_costs_only_itself(served: BatchProviders) -> None:
-    broken = openai_line(2, {**CHAT, "choices": [7]})
-    served.bodies[FILE] = "application/octet-stream", lines(openai_line(1, CHAT), broken, openai_line(3, CHAT))
+    deeper_than_python_reads = b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+    whole = [lines(openai_line(number, CHAT)) for number in (1, 3)]
+    served.bodies[FILE] = "application/octet-stream", whole[0] + deeper_than_python_reads + whole[1]
     with Metered() as metered:
         assert by_openai(served.url) == served.bodies[FILE][1]
     assert len(metered.told) == 2

@@ -154,7 +154,8 @@ class Downloads:
             line = bytes(download.rest) + data[start:end]
             download.rest.clear()
             start = end + 1
-            self._document(download, line)
+            with guard("reading a line of results"):
+                self._document(download, line)
         download.rest += data[start:]
         if len(download.rest) > _MOST_BYTES:
             download.given_up = True
