@@ -31,19 +31,19 @@ def _migrated(data_dir: Path) -> None:
     (data_dir / "p402.sqlite3").write_bytes(empty_database())
 
 
-def test_the_command_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--version"])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out == f"p402 {version('p402-collector')}\n"
-
-
 def create(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
     """Make a key; its id and its secret."""
     assert main(["keys", "create", *arguments]) == 0
     first, secret = capsys.readouterr().out.splitlines()
     [key_id] = KEY_ID.findall(first)
     return key_id, secret
+
+
+def test_the_command_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"p402 {version('p402-collector')}\n"
 
 
 @pytest.mark.usefixtures("_migrated")
