@@ -26,7 +26,7 @@ from p402.instrumentation.peers import TrustedPeers
 from p402.instrumentation.servers.aiohttp import attribution_middleware
 from p402.instrumentation.servers.asgi import AttributionMiddleware
 from p402.vocabulary import Attribution
-from support.metering import Llm, Spans, metered, until
+from support.metering import Llm, Spans, metered, served, until
 
 BAGGAGE = {"baggage": "p402.department=sales,p402.employee=e-9,other=1"}
 HERE = frozenset({"127.0.0.0/8"})
@@ -125,13 +125,8 @@ async def _aiohttp(rules: Rules) -> AsyncIterator[str]:
     application.router.add_get("/stream", stream)
     application.router.add_get("/socket", socket)
     application.router.add_get("/failing", failing)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(application) as url:
+        yield url
 
 
 @pytest.fixture(params=[_asgi, _aiohttp], ids=["asgi", "aiohttp"])

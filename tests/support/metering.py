@@ -105,7 +105,14 @@ async def answered_by(handler: Any) -> AsyncIterator[str]:
     """Serve every POST by a handler of aiohttp's; gives the address."""
     application = web.Application()
     application.router.add_post("/{path:.*}", handler)
-    runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
+    async with served(application, shutdown_timeout=0.1, handler_cancellation=True) as url:
+        yield url
+
+
+@asynccontextmanager
+async def served(application: web.Application, **options: Any) -> AsyncIterator[str]:
+    """Serve an application of aiohttp's; gives the address."""
+    runner = web.AppRunner(application, **options)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
